@@ -141,7 +141,7 @@ def told(what: str, alone: Sequence[float], beside: Sequence[float]) -> None:
 async def measure(place: Path | str, rows: int, seconds: float) -> None:
     """Fill a store, and measure each way of removing beside nothing."""
     clock = Clock()
-    vault = Vault.from_keys({"bench": os.urandom(32)}, "bench")
+    vault = Vault({"bench": os.urandom(32)}, "bench")
     store = await Store.open(place, vault=vault, clock=clock)
     journal = store.journal
     await fill(journal, clock, rows)

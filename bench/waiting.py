@@ -70,7 +70,7 @@ async def work(key: FlowKey) -> Work:
 @contextlib.asynccontextmanager
 async def running(kept: Kept) -> AsyncGenerator[tuple[JournalEngine, Store]]:
     """An engine that runs on a store."""
-    vault = Vault.from_keys({"k": bytes(32)}, "k")
+    vault = Vault({"k": bytes(32)}, "k")
     store = await Store.open(kept.url or kept.directory, vault=vault)
     engine = JournalEngine(store.journal, clock=store.clock, poll=POLL_SECONDS)
     task = asyncio.create_task(engine.run(Executor(work)))

@@ -9,23 +9,26 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from halflap.model import Clock, Micros
+from halflap.model import Clock, Event, FlowKey, Micros, Start, new_id
 from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
-from halflap.store.protocol import CancelResult, Journal
+from halflap.store.protocol import CancelResult, Claim, Journal
 from halflap.store.store import Store
 from tests.cluster import ordinary_url
 from tests.simulation.shared import simulated_journal
 
 SECOND: Micros = 1_000_000
+LEASE: Micros = 30 * SECOND
+FLOW = FlowKey("cus_a", "ins_a", "shop", "orders", "v1", 3)
 EMPTY = """
 DELETE FROM executions; DELETE FROM letters; DELETE FROM history; DELETE FROM events;
 DELETE FROM steps; DELETE FROM logs; DELETE FROM attempts; DELETE FROM signals;
@@ -41,6 +44,26 @@ ON_EVERY_STORE = pytest.mark.parametrize(
 """For conformance tests of what threads, a blob store or simulated transactions could do otherwise:
 shared commits, payloads. All other SQL is that of `memory` or of `postgresql`.
 """
+
+
+def new_start(flow: FlowKey = FLOW, body: bytes = b"{}", **more: Any) -> Start:
+    """An execution to accept, of an event without much in it."""
+    execution = more.pop("execution", "") or new_id("exe")
+    event = Event("POST", "", "", (), body, 1)
+    return Start(execution, flow, event, **{"root": execution, **more})
+
+
+async def begun(journal: Journal, start: Start) -> Claim:
+    """Accept an execution, which is claimed at once."""
+    (answer,) = await journal.accept([start], claim=1, lease=LEASE)
+    assert answer.claim is not None
+    return answer.claim
+
+
+async def claimed(journal: Journal) -> dict[str, Claim]:
+    """Claim all that may be claimed now, on probation or not; return the claims by execution."""
+    found = await journal.claim(100, LEASE) + await journal.claim(100, LEASE, probation=True)
+    return {each.start.execution: each for each in found}
 
 
 async def cancel_one(

@@ -13,9 +13,7 @@ from halflap.model import (
     CONTINUED,
     Continuation,
     Dedupe,
-    Event,
     FlowKey,
-    Micros,
     Order,
     Outcome,
     Replay,
@@ -27,10 +25,9 @@ from halflap.model import (
 )
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 from halflap.store.retention import DAY, RetentionRules
-from tests.journals import ON_EVERY_STORE, StandingClock, cancel_one
+from tests import journals
+from tests.journals import LEASE, ON_EVERY_STORE, SECOND, StandingClock, cancel_one, new_start
 
-SECOND: Micros = 1_000_000
-LEASE: Micros = 30 * SECOND
 DONE = Outcome("succeeded", result=b'"done"')
 OVER = Outcome("succeeded", CONTINUED)
 FLOW = FlowKey("cus_a", "ins_a", "shop", "pages", "v1", 3)
@@ -44,16 +41,12 @@ ORDERS = [
 
 
 def start(**more: Any) -> Start:
-    execution = new_id("exe")
-    event = Event("POST", "", "", (), b"{}", 1)
-    return Start(execution, FLOW, event, **{"root": execution, **more})
+    return new_start(FLOW, **more)
 
 
 async def begun(journal: Journal, **more: Any) -> Claim:
     """One that runs."""
-    (answer,) = await journal.accept([start(**more)], claim=1, lease=LEASE)
-    assert answer.claim is not None
-    return answer.claim
+    return await journals.begun(journal, start(**more))
 
 
 def following(claim: Claim, body: bytes = b'{"page":2}', **taken: int) -> Continuation:

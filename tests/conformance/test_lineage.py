@@ -6,37 +6,27 @@ from typing import Any
 import pytest
 
 from halflap.model import (
-    Event,
-    FlowKey,
-    Micros,
     Order,
     Outcome,
     Signal,
     Start,
     child_signal,
-    new_id,
 )
 from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
-from tests.journals import ON_EVERY_STORE, cancel_one
+from tests import journals
+from tests.journals import LEASE, ON_EVERY_STORE, SECOND, cancel_one, claimed, new_start
 
-SECOND: Micros = 1_000_000
-LEASE: Micros = 30 * SECOND
 DONE = Outcome("succeeded", result=b'"done"')
-FLOW = FlowKey("cus_a", "ins_a", "shop", "orders", "v1", 3)
 PASSABLE = Order("order:ins_a:orders", "", while_waiting="go_on")
 
 
 def start(parent: str | None = None, **more: Any) -> Start:
-    execution = new_id("exe")
-    event = Event("POST", "", "", (), b"{}", 1)
-    return Start(execution, FLOW, event, root=execution, parent=parent, **more)
+    return new_start(parent=parent, **more)
 
 
 async def begun(journal: Journal, parent: str | None = None, **more: Any) -> Claim:
     """One that runs."""
-    (answer,) = await journal.accept([start(parent, **more)], claim=1, lease=LEASE)
-    assert answer.claim is not None
-    return answer.claim
+    return await journals.begun(journal, start(parent, **more))
 
 
 async def queued(journal: Journal, parent: str, **more: Any) -> str:
@@ -47,10 +37,6 @@ async def queued(journal: Journal, parent: str, **more: Any) -> str:
 
 async def waits(journal: Journal, claim: Claim, heard: int = 0) -> None:
     await journal.release(claim.lease, [], [], Release("signal", None, heard=heard))
-
-
-async def claimed(journal: Journal) -> dict[str, Claim]:
-    return {each.start.execution: each for each in await journal.claim(100, LEASE)}
 
 
 def id_of(claim: Claim) -> str:

@@ -6,24 +6,18 @@ from typing import Any
 
 from halflap.model import (
     Dedupe,
-    Event,
-    FlowKey,
     Micros,
     NothingNewer,
     Order,
     Outcome,
     Replay,
     Start,
-    new_id,
 )
 from halflap.store.protocol import Accepted, Claim, Filter, Journal, Outdated, Release
-from tests.journals import StandingClock
+from tests.journals import LEASE, SECOND, StandingClock, claimed, new_start
 
-SECOND: Micros = 1_000_000
-LEASE: Micros = 30 * SECOND
 DONE = Outcome("succeeded")
 FAILED = Outcome("failed", "no")
-FLOW = FlowKey("cus_a", "ins_a", "shop", "orders", "v1", 3)
 
 FIFO = Order("order:ins_a:orders", "")
 PARALLEL = Order("order:ins_a:orders", "", width=2, while_waiting="go_on")
@@ -34,9 +28,7 @@ LATEST = Order("order:ins_a:orders", "", when_busy="replace")
 
 
 def start(order: Order | None, **more: Any) -> Start:
-    execution = new_id("exe")
-    event = Event("POST", "", "", (), b"{}", 1)
-    return Start(execution, FLOW, event, root=execution, order=order, **more)
+    return new_start(order=order, **more)
 
 
 async def accept(journal: Journal, *starts: Start, claim: int = 0) -> list[Accepted]:
@@ -47,12 +39,6 @@ async def accepted(journal: Journal, order: Order | None, **more: Any) -> str:
     begun = start(order, **more)
     await accept(journal, begun)
     return begun.execution
-
-
-async def claimed(journal: Journal) -> dict[str, Claim]:
-    """Claim all that may be claimed now, on probation or not, and return the claims by execution."""
-    found = await journal.claim(10, LEASE) + await journal.claim(10, LEASE, probation=True)
-    return {each.start.execution: each for each in found}
 
 
 async def claim(journal: Journal, execution: str) -> Claim:

@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture(params=["memory", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "postgresql":
-        vault = Vault.from_keys({"k1": bytes(32)}, "k1")
+        vault = Vault({"k1": bytes(32)}, "k1")
         store = await Store.open(emptied_url(), clock=Clock(), vault=vault)
     elif request.param == "file":
         store = await Store.open(tmp_path / "store", clock=Clock())

@@ -21,27 +21,20 @@ from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
+from tests.journals import LEASE, StandingClock
 
-LEASE = 30_000_000
-VAULT = Vault.from_keys({"k1": b"0" * 32}, "k1")
+VAULT = Vault({"k1": b"0" * 32}, "k1")
 LARGE = b'"' + b"canary " * 20_000 + b'"'
 
 
-class Clock:
-    now = 4_000_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+    request: pytest.FixtureRequest, tmp_path: Path, clock: StandingClock
 ) -> AsyncIterator[Store]:
     place = tmp_path / "store" if request.param == "sqlite" else emptied_url()
     store = await Store.open(place, vault=VAULT, clock=clock, large=str(tmp_path / "blobs"))
@@ -168,7 +161,7 @@ async def test_a_lost_payload_fails_its_execution_and_no_other(
 
 
 async def test_while_the_blob_store_is_away_an_execution_waits(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: Store, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
 ):
     await store.journal.accept([start()], claim=0, lease=LEASE)
 
@@ -193,7 +186,7 @@ async def test_a_write_whose_blob_cannot_be_written_is_not_made(store: Store, tm
 
 
 async def test_what_no_execution_has_is_swept_up_after_a_day_and_nothing_else(
-    store: Store, tmp_path: Path, clock: Clock
+    store: Store, tmp_path: Path, clock: StandingClock
 ):
     payloads = store.payloads
     kept = start()
@@ -208,7 +201,7 @@ async def test_what_no_execution_has_is_swept_up_after_a_day_and_nothing_else(
     assert await store.journal.event(kept.execution) is not None
 
 
-async def test_blobs_go_with_what_is_pruned(store: Store, tmp_path: Path, clock: Clock):
+async def test_blobs_go_with_what_is_pruned(store: Store, tmp_path: Path, clock: StandingClock):
     (accepted,) = await store.journal.accept([start()], claim=1, lease=LEASE)
     assert accepted.claim is not None
     await store.journal.end(accepted.claim.lease, [step()], [], Outcome("succeeded"))
@@ -254,7 +247,7 @@ async def test_many_at_once(store: Store, tmp_path: Path):
 
 
 async def test_without_its_blob_store_a_reference_is_never_taken_for_a_payload(
-    store: Store, tmp_path: Path, clock: Clock
+    store: Store, tmp_path: Path, clock: StandingClock
 ):
     given = start()
     await store.journal.accept([given], claim=0, lease=LEASE)
@@ -267,7 +260,9 @@ async def test_without_its_blob_store_a_reference_is_never_taken_for_a_payload(
         await without.event(given.execution)
 
 
-async def test_without_a_blob_store_a_customer_without_blobs_is_erased(store: Store, clock: Clock):
+async def test_without_a_blob_store_a_customer_without_blobs_is_erased(
+    store: Store, clock: StandingClock
+):
     without = Payloads(Nowhere(), Register(store.database, clock), clock)
     assert await without.erase_blobs("cus_a", 10) == 0
     await store.journal.accept([start()], claim=0, lease=LEASE)

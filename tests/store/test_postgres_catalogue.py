@@ -23,7 +23,7 @@ from halflap.store.vault import Vault
 from tests.cluster import emptied_url, fresh_url
 from tests.polling import DEADLINE, until
 
-VAULT = Vault.from_keys({"k1": bytes(32)}, "k1")
+VAULT = Vault({"k1": bytes(32)}, "k1")
 
 
 @pytest.fixture
@@ -347,7 +347,7 @@ async def test_many_processes_may_make_the_store_at_once():
 
 async def test_of_two_keys_that_make_a_store_at_once_one_is_refused():
     url = fresh_url()
-    two = [Vault.from_keys({name: name.encode() * 16}, name) for name in ("k1", "k2")]
+    two = [Vault({name: name.encode() * 16}, name) for name in ("k1", "k2")]
     results = await asyncio.gather(
         *(Store.open(url, vault=each) for each in two), return_exceptions=True
     )

@@ -5,20 +5,15 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from halflap.model import Event, FlowKey, Start, new_id
+from halflap.model import FlowKey, Start
 from halflap.store.gates import HELD_AT_ONCE
 from halflap.store.postgres.gates import MOVING, HoldGate
 from halflap.store.postgres.journal import PostgresJournal
-from tests.journals import in_postgres, postgres_url
-
-LEASE = 30_000_000
+from tests.journals import LEASE, in_postgres, new_start, postgres_url
 
 
 def start(instance: str) -> Start:
-    execution = new_id("exe")
-    event = Event("POST", "", "", (), b"{}", 1)
-    flow = FlowKey("cus_1", instance, "shop", "orders", "v1", 1)
-    return Start(execution, flow, event, execution)
+    return new_start(FlowKey("cus_1", instance, "shop", "orders", "v1", 1))
 
 
 @pytest.mark.parametrize("known", [0, 1, 2])

@@ -6,36 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from halflap.model import Event, FlowKey, Micros, Outcome, Start, new_id
+from halflap.model import Micros, Outcome, new_id
 from halflap.store.postgres import time as database_time
 from halflap.store.postgres.journal import PostgresJournal
-from halflap.store.protocol import Claim, Journal, Release
+from halflap.store.protocol import Journal, Release
 from halflap.store.store import Store
-from tests.journals import in_postgres
+from tests.journals import LEASE, StandingClock, claimed, in_postgres, new_start
 from tests.simulation.shared import simulated_journal
 
 HOUR: Micros = 3_600_000_000
-LEASE: Micros = 30_000_000
-FLOW = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 4_000_000 * HOUR
-
-    def __call__(self) -> Micros:
-        return self.now
 
 
 async def accepted(journal: Journal, execution: str = "") -> str:
-    execution = execution or new_id("exe")
-    event = Event("POST", "", "", (), b"{}", 1)
-    await journal.accept([Start(execution, FLOW, event, execution)], claim=0, lease=LEASE)
-    return execution
-
-
-async def claimed(journal: Journal) -> dict[str, Claim]:
-    return {each.start.execution: each for each in await journal.claim(5, LEASE)}
+    begun = new_start(execution=execution)
+    await journal.accept([begun], claim=0, lease=LEASE)
+    return begun.execution
 
 
 async def leave_some(journal: Journal, now: Micros) -> tuple[str, str]:
@@ -48,7 +33,7 @@ async def leave_some(journal: Journal, now: Micros) -> tuple[str, str]:
 
 @pytest.mark.parametrize("kind", ["file", "simulated"])
 async def test_a_claim_notices_that_the_clock_was_set_back(tmp_path: Path, kind: str) -> None:
-    clock = Clock()
+    clock = StandingClock()
     store = await Store.open(tmp_path / "store", clock=clock) if kind == "file" else None
     journal: Journal = simulated_journal(clock) if store is None else store.journal
     try:
@@ -78,7 +63,7 @@ async def test_a_look_at_the_databases_time_notices_it(monkeypatch: pytest.Monke
 
 
 async def test_what_ended_before_it_was_accepted_is_found_by_its_id() -> None:
-    clock = Clock()
+    clock = StandingClock()
     async with in_postgres(clock) as journal:
         clock.now += 48 * HOUR
         execution = await accepted(journal, new_id("exe", now=clock.now))

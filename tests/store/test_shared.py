@@ -41,7 +41,7 @@ async def store(
     if request.param == "file":
         store = await Store.open(tmp_path / "store", clock=clock)
     else:
-        vault = Vault.from_keys({"k1": bytes(32)}, "k1")
+        vault = Vault({"k1": bytes(32)}, "k1")
         store = await Store.open(emptied_url(), clock=clock, vault=vault)
     yield store
     await store.close()

@@ -65,7 +65,7 @@ async def test_a_store_whose_key_is_missing_is_not_opened_with_a_new_one(tmp_pat
 
 
 async def test_keys_may_come_from_elsewhere(tmp_path: Path):
-    vault = Vault.from_keys({"k1": bytes(32)}, "k1")
+    vault = Vault({"k1": bytes(32)}, "k1")
     store = await Store.open(tmp_path / "store", vault=vault)
     await store.close()
     assert store.vault is vault
@@ -115,7 +115,7 @@ async def test_who_is_told_of_a_failure_can_be_set():
 
 
 def a_vault(name: str) -> Vault:
-    return Vault.from_keys({name: secrets.token_bytes(32)}, name)
+    return Vault({name: secrets.token_bytes(32)}, name)
 
 
 async def test_a_store_is_not_opened_with_the_keys_of_another(tmp_path: Path):
@@ -130,17 +130,17 @@ async def test_a_store_is_not_opened_with_the_keys_of_another(tmp_path: Path):
 
 async def test_a_key_is_rotated_by_putting_another_before_it(tmp_path: Path):
     old, new = secrets.token_bytes(32), secrets.token_bytes(32)
-    store = await Store.open(tmp_path, vault=Vault.from_keys({"k1": old}, "k1"))
+    store = await Store.open(tmp_path, vault=Vault({"k1": old}, "k1"))
     customer = await store.catalogue.customers.add("Ada")
     made = await store.catalogue.connections.save(
         customer.id, "acme", "Acme", {}, {"key": "s3cret"}
     )
     await store.close()
-    store = await Store.open(tmp_path, vault=Vault.from_keys({"k2": new, "k1": old}, "k2"))
+    store = await Store.open(tmp_path, vault=Vault({"k2": new, "k1": old}, "k2"))
     assert await store.catalogue.connections.open_secrets(made.id) == {"key": "s3cret"}
     await store.close()
     with pytest.raises(StoreError, match=r"'k1', which is not among those given: 'k2'"):
-        await Store.open(tmp_path, vault=Vault.from_keys({"k2": new}, "k2"))
+        await Store.open(tmp_path, vault=Vault({"k2": new}, "k2"))
 
 
 async def test_the_secrets_of_a_store_without_a_canary_tell_its_keys(tmp_path: Path):

@@ -15,7 +15,7 @@ K1, K2 = bytes(range(32)), bytes(range(32, 64))
 
 @pytest.fixture
 def vault() -> Vault:
-    return Vault.from_keys({"k1": K1}, "k1")
+    return Vault({"k1": K1}, "k1")
 
 
 @pytest.mark.parametrize(
@@ -89,34 +89,34 @@ def test_no_nonce_and_no_wrapped_key_comes_twice(vault: Vault):
 
 
 def test_after_a_rotation_old_envelopes_open_and_the_old_key_can_go():
-    old = Vault.from_keys({"k1": K1}, "k1").seal("secret", PLACE)
+    old = Vault({"k1": K1}, "k1").seal("secret", PLACE)
     both = Vault.from_text(f"k2:{base64.b64encode(K2).decode()},k1:{base64.b64encode(K1).decode()}")
     assert both.current == "k2"
     assert both.open(old, PLACE) == "secret"
     new = both.rewrap(old, PLACE)
     assert (key_id(old), key_id(new)) == ("k1", "k2")
     assert both.rewrap(new, PLACE) == new
-    only_new = Vault.from_keys({"k2": K2}, "k2")
+    only_new = Vault({"k2": K2}, "k2")
     assert only_new.open(new, PLACE) == "secret"
     with pytest.raises(StoreError, match=r"master key 'k1', which is not among 'k2'"):
         only_new.open(old, PLACE)
 
 
 def test_an_envelope_is_not_rewrapped_for_another_place():
-    old = Vault.from_keys({"k1": K1}, "k1").seal("secret", PLACE)
-    both = Vault.from_keys({"k1": K1, "k2": K2}, "k2")
+    old = Vault({"k1": K1}, "k1").seal("secret", PLACE)
+    both = Vault({"k1": K1, "k2": K2}, "k2")
     with pytest.raises(StoreError):
         both.rewrap(old, ("cus_2", "con_1", "api_key"))
 
 
 def test_another_key_of_the_same_name_opens_nothing(vault: Vault):
     with pytest.raises(StoreError, match="sealed with another key of that name") as caught:
-        Vault.from_keys({"k1": K2}, "k1").open(vault.seal("secret", PLACE), PLACE)
+        Vault({"k1": K2}, "k1").open(vault.seal("secret", PLACE), PLACE)
     assert "cus_1 / con_1 / api_key" in caught.value.message
 
 
 def test_a_key_id_cannot_be_exchanged_for_another_of_the_same_key():
-    vault = Vault.from_keys({"k1": K1, "k2": K1}, "k1")
+    vault = Vault({"k1": K1, "k2": K1}, "k1")
     envelope = vault.seal("secret", PLACE)
     with pytest.raises(StoreError):
         vault.open(envelope.replace(b"k1", b"k2", 1), PLACE)

@@ -148,7 +148,7 @@ class _Work:
     ends: list[Writing] = field(default_factory=list[Writing])
     releases: list[tuple[str, Release, Micros, _Locked]] = field(default_factory=list[Any])
     pausing: list[str] = field(default_factory=list[str])
-    """Those that are released, and stay in an order."""
+    """The ids of those that are released, and stay in an order."""
 
 
 async def locks_of(connection: Connection, items: Sequence[Writing], locks: Locks) -> list[int]:
