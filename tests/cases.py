@@ -5,57 +5,85 @@ And the seeds of tests that draw their cases: few in a commit, many in the soak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-Test = Callable[..., None]
+Test = Callable[..., Any]
 
 
 def for_each(
     names: str | Sequence[str],
     values: Iterable[Any],
-    ids: Callable[[Any], object] | Sequence[str] | None = None,
+    ids: Callable[[Any], object] | Iterable[str] | None = None,
 ) -> Callable[[Test], Test]:
     """Call a test with each case, as `pytest.mark.parametrize` would make a test of each.
 
-    For cases that take no time and no fixture. Each that fails is raised, with a note of its case.
+    All cases share the test's fixtures, so each has to leave them as it found them. Each case that
+    fails is raised, with a note of it.
     """
     keys = [each.strip() for each in names.split(",")] if isinstance(names, str) else list(names)
     cases = list(values)
     assert cases, "there are no cases"
+    titles = list(map(ids, cases)) if callable(ids) else list(ids or cases)
+
+    def given(value: Any) -> dict[str, Any]:
+        return dict(zip(keys, (value,) if len(keys) == 1 else value, strict=True))
 
     def decorate(test: Test) -> Test:
-        def run(**outer: Any) -> None:
-            failed: list[BaseException] = []
-            for at, value in enumerate(cases):
-                given = (value,) if len(keys) == 1 else value
-                try:
-                    test(**outer, **dict(zip(keys, given, strict=True)))
-                except (Exception, pytest.fail.Exception) as error:
-                    error.add_note(f"case {at}: {name_of(at, value, ids)!r:.200}")
-                    failed.append(error)
-            if len(failed) == 1:
-                raise failed[0]
-            if failed:
-                raise BaseExceptionGroup(f"{len(failed)} of {len(cases)} cases failed", failed)
+        def run(**fixtures: Any) -> None:
+            failures = Failures(len(cases))
+            for value, title in zip(cases, titles, strict=True):
+                with failures.noted(f"case {title!r:.200}"):
+                    test(**fixtures, **given(value))
+            failures.tell()
 
-        run.__name__, run.__qualname__ = test.__name__, test.__qualname__
-        run.__doc__, run.__module__ = test.__doc__, test.__module__
-        return run
+        async def run_async(**fixtures: Any) -> None:
+            failures = Failures(len(cases))
+            for value, title in zip(cases, titles, strict=True):
+                with failures.noted(f"case {title!r:.200}"):
+                    await test(**fixtures, **given(value))
+            failures.tell()
+
+        made: Any = run_async if inspect.iscoroutinefunction(test) else run
+        made.__name__, made.__qualname__ = test.__name__, test.__qualname__
+        made.__doc__, made.__module__ = test.__doc__, test.__module__
+        made.__dict__.update(vars(test))  # the marks
+        taken = inspect.signature(test).parameters.values()
+        made.__signature__ = inspect.Signature([each for each in taken if each.name not in keys])
+        return made
 
     return decorate
+
+
+class Failures:
+    """The failures of some cases, raised once all have been tried."""
+
+    def __init__(self, of: int) -> None:
+        self.of = of
+        self.found: list[BaseException] = []
+
+    @contextmanager
+    def noted(self, case: str) -> Iterator[None]:
+        """Note a failure with its case, and go on."""
+        try:
+            yield
+        except (Exception, pytest.fail.Exception) as error:
+            error.add_note(case)
+            self.found.append(error)
+
+    def tell(self) -> None:
+        """Raise what failed."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            raise BaseExceptionGroup(f"{len(self.found)} of {self.of} cases failed", self.found)
 
 
 def sampled(few: int, many: int) -> pytest.MarkDecorator:
     """Give a test its `seeds`: a few in each commit, many in the soak."""
     soaked = pytest.param(range(many), marks=pytest.mark.soak)
     return pytest.mark.parametrize("seeds", [range(few), soaked], ids=["few", "many"])
-
-
-def name_of(at: int, value: Any, ids: Callable[[Any], object] | Sequence[str] | None) -> Any:
-    """Return what a case is called by."""
-    if ids is None:
-        return value
-    return ids(value) if callable(ids) else ids[at]

@@ -355,11 +355,11 @@ async def test_a_change_has_one_entry_whose_answer_completes_it_and_a_refusal_ha
 
 
 async def test_the_entries_of_an_object_are_found_among_many(either: Any) -> None:
-    audit, many = either.host.store.catalogue.audit, 60_000
+    audit, many = either.host.store.catalogue.audit, 12_000
     at, rows, about = either.host.store.clock(), [], []
     for n in range(many):
         id = new_id("aud", now=at - many + n)
-        object = "cus_sought" if n % 6_000 == 0 else f"cus_{n % 1_000}"
+        object = "cus_sought" if n % 1_200 == 0 else f"cus_{n % 1_000}"
         rows.append((id, at, "root", "root", "", "", "old", None, "{}", 200, "{}", at + A_DAY))
         about.append((object, id))
 
@@ -384,7 +384,7 @@ async def test_the_entries_of_an_object_are_found_among_many(either: Any) -> Non
         for more in ({}, {"operation": "old"}, {"before": rows[-1][0]}):
             found = await audit.list(on="cus_sought", limit=5, **more)
             assert [each.id for each in found] == [
-                about[n][1] for n in range(54_000, 24_000, -6_000)
+                about[n][1] for n in range(10_800, 4_800, -1_200)
             ]
     finally:
         del audit._writer.rows

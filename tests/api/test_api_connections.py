@@ -7,6 +7,7 @@ import pytest
 
 from halflap.sdk.redact import LONGEST
 from tests.api.conftest import ORDERS, SHOP
+from tests.cases import for_each
 
 
 def draft(world: Any, **changes: Any) -> dict[str, Any]:
@@ -183,7 +184,7 @@ async def test_a_path_of_the_same_origin_keeps_the_secrets(ready: Any) -> None:
     assert kept == {"api_key": "good-key"}
 
 
-@pytest.mark.parametrize("more", ["?team=1", "#v1", "/v1?"])
+@for_each("more", ["?team=1", "#v1", "/v1?"])
 async def test_a_base_url_is_the_beginning_of_urls(ready: Any, more: str) -> None:
     values = {"base_url": ready.shop.url + more, "token": "whatever-it-is"}
     asked = {"name": "web", "component": "http", "values": values}
@@ -192,7 +193,7 @@ async def test_a_base_url_is_the_beginning_of_urls(ready: Any, more: str) -> Non
     assert "leave out what follows" in refused.json["fields"]["base_url"]
 
 
-@pytest.mark.parametrize("key", ["good-key\r\nX-Admin: 1", "good-key\n", "good\0key"])
+@for_each("key", ["good-key\r\nX-Admin: 1", "good-key\n", "good\0key"])
 async def test_a_secret_that_no_header_can_carry_is_refused_by_its_name(
     ready: Any, key: str
 ) -> None:
@@ -208,9 +209,10 @@ async def test_a_secret_that_no_header_can_carry_is_refused_by_its_name(
     path = f"/api/connections/{made.json['id']}"
     changed = await ready.api("PATCH", path, {"values": {"token": "other\n"}})
     assert (changed.status, set(changed.json["fields"])) == (422, {"token"})
+    assert (await ready.api("DELETE", path)).status == 204
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("field", "name"),
     [
         ("idempotency_key_header", "Content-Length"),
@@ -238,6 +240,7 @@ async def test_a_name_that_no_header_can_have_is_refused_by_its_field(
     path = f"/api/connections/{made.json['id']}"
     changed = await ready.api("PATCH", path, {"values": {field: name}, "test": False})
     assert (changed.status, set(changed.json["fields"])) == (422, {field})
+    assert (await ready.api("DELETE", path)).status == 204
 
 
 async def test_the_mask_of_a_secret_is_not_saved_as_the_secret(ready: Any) -> None:
@@ -251,7 +254,7 @@ async def test_the_mask_of_a_secret_is_not_saved_as_the_secret(ready: Any) -> No
     assert (await ready.api("PATCH", path, {"values": {}, "test": False})).status == 200
 
 
-@pytest.mark.parametrize("field", ["token", "base_url", "header"])
+@for_each("field", ["token", "base_url", "header"])
 async def test_a_value_that_is_too_long_is_refused_by_its_name(ready: Any, field: str) -> None:
     values = {"base_url": ready.shop.url, "token": "t" * LONGEST}
     asked = {"name": "web", "component": "http", "values": values}
@@ -266,6 +269,7 @@ async def test_a_value_that_is_too_long_is_refused_by_its_name(ready: Any, field
         assert (refused.status, set(refused.json["fields"])) == (422, {field})
         assert "is longer than 65,536 characters" in refused.json["fields"][field]
         assert len(refused.body) < 1_000
+    assert (await ready.api("DELETE", f"/api/connections/{made.json['id']}")).status == 204
 
 
 async def test_what_cannot_be_tested_is_not_called_working(ready: Any) -> None:
@@ -462,7 +466,7 @@ async def test_a_code_that_the_app_refuses_is_told_and_not_repeated(world: Any, 
     assert b"our-secret" not in refused.body
 
 
-@pytest.mark.parametrize(
+@for_each(
     "uri",
     [
         "http://evil.example/cb",

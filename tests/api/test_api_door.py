@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from halflap.api.app import create_app
+from tests.cases import for_each
 
 
 async def test_health_is_told_to_anybody(world: Any) -> None:
@@ -22,7 +23,7 @@ async def test_health_is_told_to_anybody(world: Any) -> None:
     assert answer.json["uptime_seconds"] >= 0
 
 
-@pytest.mark.parametrize("token", [None, "", "another", "the-token-of-these-tests-and-more", "ä"])
+@for_each("token", [None, "", "another", "the-token-of-these-tests-and-more", "ä"])
 async def test_without_the_token_nothing_is_told(world: Any, token: str | None) -> None:
     for path in ("/api/customers", "/api/openapi.json", "/api/nowhere", "/api", "/api/health/x"):
         refused = await world.api("GET", path, token=token)

@@ -7,6 +7,7 @@ import pytest
 from halflap.api.app import SECURITY
 from halflap.api.door import OPEN
 from tests.api.conftest import ORDERS
+from tests.cases import for_each
 
 RECEIVE = """
 
@@ -128,7 +129,7 @@ async def test_no_route_answers_without_the_token(world: Any, document: dict[str
 
 
 @EVERY
-@pytest.mark.parametrize("query", BAD_QUERIES)
+@for_each("query", BAD_QUERIES)
 async def test_whatever_is_asked_a_route_never_fails_of_itself(
     world: Any, document: dict[str, Any], query: dict[str, str], every: bool
 ) -> None:
@@ -217,7 +218,7 @@ async def test_whatever_is_asked_of_what_is_there_no_route_fails_of_itself(
     assert reached >= 10
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "..", ".", "a\nb", "x" * 121, "\x00"])
+@for_each("name", ["", "  ", "a/b", "..", ".", "a\nb", "x" * 121, "\x00"])
 async def test_a_name_that_could_not_stand_in_a_path_is_refused(world: Any, name: str) -> None:
     refused = await world.api("POST", "/api/customers", {"name": name})
 

@@ -7,6 +7,7 @@ import builtins
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle, pack
 from tests.api.conftest import signed_in
+from tests.cases import for_each
 from tests.zygote import PYTHON
 
 HELLO = '''
@@ -91,6 +93,7 @@ def test_control_in_the_servers_process_it_hangs(tmp_path: Path) -> None:
     (tmp_path / "bundle").write_bytes(hello(tmp_path / "looping", ENDLESS).to_bytes())
     script = f"""
 from pathlib import Path
+from tempfile import mkdtemp
 from halflap.engine.bundle import Bundle
 from halflap.engine.integration import load_integration
 bundle = Bundle.from_bytes(Path({str(tmp_path / "bundle")!r}).read_bytes())
@@ -105,11 +108,11 @@ load_integration(bundle, Path({str(tmp_path / "cache")!r}))
         loading.kill()
 
 
-@pytest.mark.parametrize(("more", "because", "where"), REFUSED.values(), ids=REFUSED)
+@for_each(("more", "because", "where"), REFUSED.values(), ids=REFUSED)
 async def test_what_ends_its_process_is_refused_with_its_place(
     world: Any, tmp_path: Path, more: str, because: str, where: str
 ) -> None:
-    problem = await refused(world, hello(tmp_path / "hello", more))
+    problem = await refused(world, hello(Path(mkdtemp(dir=tmp_path)) / "hello", more))
     assert because in problem["detail"]
     assert "runs whenever" in problem["detail"]
     assert problem["where"] == where

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import pytest
-
 from halflap.store.retention import DAY
 from tests.api.conftest import ORDERS
 from tests.api.test_api_replays import done, driving, failed
+from tests.cases import for_each
 
 __all__ = ["driving"]
 NOTHING: dict[str, Any] = {"execution": None, "payload": None}
@@ -58,7 +57,7 @@ async def test_what_the_integration_declares_holds_from_its_activation(world: An
     assert upgraded.json["kept"] == {"execution": 30, "payload": 1}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("said", "field"),
     [
         ({"payload": 0}, "payload"),

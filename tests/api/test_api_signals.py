@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ORDERS
+from tests.cases import for_each
 
 APPROVALS = (
     ORDERS
@@ -67,7 +68,7 @@ async def test_of_two_with_one_idempotency_key_one_counts(world: Any, instance: 
     assert (signal.name, signal.payload) == ("approved", b"1")
 
 
-@pytest.mark.parametrize("name", ["$exe_1", "x" * 121])
+@for_each("name", ["$exe_1", "x" * 121])
 async def test_a_name_that_is_none_is_refused(world: Any, instance: Any, name: str) -> None:
     id = await world.send(instance, {}, flow="waiting")
     sent = await world.api("POST", f"/api/executions/{id}/signals/{name}")
@@ -80,9 +81,7 @@ async def test_an_execution_that_is_not_there_is_not_found(world: Any, instance:
     assert (sent.status, sent.kind) == (404, "NotFound")
 
 
-@pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "image/png", ""]
-)
+@for_each("kind", ["text/plain", "application/x-www-form-urlencoded", "image/png", ""])
 async def test_a_payload_of_json_is_taken_whatever_its_type(
     world: Any, instance: Any, kind: str
 ) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from halflap.api.operations.comparing import (
     MOST_COMPARED,
     MOST_FILES,
@@ -12,6 +10,7 @@ from halflap.api.operations.comparing import (
     compare_file,
     compare_files,
 )
+from tests.cases import for_each
 
 
 async def test_a_version_is_published_to_a_target_and_shown_in_full(world: Any) -> None:
@@ -75,7 +74,7 @@ async def test_an_older_version_is_promoted_as_it_is(world: Any) -> None:
     assert listed["targets"]["production"] == first
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "said"),
     [
         ("import nowhere_at_all\n", "orders.py"),

@@ -169,12 +169,18 @@ async def product_on(store: str, folder: Path, **settings: Any) -> AsyncIterator
 
 @pytest.fixture
 async def product(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Product]:
-    """A product with the types declared, the integration published, and the customer `ada`."""
+    """A product with the types declared, and the integration published."""
     async with product_on(getattr(request, "param", "file"), tmp_path) as made:
         await made.integration()
         async with made.publisher() as publisher:
             await publisher.declare()
         yield made
+
+
+@pytest.fixture
+async def ada(product: Product) -> str:
+    """The customer `ada`."""
+    return await product.customer("ada")
 
 
 ON_BOTH_STORES = pytest.mark.parametrize("product", ["file", "postgresql"], indirect=True)

@@ -17,6 +17,7 @@ from halflap.api.operations.event_schema import data_faults, schema_fault
 from halflap.export import EventTypes, UpstreamError
 from halflap.sdk.event_type import breaking_changes, is_pattern, takes
 from tests.api.conftest import Client
+from tests.cases import for_each
 from tests.export.conftest import ON_BOTH_STORES, Product
 
 
@@ -219,7 +220,7 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
     assert (await product.api("DELETE", "/api/event-types/order.sent")).status == 404
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("draft", "field"),
     [
         ({"schema": {"type": "strange"}}, "types.0.schema"),

@@ -11,6 +11,7 @@ import pytest
 from halflap.export import EventTypes, ProductEvent, Publisher, UpstreamError
 from halflap.model import CustomerLimits
 from tests.api.conftest import Client
+from tests.cases import for_each
 from tests.export.conftest import ON_BOTH_STORES, ORDERS, OrderCreated, OrderPaid, Product, types
 from tests.polling import until
 
@@ -192,7 +193,14 @@ async def test_a_filter_is_the_flows_own(product: Product) -> None:
     assert len(answer.json["executions"]) == 1
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+async def listening(product: Product, ada: str) -> None:
+    """An instance of `ada` that listens."""
+    await product.instance(ada)
+
+
+@pytest.mark.usefixtures("listening")
+@for_each(
     ("event", "field"),
     [
         ({"data": {"id": "o-1"}}, "data"),
@@ -211,7 +219,6 @@ async def test_a_filter_is_the_flows_own(product: Product) -> None:
 async def test_what_does_not_fit_is_refused_by_its_field(
     product: Product, event: dict[str, Any], field: str
 ) -> None:
-    await product.instance(await product.customer("ada"))
     answer = await product.publish("ada", **event)
     assert (answer.status, list(answer.json["fields"])) == (422, [field]), answer.body
     assert await product.results() == []

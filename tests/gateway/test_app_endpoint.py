@@ -239,7 +239,7 @@ async def test_a_store_that_fails_acknowledges_nothing(chats: Chats) -> None:
     assert await chats.started(both) == [1, 1]
 
 
-async def test_a_thousand_receivers_get_an_event_in_one_transaction(chats: Chats) -> None:
+async def test_hundreds_of_receivers_get_an_event_in_one_transaction(chats: Chats) -> None:
     first = await chats.instance("ada", "T1")
     store, catalogue = chats.host.store, chats.host.store.catalogue
     saved = await catalogue.connections.by_name(first.customer, "T1-left")
@@ -253,14 +253,14 @@ async def test_a_thousand_receivers_get_an_event_in_one_transaction(chats: Chats
         await catalogue.endpoints.ensure(made.id, ["told", "aside"])
         await catalogue.endpoints.open_all(made.id)
 
-    await asyncio.gather(*map(one_more, range(999)))
+    await asyncio.gather(*map(one_more, range(299)))
     event = chats.message("T1")
     for _ in range(2):  # the second time, each of them has it already
         assert (await chats.post(event)).status == 200
     rows = await store.database.read(
         lambda c: c.execute("SELECT count(*) FROM executions WHERE flow = 'told'").fetchone()
     )
-    assert rows[0] == 1_000
+    assert rows[0] == 300
 
 
 # Declared -------------------------------------------------------------------------------------
