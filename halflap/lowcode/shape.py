@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, cast, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import document as parts
+from halflap.lowcode import grammar
 from halflap.lowcode.document import Document
 from halflap.lowcode.fixes import (
     Mend,
@@ -24,7 +24,7 @@ from halflap.lowcode.fixes import (
     rewritten,
 )
 from halflap.lowcode.foreign import CHOICE_TYPES, SECRET_TYPES, explained, renamed
-from halflap.lowcode.kinds import KINDS, TAG, kind_of
+from halflap.lowcode.kinds import KINDS, kind_of
 from halflap.lowcode.source import Path, SourceText, mapping_of, value_at
 from halflap.sdk.fit import path_in, worded
 from halflap.sdk.lint import Finding
@@ -98,7 +98,7 @@ def _message(source: SourceText, error: Mapping[str, Any], path: Path) -> tuple[
     kind = error["type"]
     match kind:
         case "extra_forbidden":
-            return _unknown(source, error["loc"], path)
+            return _unknown(source, path)
         case "missing":
             return f"`{error['loc'][-1]}` is missing here", None
         case "union_tag_not_found" | "union_tag_invalid":
@@ -241,7 +241,7 @@ def _pageless(source: SourceText, path: Path) -> tuple[str, Mend | None] | None:
     """Return what is written of a field of the config that stands where its page does."""
     pages = cast("dict[Any, Any]", source.data["config"])
     given, name = pages.get(path[1]), str(path[1])
-    field = {*_keys(parts.PlainField), *_keys(parts.ConnectionField)}
+    field = {*parts.PlainField.model_fields, *parts.ConnectionField.model_fields}
     written = None if isinstance(given, dict) else _field_of(given)
     if isinstance(given, dict):
         members = cast("dict[Any, Any]", given)
@@ -314,10 +314,10 @@ def _no_kind(source: SourceText, step: Any, path: Path) -> tuple[str, Mend | Non
     return f"no kind of step has {shown}; {hint} one of: {kinds}", None
 
 
-def _unknown(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tuple[str, Mend | None]:
+def _unknown(source: SourceText, path: Path) -> tuple[str, Mend | None]:
     """Return what a key means that the part of a document does not have."""
     name = str(path[-1])
-    known, what = _known(source, loc, path)
+    known, what = _known(source, path)
     part = _PARTS_BY_WORD.get(what) or what.strip("`").removesuffix(" step").rpartition(" ")[2]
     holder = value_at(source.data, path[:-1])
     empty = _empty(holder, known)
@@ -363,72 +363,24 @@ def _empty(holder: Any, known: Sequence[str]) -> str | None:
     return next((name for name in empty if name in _NESTED), None)
 
 
-_PARTS: dict[tuple[str, int], tuple[str, type[BaseModel]]] = {
-    ("flows", 2): ("a flow", parts.FlowPart),
-    ("preprocess", 2): ("a pre-process flow", parts.PreprocessPart),
-    ("preprocess", 4): ("a route", parts.RoutePart),
-    ("tests", 2): ("a test", parts.TestPart),
-    ("pairs", 2): ("a pair", parts.PairsPart),
-    ("config", 3): ("a field", parts.PlainField),
-}
-_OF_A_TEST: dict[str, type[BaseModel]] = {
-    "body": parts.BodyPart,
-    "customer": parts.CustomerPart,
-    "instance": parts.InstancePart,
-    "shared": parts.SharedPart,
-    "after": parts.AfterPart,
-}
+_WORDS = {
+    "FlowPart": "a flow", "PreprocessPart": "a pre-process flow", "RoutePart": "a route",
+    "TestPart": "a test", "PairsPart": "a pair", "PlainField": "a field",
+    "ConnectionField": "a connection", "Halflap integration": "a document",
+}  # fmt: skip
 
 
-def _known(source: SourceText, loc: tuple[str | int, ...], path: Path) -> tuple[list[str], str]:
-    """The keys that the place knows, and what the place is."""
-    below: list[str | int] = []
-    for each in reversed(loc[:-1]):
-        if isinstance(each, str) and each.startswith(TAG):
-            kind = each.removeprefix(TAG)
-            if kind in KINDS:
-                return _keys(KINDS[kind]), f"{_article(kind)} {kind} step"
-            model = parts.ConnectionField if kind == "connection" else parts.PlainField
-            return _keys(model), f"a {kind}"
-        name = str(each).removesuffix("]").rpartition(", ")[2]  # behind what validates the model
-        if (model := _models().get(name)) is not None:
-            for field in reversed(below):
-                model = _inner(model, field)
-            return _keys(model), f"`{path[-2] if len(path) > 1 else ''}`"
-        below.append(each)
-    top, part = path[:1], path[-2:-1]
-    if top == ("tests",) and len(path) > 3 and part[0] in _OF_A_TEST:
-        return _keys(_OF_A_TEST[str(part[0])]), f"`{part[0]}`"
-    if str(*top) in ("flows", "preprocess", "tests", "pairs", "config"):
-        what, model = _PARTS.get((str(*top), len(path) - 1), ("this", parts.FlowPart))
-        return _keys(model), what
-    return _keys(Document), "a document"
-
-
-@cache
-def _models() -> dict[str, type[BaseModel]]:
-    """The parts of a document and of its steps, by the names of their classes."""
-    found: dict[str, type[BaseModel]] = {}
-    kinds: list[type[BaseModel]] = [parts.Part]
-    while kinds:
-        kind = kinds.pop()
-        found[kind.__name__] = kind
-        kinds += kind.__subclasses__()
-    return found
-
-
-def _inner(model: type[BaseModel], field: str | int) -> type[BaseModel]:
-    """Return the part that a field of another part holds; the other one where it holds none."""
-    found = model.model_fields.get(str(field))
-    for each in () if found is None else get_args(found.annotation):
-        if isinstance(each, type) and issubclass(each, BaseModel):
-            return each
-    return model
+def _known(source: SourceText, path: Path) -> tuple[list[str], str]:
+    """Return the keys that the holder of a place knows, and what the holder is."""
+    holders = grammar.expected(path[:-1], source.data)
+    kinds = {each.__name__: kind for kind, each in KINDS.items()}
+    for title in (str(each.get("title")) for each in holders):
+        if title in kinds:
+            return [*grammar.members(holders)], f"{_article(kinds[title])} {kinds[title]} step"
+        if title in _WORDS:
+            return [*grammar.members(holders)], _WORDS[title]
+    return [*grammar.members(holders)], f"`{path[-2]}`"
 
 
 def _article(kind: str) -> str:
     return "an" if kind[0] in "aeiou" else "a"
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [each.alias or name for name, each in model.model_fields.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, cast
 
-from halflap.lowcode.assist import grammar
+from halflap.lowcode import grammar
 from halflap.lowcode.assist.analysis import Analysis, called_in
 from halflap.lowcode.assist.loose import locate
 from halflap.lowcode.assist.naming import expression_offers

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
-from halflap.lowcode.assist import grammar
+from halflap.lowcode import grammar
 from halflap.lowcode.assist.analysis import Analysis, called_in, find
 from halflap.lowcode.assist.loose import lines_of, locate
 from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 from typing import Any, Literal, cast
 
 from halflap.errors import ExpressionError
@@ -18,7 +18,7 @@ from halflap.lowcode.assist.renaming import Named, places
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.lint.declared import NAMED_BY
-from halflap.lowcode.lint.scope import Schema, json_type
+from halflap.lowcode.lint.scope import Schema, carried, forms_of, json_type
 from halflap.lowcode.lint.shapes import CallShape, Shapes
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import mapping_of, value_at
@@ -220,40 +220,33 @@ _PLAIN: Mapping[str, Any] = {"integer": 1, "number": Decimal("1.5"), "boolean": 
 
 def sample_of(schema: Schema | None) -> Any:
     """Return a value that a schema describes; None where nothing is known of it."""
-    return _Sampler(schema or {}).of(schema or {}, 0)
+    return _sample(schema, {}, count(), 0)
 
 
-class _Sampler:
-    def __init__(self, root: Schema) -> None:
-        self._root = root
-        self._left = MOST_SAMPLED
-
-    def of(self, schema: Any, depth: int) -> Any:
-        self._left -= 1
-        if not isinstance(schema, Mapping) or self._left < 0 or depth > 8:
-            return None
-        known = cast("Mapping[str, Any]", schema)
-        for key in ("const", "default"):
-            if known.get(key) is not None:
-                return known[key]
-        for key in ("examples", "enum"):
-            if isinstance(known.get(key), list) and known[key]:
-                return known[key][0]
-        if isinstance(reference := known.get("$ref"), str):
-            name = reference.rpartition("/")[2]
-            return self.of(self._root.get("$defs", {}).get(name), depth + 1)
-        for key in ("anyOf", "oneOf", "allOf"):
-            if isinstance(known.get(key), list):
-                forms = [each for each in known[key] if each != {"type": "null"}]
-                return self.of(forms[0], depth + 1) if forms else None
-        kind: Any = known.get("type")
-        if isinstance(kind, list):
-            kind = cast("list[Any]", kind)[0] if kind else None
-        if kind == "object" or "properties" in known:
-            members = mapping_of(known.get("properties"))
-            return {str(name): self.of(each, depth + 1) for name, each in members.items()}
-        if kind == "array":
-            return [self.of(known.get("items"), depth + 1)] if known.get("items") else []
-        if kind == "string":
-            return _TEXTS.get(str(known.get("format")), "text")
-        return _PLAIN.get(str(kind))
+def _sample(schema: Any, holder: Schema, made: Iterator[int], depth: int) -> Any:
+    if not isinstance(schema, Mapping) or next(made) >= MOST_SAMPLED or depth > 8:
+        return None
+    known = carried(cast("Schema", schema), holder)
+    for key in ("const", "default"):
+        if known.get(key) is not None:
+            return known[key]
+    for key in ("examples", "enum"):
+        if isinstance(known.get(key), list) and known[key]:
+            return known[key][0]
+    form = next(iter(forms_of(known)), cast("Schema", {}))
+    if form is known and known.get("allOf"):
+        form = known["allOf"][0]
+    if form is not known:
+        return _sample(form, known, made, depth + 1)
+    kind: Any = known.get("type")
+    if isinstance(kind, list):
+        kind = cast("list[Any]", kind)[0] if kind else None
+    if kind == "object" or "properties" in known:
+        members = mapping_of(known.get("properties")).items()
+        return {str(name): _sample(each, known, made, depth + 1) for name, each in members}
+    if kind == "array":
+        items = known.get("items")
+        return [_sample(items, known, made, depth + 1)] if items else []
+    if kind == "string":
+        return _TEXTS.get(str(known.get("format")), "text")
+    return _PLAIN.get(str(kind))

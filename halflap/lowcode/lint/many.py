@@ -6,18 +6,16 @@ and for an input that takes a list, and wrong in JSON that another app reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from halflap.lowcode.expressions import tree
-from halflap.lowcode.fixes import Mend
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.rules import Findings
 from halflap.lowcode.lint.scope import Schema, choices_of, forms_of, is_one_or_many
 from halflap.lowcode.lint.templates import parts
 from halflap.lowcode.source import Path
-from halflap.sdk.lint import Fix
 
 ANYTHING: Schema = {}
 
@@ -46,7 +44,7 @@ def check_many(
                 f"{text if named else 'this'} is one value by itself, a list of several, and left out "
                 f"of none; $list({text if named else '…'}) is a list always, [0] takes one of them"
             )
-            mend = _listed(text) if whole else None
+            mend = findings.expression(place, f"$list({text})") if whole else None
             findings.add(rules.ONE_OR_MANY, place, message, at=node.start, mend=mend)
 
 
@@ -67,16 +65,3 @@ def _parts(node: tree.Node, given: Schema | None) -> Iterator[tuple[tree.Node, b
             if isinstance(name, tree.Literal):
                 for part, _ in _parts(value, fields.get(str(name.value))):
                     yield part, False
-
-
-def _listed(text: str) -> Mend:
-    """Wrap an expression that stands on one line."""
-
-    def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
-        whole = lines[line - 1] if line <= len(lines) else ""
-        at = whole.find(text, max(column - 1 - len(text), 0))
-        if at < 0 or "\n" in text:
-            return None
-        return Fix("always make it a list", line, at + 1, len(text), f"$list({text})")
-
-    return mend
