@@ -9,10 +9,21 @@ seed, so that a test can repeat it.
 speaks the real one's protocols, for several orgs. Both have a page to look and edit in. `slack` has
 workspaces, a bot's part of the Web API, and signed events; `github` repositories, and webhooks with
 their deliveries; `hubspot` portals with records and an app; `zendesk` tickets, people and the export.
-`specified` makes one of a vendor's OpenAPI document. In each, `create_app()` is the app and `serve()`
-runs it.
+`specified` makes one of a vendor's OpenAPI document. In each, `create_app()` is the
+app, and `run()` runs it.
 """
 
 from halflap_sandbox import acme, github, hubspot, salesforce, slack, specified, zendesk
+from halflap_sandbox.server import run, serving
 
-__all__ = ["acme", "github", "hubspot", "salesforce", "slack", "specified", "zendesk"]
+__all__ = [
+    "acme",
+    "github",
+    "hubspot",
+    "run",
+    "salesforce",
+    "serving",
+    "slack",
+    "specified",
+    "zendesk",
+]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -36,14 +36,13 @@ class Exceeded(Exception):
 class Faults(BaseModel):
     """The faults of one customer's part of an app, or of all parts that have none of their own.
 
-    An app adds the field that names the part (`named_by`), and the rate of the messages that are
-    never sent, by its own word for a message (`dropped_by`).
+    An app has a word of its own for its part, and for the rate of the messages that are never sent.
     """
 
     model_config = ConfigDict(extra="forbid")
-    named_by: ClassVar[str]
-    dropped_by: ClassVar[str]
 
+    part: str | None = None
+    drop_rate: Rate = 0
     latency_ms: Annotated[float, Field(ge=0, le=600_000)] = 0
     latency_jitter_ms: Annotated[float, Field(ge=0, le=600_000)] = 0
     error_rate: Rate = 0
@@ -58,16 +57,6 @@ class Faults(BaseModel):
     duplicate_rate: Rate = 0
     reorder: bool | Rate = False
     seed: int = 0
-
-    @property
-    def part(self) -> str | None:
-        """The id of the part that these are for, None for all."""
-        return getattr(self, self.named_by)
-
-    @property
-    def drop_rate(self) -> float:
-        """The share of messages that are never sent."""
-        return getattr(self, self.dropped_by)
 
 
 HELD_BACK = 0.3
@@ -119,7 +108,7 @@ class FaultPlan:
             "lose_answer_next": self._lose_answer_next,
             "lose_answer_at": self._lose_answer_at.left,
         }
-        return self._faults.model_dump(exclude={self._faults.named_by}) | left
+        return self._faults.model_dump(by_alias=True, exclude={"part"}) | left
 
     @property
     def active(self) -> bool:
@@ -196,11 +185,20 @@ class FaultPlan:
 
 
 class FaultBoard:
-    """The faults that are on: one plan for all parts, and one for each part that has its own."""
+    """The faults that are on: one plan for all parts, and one for each part that has its own.
 
-    def __init__(self, faults: type[Faults]) -> None:
-        self._shape = faults
-        self._everywhere = FaultPlan(faults())
+    `part` and `dropped` are the app's words: `workspace`, `drop_webhook_rate`.
+    """
+
+    def __init__(self, part: str, dropped: str = "drop_webhook_rate") -> None:
+        self.shape: type[Faults] = create_model(
+            "AppFaults",
+            __base__=Faults,
+            part=(str | None, Field(None, alias=part)),
+            drop_rate=(Rate, Field(0, alias=dropped)),
+        )
+        self._parts_as = f"{part}s"
+        self._everywhere = FaultPlan(Faults())
         self._parts: dict[str, FaultPlan] = {}
 
     def of(self, part: str) -> FaultPlan:
@@ -217,7 +215,7 @@ class FaultBoard:
     def clear(self, part: str | None = None) -> None:
         """Turn a part's own faults off, or all there are."""
         if part is None:
-            self._everywhere = FaultPlan(self._shape())
+            self._everywhere = FaultPlan(Faults())
             self._parts.clear()
         else:
             self._parts.pop(part, None)
@@ -226,4 +224,4 @@ class FaultBoard:
         """Give the active faults: `all`, and those of the parts (such as `workspaces`) by id."""
         plans = {of: plan.json() for of, plan in self._parts.items() if plan.active}
         everywhere = self._everywhere.json() if self._everywhere.active else None
-        return {"all": everywhere, f"{self._shape.named_by}s": plans}
+        return {"all": everywhere, self._parts_as: plans}

@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import count
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox import faults
 from halflap_sandbox.answer import account_of, dump, first, not_found, parse
-from halflap_sandbox.rest import LARGEST_BODY, ApiError, Json, RestApp, Webhooks, moment
-from halflap_sandbox.server import read_body, run
+from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.rest import ApiError, Json, RestApp, Webhooks, choose_account, moment
+from halflap_sandbox.server import application, read_body
 
 CLIENT_ID = "hubspot-client"
 CLIENT_SECRET = "hubspot-client-secret"  # noqa: S105
@@ -53,16 +53,6 @@ class Settings:
     waits: tuple[float, ...] = (60.0, 300.0, 1800.0)
     gathers: float = 0.05
     """Seconds for which changes are gathered into one request."""
-
-
-class Faults(faults.Faults):
-    """The faults of one portal, or of all that have none of their own."""
-
-    named_by: ClassVar[str] = "portal"
-    dropped_by: ClassVar[str] = "drop_webhook_rate"
-
-    portal: str | None = None
-    drop_webhook_rate: faults.Rate = 0
 
 
 @dataclass(slots=True)
@@ -331,7 +321,7 @@ class HubSpot:
         else:
             change |= {"changeFlag": {"creation": "CREATED", "deletion": "DELETED"}[what]}
         if not self._changes:
-            self.webhooks.watch(asyncio.create_task(self._flush(), name="hubspot changes"))
+            self.webhooks.start(self._flush(), "hubspot changes")
         self._changes += [change] * (2 if plan.doubles() else 1)
 
     async def _flush(self) -> None:
@@ -354,25 +344,18 @@ class HubSpot:
 
     async def authorize(self, request: Request) -> Response:
         """Show the page on which a portal installs the app; `portal` in the query is at once."""
-        asked = dict(request.query_params)
-        if asked.get("client_id") != CLIENT_ID or "redirect_uri" not in asked:
-            return HTMLResponse("HubSpot does not know this app.", 400)
-        portal = self.world.portals.get(asked.get("portal", ""))
-        if portal is None:
-            links = "".join(
-                f'<li><a href="?{urlencode({**asked, "portal": each.id})}">{each.name}</a></li>'.replace(
-                    "&", "&amp;"
-                )
-                for each in self.world.portals.values()
-            )
-            return HTMLResponse(f"<h1>HubSpot (a sandbox)</h1><ul>{links}</ul>")
-        self.world.codes[code := secrets.token_hex(16)] = (portal, asked["redirect_uri"])
-        back = urlencode({"code": code, "state": asked.get("state", "")})
-        return RedirectResponse(f"{asked['redirect_uri']}?{back}", 302)
+        portals = self.world.portals
+
+        def grant(id: str, back: str) -> str:
+            self.world.codes[code := secrets.token_hex(16)] = (portals[id], back)
+            return code
+
+        names = {id: each.name for id, each in portals.items()}
+        return choose_account(request, "HubSpot", CLIENT_ID, "portal", names, grant)
 
     async def token(self, request: Request) -> Response:
         """Give tokens for a code, or for a refresh token."""
-        given = dict(parse_qsl((await read_body(request, LARGEST_BODY)).decode()))
+        given = dict(parse_qsl((await read_body(request)).decode()))
         if (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             return self.rest.refused(400, "missing or invalid client")
         if given.get("grant_type") == "refresh_token":
@@ -397,13 +380,13 @@ class HubSpot:
 
     async def add_portal(self, request: Request) -> Response:
         """Add a portal."""
-        given = parse(request, await read_body(request, LARGEST_BODY), NewPortal)
+        given = parse(request, await read_body(request), NewPortal)
         made = self.world.add(given.name)
         return JSONResponse({"id": made.id, "name": made.name, "token": f"pat-{made.name}"}, 201)
 
     async def set_url(self, request: Request) -> Response:
         """Have the app's webhooks go somewhere."""
-        self.world.url = parse(request, await read_body(request, LARGEST_BODY), AppUrl).url
+        self.world.url = parse(request, await read_body(request), AppUrl).url
         return JSONResponse({"url": self.world.url})
 
     async def edit(self, request: Request) -> Response:
@@ -415,10 +398,6 @@ class HubSpot:
         given: Json = await request.json()
         found = portal.of(kind).get(str(given.get("id")))
         return JSONResponse(self._save(portal, kind, found, given["properties"]), 201)
-
-    async def sent(self, _: Request) -> Response:
-        """List every try to deliver."""
-        return JSONResponse(self.webhooks.sent)
 
 
 def wanted(kind: str, given: Json) -> Sequence[str]:
@@ -514,7 +493,7 @@ def refuse(status: int, message: str) -> Json:
 def create_app(settings: Settings | None = None, *, portals: Sequence[str] = ()) -> Starlette:
     """Make a HubSpot of its own, with these portals to begin with."""
     world = World(settings or Settings())
-    rest = RestApp(Faults, refuse, world.settings.clock)
+    rest = RestApp(FaultBoard("portal"), refuse, world.settings.clock)
     webhooks = Webhooks(world.settings.waits, world.settings.delivery_timeout)
     for name in portals:
         world.add(name)
@@ -540,21 +519,6 @@ def create_app(settings: Settings | None = None, *, portals: Sequence[str] = ())
         Route("/sandbox/portals", app.add_portal, methods=["POST"]),
         Route("/sandbox/portals/{portal}/{kind}", app.edit, methods=["POST"]),
         Route("/sandbox/app", app.set_url, methods=["POST"]),
-        Route("/sandbox/sent", app.sent, methods=["GET"]),
+        Route("/sandbox/sent", webhooks.list_sent, methods=["GET"]),
     ]
-    return rest.app(routes, webhooks)
-
-
-async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    ready: Callable[[int], None] | None = None,
-    settings: Settings | None = None,
-    portals: Sequence[str] = (),
-) -> None:
-    """Run a HubSpot until cancelled; `ready` gets the port once it listens.
-
-    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
-    """
-    await run(create_app(settings, portals=portals), host=host, port=port, ready=ready)
+    return application(routes, rest.faults, webhooks.close)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
-import aiohttp
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from halflap_sandbox.answer import parse
-from halflap_sandbox.faults import Exceeded, FaultBoard, Faults, Injected
-from halflap_sandbox.server import Cut, application, read_body, suffer
+from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
+from halflap_sandbox.poster import Poster
+from halflap_sandbox.server import Cut, read_body, suffer
 
 Json = dict[str, Any]
 Refuse = Callable[[int, str], Any]
-LARGEST_BODY = 4 * 1024 * 1024
+Make = Callable[[], tuple[bytes, Mapping[str, str]]]
+TOO_FAST = 429, "You are too fast."
 
 
 class ApiError(Exception):
@@ -34,11 +34,15 @@ class ApiError(Exception):
 class RestApp:
     """An app's faults, and the form of its refusals: `refuse(status, message)` is the body of one."""
 
-    def __init__(self, shape: type[Faults], refuse: Refuse, clock: Callable[[], float]) -> None:
-        self.faults = FaultBoard(shape)
-        self.clock = clock
-        self._shape = shape
-        self._refuse = refuse
+    def __init__(
+        self,
+        faults: FaultBoard,
+        refuse: Refuse,
+        clock: Callable[[], float],
+        too_fast: tuple[int, str] = TOO_FAST,
+    ) -> None:
+        self.faults, self.clock = faults, clock
+        self._refuse, self._too_fast = refuse, too_fast
 
     def refused(
         self, status: int, message: str, headers: Mapping[str, str] | None = None
@@ -50,13 +54,13 @@ class RestApp:
         self, request: Request, part: str, work: Callable[[Json], tuple[int, Any]]
     ) -> Response:
         """Do what a request asks for, and suffer the faults of its part of the app."""
-        body, plan = await read_body(request, LARGEST_BODY), self.faults.of(part)
+        body, plan = await read_body(request), self.faults.of(part)
         try:
             if cut := await suffer(request, plan, self.clock()):
                 return cut
             status, found = work({**request.query_params, **(json.loads(body) if body else {})})
         except Exceeded as error:
-            return self.refused(429, "You are too fast.", {"retry-after": str(error.retry_after)})
+            return self.refused(*self._too_fast, {"retry-after": str(error.retry_after)})
         except Injected as error:
             return self.refused(error.status, "A bad day (an injected fault).")
         except ApiError as error:
@@ -65,61 +69,66 @@ class RestApp:
             return self.refused(400, f"The request cannot be read: {error!r}")
         if request.method != "GET" and plan.loses_answer():
             return Cut()
+        if isinstance(found, Response):
+            return found
         return Response(status_code=204) if status == 204 else JSONResponse(found, status)
 
-    async def set_faults(self, request: Request) -> Response:
-        """Turn faults on."""
-        self.faults.set(parse(request, await read_body(request, LARGEST_BODY), self._shape))
-        return JSONResponse(self.faults.json())
 
-    def app(self, routes: list[Route], sender: Webhooks) -> Starlette:
-        """Put the app together."""
-        routes = [*routes, Route("/sandbox/faults", self.set_faults, methods=["POST"])]
-        return application(routes, sender.close)
+def choose_account(
+    request: Request,
+    app: str,
+    client_id: str,
+    place: str,
+    accounts: Mapping[str, str],
+    grant: Callable[[str, str], str],
+) -> Response:
+    """Show the page on which the app is installed in an account; one that the query names is at once.
+
+    `place` is its parameter in the query, `accounts` are names by id. `grant` makes a code for an
+    account and the address that it goes back to.
+    """
+    asked = dict(request.query_params)
+    back = asked.get("redirect_uri")
+    if asked.get("client_id") != client_id or back is None:
+        return HTMLResponse(f"{app} does not know this app.", 400)
+    if (chosen := asked.get(place, "")) in accounts:
+        answer = urlencode({"code": grant(chosen, back), "state": asked.get("state", "")})
+        return RedirectResponse(f"{back}?{answer}", 302)
+    links = "".join(
+        f'<li><a href="?{escape(urlencode({**asked, place: id}))}">{escape(name)}</a></li>'
+        for id, name in accounts.items()
+    )
+    return HTMLResponse(f"<h1>{app} (a sandbox)</h1><ul>{links}</ul>")
 
 
-class Webhooks:
+class Webhooks(Poster):
     """Sends webhooks in the background, again after each of some waits until they are taken."""
 
-    def __init__(self, waits: tuple[float, ...], timeout: float) -> None:
+    def __init__(self, waits: Sequence[float], timeout: float) -> None:
+        super().__init__(timeout)
         self.sent: list[Json] = []
         """Every try, with the status that it was answered with."""
         self._waits = waits
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._session: aiohttp.ClientSession | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def send(self, url: str, make: Callable[[], tuple[bytes, Mapping[str, str]]]) -> None:
+    def send(self, url: str, make: Make) -> None:
         """Send what `make` gives, signed anew for each try."""
-        task = asyncio.create_task(self._tried(url, make), name="sandbox webhook")
-        self.watch(task)
+        self.start(self._tried(url, make), "sandbox webhook")
 
-    def watch(self, task: asyncio.Task[None]) -> None:
-        """Cancel a task as the app ends."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def list_sent(self, _: Request) -> Response:
+        """List every try to deliver."""
+        return JSONResponse(self.sent)
 
-    async def close(self) -> None:
-        """Stop sending."""
-        for each in self._tasks:
-            each.cancel()
-        if self._session is not None:
-            await self._session.close()
-
-    async def _tried(self, url: str, make: Callable[[], tuple[bytes, Mapping[str, str]]]) -> None:
+    async def _tried(self, url: str, make: Make) -> None:
         for wait in (0.0, *self._waits):
             await asyncio.sleep(wait)
             body, headers = make()
             note: Json = {"url": url, "body": json.loads(body), "status": None}
             self.sent.append(note)
-            if self._session is None:
-                self._session = aiohttp.ClientSession(timeout=self._timeout)
-            try:
-                async with self._session.post(url, data=body, headers=headers) as answer:
-                    note["status"] = answer.status
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                note["error"] = str(error) or type(error).__name__
-            if note["status"] is not None and note["status"] < 300:
+            posted = await self.post(url, body, headers)
+            note["status"] = posted.status
+            if posted.error is not None:
+                note["error"] = posted.error
+            if posted.is_taken:
                 return
 
 

@@ -19,16 +19,17 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from halflap_sandbox.answer import Refused
-from halflap_sandbox.faults import FaultPlan
+from halflap_sandbox.answer import Refused, parse
+from halflap_sandbox.faults import FaultBoard, FaultPlan
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 CUT = "sandbox.cut"
+LARGEST_BODY = 4 * 1024 * 1024
 
 
 class Cut(Response):
@@ -59,9 +60,15 @@ class CuttableProtocol(HttpToolsProtocol):
 
 
 def application(
-    routes: Sequence[BaseRoute], close: Callable[[], Coroutine[Any, Any, None]] | None = None
+    routes: Sequence[BaseRoute],
+    faults: FaultBoard,
+    close: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Starlette:
-    """Put a sandbox together: its routes, how it refuses, and what is closed as it ends."""
+    """Put a sandbox together: its routes, its faults, how it refuses, and what is closed as it ends."""
+
+    async def set_faults(request: Request) -> Response:
+        faults.set(parse(request, await read_body(request), faults.shape))
+        return JSONResponse(faults.json())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -73,10 +80,14 @@ def application(
         assert isinstance(error, Refused)
         return error.answer.response()
 
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refuse})
+    return Starlette(
+        routes=[Route("/sandbox/faults", set_faults, methods=["POST"]), *routes],
+        lifespan=lifespan,
+        exception_handlers={Refused: refuse},
+    )
 
 
-async def read_body(request: Request, largest: int) -> bytes:
+async def read_body(request: Request, largest: int = LARGEST_BODY) -> bytes:
     """Read a request's body; HTTPException 413 where it has more than `largest` bytes."""
     if request.method == "GET":
         return b""
@@ -186,6 +197,26 @@ async def run(
             raise
     finally:
         listener.close()
+
+
+@asynccontextmanager
+async def serving(
+    app: Starlette, certificate: Path | None = None, private_key: Path | None = None
+) -> AsyncGenerator[str]:
+    """Run an app on this machine, at a free port, for as long as it is entered; gives its URL."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(
+        run(app, ready=ready.set_result, certificate=certificate, private_key=private_key)
+    )
+    try:
+        await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running
+        host = "https://localhost" if certificate else "http://127.0.0.1"
+        yield f"{host}:{await ready}"
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
@@ -26,10 +26,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from halflap_sandbox import faults
 from halflap_sandbox.answer import account_of, dump, first, not_found, parse
-from halflap_sandbox.rest import LARGEST_BODY, ApiError, Json, RestApp, Webhooks, moment
-from halflap_sandbox.server import read_body, run
+from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.rest import ApiError, Json, RestApp, Webhooks, moment
+from halflap_sandbox.server import application, read_body
 
 EMAIL = "admin@{name}.example"
 KINDS = {"tickets": "ticket", "users": "user", "organizations": "organization"}
@@ -53,16 +53,6 @@ class Settings:
     clock: Callable[[], float] = time.time
     delivery_timeout: float = 12.0
     waits: tuple[float, ...] = (5.0, 30.0, 120.0)
-
-
-class Faults(faults.Faults):
-    """The faults of one account, or of all that have none of their own."""
-
-    named_by: ClassVar[str] = "account"
-    dropped_by: ClassVar[str] = "drop_webhook_rate"
-
-    account: str | None = None
-    drop_webhook_rate: faults.Rate = 0
 
 
 @dataclass(slots=True)
@@ -397,7 +387,7 @@ class Zendesk:
 
     async def add_account(self, request: Request) -> Response:
         """Add an account."""
-        name = parse(request, await read_body(request, LARGEST_BODY), NewAccount).name
+        name = parse(request, await read_body(request), NewAccount).name
         self.world.add(name)
         found = {"name": name, "email": EMAIL.format(name=name), "token": f"token-{name}"}
         return JSONResponse(found, 201)
@@ -410,10 +400,6 @@ class Zendesk:
         call = Call(self.world.accounts[name], {}, str(request.base_url).rstrip("/"))
         given: Json = await request.json()
         return JSONResponse(self.create_ticket(call, {"ticket": given})[1]["ticket"], 201)
-
-    async def sent(self, _: Request) -> Response:
-        """List every try to deliver."""
-        return JSONResponse(self.webhooks.sent)
 
 
 @dataclass(slots=True)
@@ -508,7 +494,7 @@ class WithoutSuffix:
 def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()) -> Starlette:
     """Make a Zendesk of its own, with these accounts to begin with."""
     world = World(settings or Settings())
-    rest = RestApp(Faults, refuse, world.settings.clock)
+    rest = RestApp(FaultBoard("account"), refuse, world.settings.clock)
     webhooks = Webhooks(world.settings.waits, world.settings.delivery_timeout)
     for name in accounts:
         world.add(name)
@@ -539,23 +525,8 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
         Route("/sandbox/account", app.account, methods=["GET"]),
         Route("/sandbox/accounts", app.add_account, methods=["POST"]),
         Route("/sandbox/accounts/{account}/tickets", app.write, methods=["POST"]),
-        Route("/sandbox/sent", app.sent, methods=["GET"]),
+        Route("/sandbox/sent", webhooks.list_sent, methods=["GET"]),
     ]
-    made = rest.app(routes, webhooks)
+    made = application(routes, rest.faults, webhooks.close)
     made.add_middleware(WithoutSuffix)
     return made
-
-
-async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    ready: Callable[[int], None] | None = None,
-    settings: Settings | None = None,
-    accounts: Sequence[str] = (),
-) -> None:
-    """Run a Zendesk until cancelled; `ready` gets the port once it listens.
-
-    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
-    """
-    await run(create_app(settings, accounts=accounts), host=host, port=port, ready=ready)

@@ -84,5 +84,5 @@ class GitHubApp(LoopbackSandbox):
 async def github_app(**settings: Any) -> AsyncIterator[GitHubApp]:
     """Run the sandbox."""
     settings = {"public_key": key_pair()[1], **settings}
-    async with sandbox_on_loopback(sandbox, **settings) as parts:
+    async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield GitHubApp(*parts)

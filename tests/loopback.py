@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import socket
@@ -12,9 +11,10 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from starlette.applications import Starlette
 
 from halflap.sdk.egress import Egress, Policy
-from tests.polling import DEADLINE
+from halflap_sandbox import serving
 
 PORTS = range(10_000, 32_768)
 """Ports below those that the kernel gives to clients, and to servers that take any."""
@@ -62,22 +62,15 @@ class LoopbackSandbox:
 
 @asynccontextmanager
 async def sandbox_on_loopback(
-    sandbox: Any, **settings: Any
+    app: Starlette,
 ) -> AsyncIterator[tuple[str, aiohttp.ClientSession, Egress]]:
-    """Run one of the sandboxes (its module): its URL, and clients for a test and for a connection."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        sandbox.serve(settings=sandbox.Settings(**settings), ready=ready.set_result)
-    )
-    port = await asyncio.wait_for(ready, DEADLINE)
+    """Run one of the sandboxes: its URL, and clients for a test and for a connection."""
     egress = Egress(Policy(allow=("127.0.0.1",)))
     # A connection that is kept may be closed by the sandbox just as a request is sent on it.
     connector = aiohttp.TCPConnector(force_close=True)
-    try:
-        async with aiohttp.ClientSession(connector=connector) as http:
-            yield f"http://127.0.0.1:{port}", http, egress
-    finally:
-        await egress.close()
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+    async with serving(app) as url:
+        try:
+            async with aiohttp.ClientSession(connector=connector) as http:
+                yield url, http, egress
+        finally:
+            await egress.close()

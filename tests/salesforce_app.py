@@ -104,7 +104,7 @@ class SalesforceApp:
 @asynccontextmanager
 async def salesforce_app(**settings: Any) -> AsyncIterator[SalesforceApp]:
     """Run the sandbox."""
-    async with sandbox_on_loopback(sandbox, **settings) as parts:
+    async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         app = SalesforceApp(*parts)
         if (events := (await app.look("/pubsub"))["url"]) is not None:
             app.more["pubsub_url"] = events

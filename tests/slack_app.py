@@ -59,5 +59,5 @@ class SlackApp(LoopbackSandbox):
 @asynccontextmanager
 async def slack_app(**settings: Any) -> AsyncIterator[SlackApp]:
     """Run the sandbox."""
-    async with sandbox_on_loopback(sandbox, **settings) as parts:
+    async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield SlackApp(*parts)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -51,11 +50,6 @@ def documents_of(name: str) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def vendor_app(dialect: specified.Dialect) -> AsyncIterator[VendorApp]:
-    documents = documents_of(dialect.name)
-
-    async def serve(settings: Any, ready: Any) -> None:
-        await specified.serve(dialect, documents, ready=ready)
-
-    sandbox = SimpleNamespace(serve=serve, Settings=dict)
-    async with sandbox_on_loopback(sandbox) as (url, http, egress):
+    app = specified.create_app(dialect, documents_of(dialect.name))
+    async with sandbox_on_loopback(app) as (url, http, egress):
         yield VendorApp(url, http, egress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from halflap.model import Customer, Instance, Version
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
-from halflap_sandbox import acme
+from halflap_sandbox import acme, serving
 from tests.journals import new_store
 from tests.loopback import free_port
 from tests.polling import DEADLINE
@@ -60,14 +59,8 @@ class AcmeApp:
 @asynccontextmanager
 async def acme_app() -> AsyncIterator[AcmeApp]:
     """Run the sandbox app."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(acme.serve(ready=ready.set_result))
-    port = await ready
-    async with aiohttp.ClientSession() as http:
-        yield AcmeApp(f"http://127.0.0.1:{port}", http)
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    async with serving(acme.create_app()) as url, aiohttp.ClientSession() as http:
+        yield AcmeApp(url, http)
 
 
 class Mortal:

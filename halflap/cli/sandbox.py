@@ -8,8 +8,7 @@ import json
 import re
 import signal
 import ssl
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -17,16 +16,17 @@ from typing import Any, TypeVar
 
 import aiohttp
 import click
+from starlette.applications import Starlette
 
 from halflap.cli.group import CommandGroup
 from halflap.errors import ConfigError, HalflapError
 from halflap_sandbox import acme, github, hubspot, salesforce, slack, specified, zendesk
+from halflap_sandbox import run as serve
 from halflap_sandbox.github import model as github_app
 from halflap_sandbox.salesforce.entities import PASSWORD, SECURITY_TOKEN
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
 
 F = TypeVar("F", bound=Callable[..., Any])
-Serve = Callable[..., Coroutine[Any, Any, None]]
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -58,7 +58,7 @@ def acme_command(port: int, workspaces: tuple[str, ...]) -> None:
     """
     keys = {name: f"acme-{name}-key" for name in checked(workspaces, "a workspace")}
     told = [f"  workspace {name:<12}  API key {key}" for name, key in keys.items()]
-    run("acme", port, partial(acme.serve, workspaces=keys), told)
+    run("acme", port, acme.create_app(workspaces=keys), told)
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -99,14 +99,13 @@ def salesforce_command(
         f"  {'':<16}  client id halflap-{name}  client secret secret-{name}"
         for name in names
     ]
-    serve = partial(
-        salesforce.serve,
-        settings=salesforce.Settings(pubsub_port=pubsub_port),
+    app = salesforce.create_app(
+        salesforce.Settings(pubsub_port=pubsub_port),
         orgs=names,
         certificate=certificate,
         private_key=private_key,
     )
-    run("salesforce", port, serve, told, more, scheme=scheme)
+    run("salesforce", port, app, told, more, certificate=certificate, private_key=private_key)
 
 
 @sandbox.command("slack")
@@ -122,7 +121,7 @@ def slack_command(port: int, teams: tuple[str, ...]) -> None:
         f"  client id {CLIENT_ID}  client secret {CLIENT_SECRET}",
         f"  signing secret {SIGNING_SECRET}  app-level token {APP_TOKEN}",
     ]
-    run("slack", port, partial(slack.serve, teams=names), told)
+    run("slack", port, slack.create_app(teams=names), told)
 
 
 @sandbox.command("github")
@@ -139,7 +138,7 @@ def github_command(port: int, accounts: tuple[str, ...]) -> None:
         f"  the app: client id {github_app.CLIENT_ID}  client secret {github_app.CLIENT_SECRET}"
         f"  webhook secret {github_app.WEBHOOK_SECRET}"
     )
-    run("github", port, partial(github.serve, accounts=names), told, title="GitHub")
+    run("github", port, github.create_app(accounts=names), told, title="GitHub")
 
 
 @sandbox.command("hubspot")
@@ -156,7 +155,7 @@ def hubspot_command(port: int, portals: tuple[str, ...]) -> None:
         f"  the app: client id {hubspot.CLIENT_ID}  client secret {hubspot.CLIENT_SECRET}"
         "  which signs, too"
     )
-    run("hubspot", port, partial(hubspot.serve, portals=names), told, title="HubSpot")
+    run("hubspot", port, hubspot.create_app(portals=names), told, title="HubSpot")
 
 
 @sandbox.command("zendesk")
@@ -170,7 +169,7 @@ def zendesk_command(port: int, accounts: tuple[str, ...]) -> None:
     names = checked(accounts, "an account")
     emails = {name: zendesk.EMAIL.format(name=name) for name in names}
     told = [f"  account {n:<12}  e-mail {e}  API token token-{n}" for n, e in emails.items()]
-    run("zendesk", port, partial(zendesk.serve, accounts=names), told)
+    run("zendesk", port, zendesk.create_app(accounts=names), told)
 
 
 @sandbox.command("stripe")
@@ -208,7 +207,7 @@ def serve_vendor(dialect: specified.Dialect, port: int) -> None:
     folder = files("halflap.components") / dialect.name
     found = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=str)
     documents = [json.loads(each.read_bytes()) for each in found]
-    run(dialect.name, port, partial(specified.serve, dialect, documents))
+    run(dialect.name, port, specified.create_app(dialect, documents))
 
 
 def environment_of(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
@@ -236,12 +235,13 @@ def checked(given: Sequence[str], what: str) -> Sequence[str]:
 def run(
     app: str,
     port: int,
-    serve: Serve,
+    sandbox: Starlette,
     told: Sequence[str] = (),
     more: Mapping[str, str] = MappingProxyType({}),
     *,
     title: str = "",
-    scheme: str = "http",
+    certificate: Path | None = None,
+    private_key: Path | None = None,
 ) -> None:
     """Run a sandbox until a signal; say where it is, what is `told` of it, and the lines for `.env`.
 
@@ -249,7 +249,7 @@ def run(
     """
 
     async def show(bound: int) -> None:
-        address = f"{scheme}://127.0.0.1:{bound}"
+        address = f"http{'s' if certificate else ''}://127.0.0.1:{bound}"
         url = f"{address}/sandbox/account"
         async with aiohttp.ClientSession() as http, http.get(url, ssl=False) as answer:
             values = (await answer.json())["values"]
@@ -262,24 +262,28 @@ def run(
             click.echo(click.style(f"  {name}={value}", bold=True))
         click.echo("\nAll is in memory. Ctrl-C stops.")
 
-    asyncio.run(until_stopped(port, serve, show))
-
-
-async def until_stopped(
-    port: int, serve: Serve, show: Callable[[int], Coroutine[Any, Any, None]]
-) -> None:
-    """Run a sandbox until a signal; show it once it listens."""
-    loop = asyncio.get_running_loop()
-    bound: asyncio.Future[int] = loop.create_future()
-    serving = asyncio.ensure_future(serve(port=port, ready=bound.set_result))
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, serving.cancel)
-    await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
-    try:
+    async def until_stopped() -> None:
+        loop = asyncio.get_running_loop()
+        bound: asyncio.Future[int] = loop.create_future()
+        serving = asyncio.ensure_future(
+            serve(
+                sandbox,
+                port=port,
+                ready=bound.set_result,
+                certificate=certificate,
+                private_key=private_key,
+            )
+        )
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, serving.cancel)
+        await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
         if bound.done():
             await show(bound.result())
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+
+    try:
+        asyncio.run(until_stopped())
     except ssl.SSLError as error:
         raise ConfigError(
             f"The certificate cannot be used: {error.reason or error}. "

@@ -7,7 +7,7 @@ to look at and to edit in. Everything is in memory and gone when the server stop
 A request walks: authenticate → faults → idempotency → a plain function over the data → webhooks.
 """
 
-from halflap_sandbox.acme.app import create_app, serve
+from halflap_sandbox.acme.app import create_app
 from halflap_sandbox.acme.settings import Settings
 
-__all__ = ["Settings", "create_app", "serve"]
+__all__ = ["Settings", "create_app"]

@@ -5,7 +5,7 @@ Since none waits, what a call has read is still true when it writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
@@ -41,6 +41,8 @@ from halflap_sandbox.acme.webhooks import Deliverer
 from halflap_sandbox.answer import Answer, Refused, Shape, answer, invalid, not_found, parse
 
 PAGE, LONGEST_PAGE = 50, 500
+R = TypeVar("R", bound=Record)
+C = TypeVar("C", Contact, Opportunity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,25 @@ class Call:
         """The id in the path."""
         return self.request.path_params["id"]
 
+    def made(self, kind: type[R], shape: type[Input], **more: str) -> R:
+        """Make a record of the body."""
+        given: dict[str, Any] = dict(self.read(shape))
+        self.check_account(given)
+        id = new_id(kind.__name__[:3].lower())
+        return kind(id=id, created_at=self.now, **given, **more)
+
+    def check_account(self, given: Mapping[str, Any]) -> None:
+        """Refuse an account that is not there."""
+        id = given.get("account_id")
+        if id is not None and self.workspace.accounts.get(id) is None:
+            raise invalid({"account_id": f"there is no account {id!r}"})
+
     def publish(self, event: EventName, record: Json) -> None:
         """Tell the webhooks."""
         self.deliverer.publish(self.workspace, event, record)
 
 
 Handler = Callable[[Call], Answer]
-R = TypeVar("R", bound=Record)
-C = TypeVar("C", Contact, Opportunity)
 
 
 def me(call: Call) -> Answer:
@@ -103,21 +116,29 @@ def _whole(name: str, value: str, highest: int) -> int:
     return int(value)
 
 
+def _keep(call: Call, gone: Record) -> None:
+    """Change nothing else as a record is deleted."""
+
+
 @dataclass(frozen=True)
 class Resource(Generic[R]):
-    """The five routes of one kind of record.
+    """The five routes of one `kind` of record, made of `new`, changed by `change`.
 
-    `make` builds a new record, `changed` gives a known one with the fields that a PATCH has, and
     `removed` runs after a deletion.
     """
 
-    what: str
+    kind: type[R]
     created: EventName
     updated: EventName
     table: Callable[[Workspace], Table[R]]
-    make: Callable[[Call], R]
-    changed: Callable[[Call, R], R]
-    removed: Callable[[Call, R], None]
+    new: type[Input]
+    change: type[Input]
+    removed: Callable[[Call, R], None] = _keep
+
+    @property
+    def name(self) -> str:
+        """The name of its kind, in lower case."""
+        return self.kind.__name__.lower()
 
     def list(self, call: Call) -> Answer:
         """List the records."""
@@ -125,7 +146,7 @@ class Resource(Generic[R]):
 
     def create(self, call: Call) -> Answer:
         """Create a record."""
-        made = self.make(call)
+        made = call.made(self.kind, self.new, updated_at=call.now)
         self.table(call.workspace).put(made)
         call.publish(self.created, made.json())
         return answer(made.json(), 201)
@@ -136,7 +157,9 @@ class Resource(Generic[R]):
 
     def update(self, call: Call) -> Answer:
         """Change a record."""
-        changed = self.changed(call, self._known(call))
+        known, given = self._known(call), call.read(self.change).given()
+        call.check_account(given)
+        changed = replace(known, **given, updated_at=call.now)
         self.table(call.workspace).put(changed)
         call.publish(self.updated, changed.json())
         return answer(changed.json())
@@ -151,23 +174,8 @@ class Resource(Generic[R]):
     def _known(self, call: Call) -> R:
         found = self.table(call.workspace).get(call.id)
         if found is None:
-            raise not_found(self.what, call.id)
+            raise not_found(self.name, call.id)
         return found
-
-
-def _new_account(call: Call) -> Account:
-    new = call.read(NewAccount)
-    return Account(
-        id=new_id("acc"),
-        external_id=new.external_id,
-        name=new.name,
-        created_at=call.now,
-        updated_at=call.now,
-    )
-
-
-def _changed_account(call: Call, known: Account) -> Account:
-    return replace(known, **_fields(call, AccountChange))
 
 
 def _free_of_account(call: Call, gone: Account) -> None:
@@ -183,83 +191,30 @@ def _free(call: Call, kind: Resource[C], gone: Account) -> None:
         call.publish(kind.updated, freed.json())
 
 
-def _new_contact(call: Call) -> Contact:
-    new = call.read(NewContact)
-    _check_account(call, new.account_id)
-    return Contact(
-        id=new_id("con"),
-        external_id=new.external_id,
-        name=new.name,
-        email=new.email,
-        account_id=new.account_id,
-        created_at=call.now,
-        updated_at=call.now,
-    )
-
-
-def _changed_contact(call: Call, known: Contact) -> Contact:
-    fields = _fields(call, ContactChange)
-    _check_account(call, fields.get("account_id"))
-    return replace(known, **fields)
-
-
-def _new_opportunity(call: Call) -> Opportunity:
-    new = call.read(NewOpportunity)
-    _check_account(call, new.account_id)
-    return Opportunity(
-        id=new_id("opp"),
-        external_id=new.external_id,
-        name=new.name,
-        stage=new.stage,
-        seats=new.seats,
-        price=new.price,
-        account_id=new.account_id,
-        created_at=call.now,
-        updated_at=call.now,
-    )
-
-
-def _changed_opportunity(call: Call, known: Opportunity) -> Opportunity:
-    fields = _fields(call, OpportunityChange)
-    _check_account(call, fields.get("account_id"))
-    return replace(known, **fields)
-
-
-def _fields(call: Call, shape: type[Input]) -> dict[str, Any]:
-    return {**call.read(shape).given(), "updated_at": call.now}
-
-
-def _check_account(call: Call, id: str | None) -> None:
-    if id is not None and call.workspace.accounts.get(id) is None:
-        raise invalid({"account_id": f"there is no account {id!r}"})
-
-
 accounts = Resource(
-    what="account",
+    kind=Account,
     created="account.created",
     updated="account.updated",
     table=lambda of: of.accounts,
-    make=_new_account,
-    changed=_changed_account,
+    new=NewAccount,
+    change=AccountChange,
     removed=_free_of_account,
 )
 contacts = Resource(
-    what="contact",
+    kind=Contact,
     created="contact.changed",
     updated="contact.changed",
     table=lambda of: of.contacts,
-    make=_new_contact,
-    changed=_changed_contact,
-    removed=lambda call, gone: None,
+    new=NewContact,
+    change=ContactChange,
 )
 opportunities = Resource(
-    what="opportunity",
+    kind=Opportunity,
     created="opportunity.created",
     updated="opportunity.updated",
     table=lambda of: of.opportunities,
-    make=_new_opportunity,
-    changed=_changed_opportunity,
-    removed=lambda call, gone: None,
+    new=NewOpportunity,
+    change=OpportunityChange,
 )
 
 
@@ -270,15 +225,7 @@ def list_activities(call: Call) -> Answer:
 
 def create_activity(call: Call) -> Answer:
     """Record an activity."""
-    new = call.read(NewActivity)
-    made = Activity(
-        id=new_id("act"),
-        external_id=new.external_id,
-        kind=new.kind,
-        title=new.title,
-        body=new.body,
-        created_at=call.now,
-    )
+    made = call.made(Activity, NewActivity)
     call.workspace.activities.put(made)
     call.publish("activity.created", made.json())
     return answer(made.json(), 201)

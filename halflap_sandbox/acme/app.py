@@ -14,15 +14,13 @@ from starlette.routing import Route
 
 from halflap_sandbox.acme.api import ROUTES, Call, Handler
 from halflap_sandbox.acme.backstage import Backstage
-from halflap_sandbox.acme.faults import Faults
 from halflap_sandbox.acme.model import Workspace, World
 from halflap_sandbox.acme.settings import Settings
 from halflap_sandbox.acme.webhooks import Deliverer
 from halflap_sandbox.answer import Answer, Refused
 from halflap_sandbox.faults import Exceeded, FaultBoard, FaultPlan, Injected
-from halflap_sandbox.server import Cut, Endpoint, page, read_body, run, suffer
+from halflap_sandbox.server import Cut, Endpoint, page, read_body, suffer
 
-LARGEST_BODY = 4 * 1024 * 1024
 PAGE = Path(__file__).parent / "page.html"
 
 
@@ -31,7 +29,7 @@ def create_app(
 ) -> Starlette:
     """Make an Acme of its own, with these workspaces (name → API key) to begin with."""
     settings = settings or Settings()
-    world, faults = World(clock=settings.clock, kept=settings.kept), FaultBoard(Faults)
+    world, faults = World(clock=settings.clock, kept=settings.kept), FaultBoard("workspace")
     deliverer = Deliverer(settings, faults)
     for name, api_key in (workspaces or {}).items():
         if world.create(name, api_key=api_key) is None:
@@ -96,7 +94,7 @@ class Front:
 
         async def answer_request(request: Request) -> Response:
             workspace = self._authenticate(request)
-            body = await read_body(request, LARGEST_BODY)
+            body = await read_body(request)
             call = Call(request, workspace, body, self._world.now(), self._deliverer)
             plan = self._faults.of(workspace.id)
             if request.method == "GET":
@@ -138,7 +136,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _backstage(handler: Callable[[Request, bytes], Answer]) -> Endpoint:
     async def answer_request(request: Request) -> Response:
-        return handler(request, await read_body(request, LARGEST_BODY)).response()
+        return handler(request, await read_body(request)).response()
 
     return answer_request
 
@@ -165,18 +163,3 @@ async def _exceeded(_: Request, error: Exception) -> Response:
     assert isinstance(error, Exceeded)
     headers = {"Retry-After": str(error.retry_after)}
     return Refused(429, "rate_limited", str(error), headers=headers).answer.response()
-
-
-async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    ready: Callable[[int], None] | None = None,
-    settings: Settings | None = None,
-    workspaces: Mapping[str, str] | None = None,
-) -> None:
-    """Run an Acme until cancelled; `ready` gets the port once it listens.
-
-    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
-    """
-    await run(create_app(settings, workspaces=workspaces), host=host, port=port, ready=ready)

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from halflap_sandbox.acme.faults import Faults
 from halflap_sandbox.acme.model import Opportunity, Webhook, Workspace, World
 from halflap_sandbox.acme.webhooks import Deliverer
 from halflap_sandbox.answer import (
@@ -98,9 +97,9 @@ class Backstage:
 
     def set_faults(self, request: Request, body: bytes) -> Answer:
         """Turn faults on, in the place of the former ones, for one workspace or for all."""
-        faults = parse(request, body, Faults)
-        if faults.workspace is not None:
-            self._workspace(faults.workspace)
+        faults = parse(request, body, self._faults.shape)
+        if faults.part is not None:
+            self._workspace(faults.part)
         self._faults.set(faults)
         return self.list_faults(request, body)
 

@@ -6,7 +6,7 @@ Like many an app, Acme tidies some of what it is sent: what it keeps and shows i
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -53,7 +53,7 @@ class Input(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, Any]:
         """Give only the fields that the body has."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from halflap_sandbox.acme.effects import Effects
 
@@ -35,129 +35,78 @@ def timestamp(seconds: float) -> str:
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-class Record(Protocol):
-    """A row of a table: it has an id, and may stand for another system's record."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def external_id(self) -> str | None: ...
-    def json(self) -> Json: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """A company that the workspace sells to."""
-
-    id: str
-    external_id: str | None
-    name: str
-    created_at: str
-    updated_at: str
+class Row:
+    """A row, which the API shows as it is."""
 
     def json(self) -> Json:
-        """Give the record as the API shows it."""
-        return {
-            "id": self.id,
-            "external_id": self.external_id,
-            "name": self.name,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        }
+        """Give the row as the API shows it."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
-    """A person, most often at an account."""
+class Record(Row):
+    """A row of a table: it has an id, and may stand for another system's record."""
 
     id: str
     external_id: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(Record):
+    """A company that the workspace sells to."""
+
+    name: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact(Record):
+    """A person, most often at an account."""
+
     name: str
     email: str | None
     account_id: str | None
-    created_at: str
     updated_at: str
-
-    def json(self) -> Json:
-        """Give the record as the API shows it."""
-        return {
-            "id": self.id,
-            "external_id": self.external_id,
-            "name": self.name,
-            "email": self.email,
-            "account_id": self.account_id,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opportunity:
+class Opportunity(Record):
     """A sale in the making: so many seats at such a price."""
 
-    id: str
-    external_id: str | None
     name: str
     stage: str
     seats: int
     price: Decimal
     account_id: str | None
-    created_at: str
     updated_at: str
 
     def json(self) -> Json:
         """Give the record as the API shows it; the price is a string, so that it stays exact."""
-        return {
-            "id": self.id,
-            "external_id": self.external_id,
-            "name": self.name,
-            "stage": self.stage,
-            "seats": self.seats,
-            "price": f"{self.price:f}",
-            "account_id": self.account_id,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        }
+        return {**Record.json(self), "price": f"{self.price:f}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
+class Activity(Record):
     """Something that happened, as a ticket or a note."""
 
-    id: str
-    external_id: str | None
     kind: str
     title: str
     body: str | None
-    created_at: str
-
-    def json(self) -> Json:
-        """Give the record as the API shows it."""
-        return {
-            "id": self.id,
-            "external_id": self.external_id,
-            "kind": self.kind,
-            "title": self.title,
-            "body": self.body,
-            "created_at": self.created_at,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
+class Stock(Row):
     """The quantity of an item."""
 
     item: str
     quantity: int
     updated_at: str
 
-    def json(self) -> Json:
-        """Give the record as the API shows it."""
-        return {"item": self.item, "quantity": self.quantity, "updated_at": self.updated_at}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook:
+class Webhook(Row):
     """A URL that is called when something changes."""
 
     id: str
@@ -167,13 +116,10 @@ class Webhook:
     created_at: str
 
     def json(self) -> Json:
-        """Give the record as the API shows it: without its secret."""
-        return {
-            "id": self.id,
-            "event": self.event,
-            "url": self.url,
-            "created_at": self.created_at,
-        }
+        """Give the webhook as the API shows it: without its secret."""
+        shown = Row.json(self)
+        del shown["secret"]
+        return shown
 
 
 R = TypeVar("R", bound=Record)

@@ -18,14 +18,15 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 
-import aiohttp
-
 from halflap_sandbox.acme.model import EventName, Json, Webhook, Workspace, new_id, timestamp
 from halflap_sandbox.acme.settings import Settings
 from halflap_sandbox.answer import dump
 from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.poster import Posted, Poster
 
 PREFIX = "whsec_"
+NOT_SENT = Posted()
+TOO_MANY = Posted(error="too many deliveries are pending")
 
 
 def signing_key(secret: str) -> bytes:
@@ -85,14 +86,14 @@ class Lane:
         self,
         webhook: Webhook,
         settings: Settings,
-        session: Callable[[], aiohttp.ClientSession],
+        poster: Poster,
         record: Callable[[Attempt], None],
     ) -> None:
         self.last: Attempt | None = None
         self._webhook = webhook
         self._key = signing_key(webhook.secret)
         self._settings = settings
-        self._session = session
+        self._poster = poster
         self._record = record
         self._pending: list[Pending] = []
         self._underway = 0
@@ -109,7 +110,7 @@ class Lane:
         """Have a message delivered, after those before it or `held_back` seconds later."""
         due = asyncio.get_running_loop().time() + held_back
         if len(self._pending) >= self._settings.kept:
-            self._note(heappop(self._pending), "given_up", error="too many deliveries are pending")
+            self._note(heappop(self._pending), "given_up", TOO_MANY)
         self._push(Pending(due, next(self._order), 1, id, body))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"acme lane {self._webhook.id}")
@@ -143,9 +144,9 @@ class Lane:
 
     async def _try(self, pending: Pending) -> None:
         started = time.perf_counter()
-        status, error = await self._post(pending)
+        posted = await self._post(pending)
         took = round((time.perf_counter() - started) * 1000, 3)
-        if status is not None and 200 <= status < 300:
+        if posted.is_taken:
             outcome = "delivered"
         elif pending.attempt >= self._settings.tries:
             outcome = "given_up"
@@ -153,9 +154,9 @@ class Lane:
             outcome = "failed"
             self._push(self._later(pending))
         self._underway = 0
-        self._note(pending, outcome, status=status, error=error, duration_ms=took)
+        self._note(pending, outcome, posted, took)
 
-    async def _post(self, pending: Pending) -> tuple[int | None, str | None]:
+    async def _post(self, pending: Pending) -> Posted:
         at = str(int(self._settings.clock()))
         headers = {
             "content-type": "application/json",
@@ -164,14 +165,7 @@ class Lane:
             "webhook-timestamp": at,
             "webhook-signature": sign(self._key, pending.id, at, pending.body),
         }
-        try:
-            async with self._session().post(
-                self._webhook.url, data=pending.body, headers=headers, allow_redirects=False
-            ) as response:
-                await response.content.read(65_536)
-                return response.status, None
-        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            return None, str(error) or type(error).__name__
+        return await self._poster.post(self._webhook.url, pending.body, headers)
 
     def _later(self, pending: Pending) -> Pending:
         backoff = self._settings.backoff
@@ -184,13 +178,7 @@ class Lane:
         self._wake.set()
 
     def _note(
-        self,
-        pending: Pending,
-        outcome: str,
-        *,
-        status: int | None = None,
-        error: str | None = None,
-        duration_ms: float = 0,
+        self, pending: Pending, outcome: str, posted: Posted = NOT_SENT, duration_ms: float = 0
     ) -> None:
         self.last = Attempt(
             id=pending.id,
@@ -199,8 +187,8 @@ class Lane:
             url=self._webhook.url,
             attempt=pending.attempt,
             outcome=outcome,
-            status=status,
-            error=error,
+            status=posted.status,
+            error=posted.error,
             at=timestamp(self._settings.clock()),
             duration_ms=duration_ms,
         )
@@ -215,7 +203,7 @@ class Deliverer:
         self._faults = faults
         self._lanes: dict[str, Lane] = {}
         self._attempts: dict[str, deque[Attempt]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._poster = Poster(settings.delivery_timeout)
 
     def publish(self, workspace: Workspace, event: EventName, record: Json) -> None:
         """Tell every webhook that asked for `event`."""
@@ -255,14 +243,13 @@ class Deliverer:
         if ending:
             await asyncio.wait(ending)
         self._lanes.clear()
-        if self._session is not None:
-            await self._session.close()
+        await self._poster.close()
 
     def _send(self, workspace: Workspace, webhook: Webhook, body: bytes) -> None:
         lane = self._lanes.get(webhook.id)
         if lane is None:
             record = self.attempts(workspace).append
-            lane = Lane(webhook, self._settings, self._open_session, record)
+            lane = Lane(webhook, self._settings, self._poster, record)
             self._lanes[webhook.id] = lane
         plan, message = self._faults.of(workspace.id), new_id("msg")
         if plan.drops():
@@ -270,11 +257,3 @@ class Deliverer:
             return
         for _ in range(2 if plan.doubles() else 1):
             lane.send(message, body, held_back=plan.holds_back())
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._settings.delivery_timeout),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session

@@ -4,7 +4,7 @@ The REST API is at the root, `/login/oauth` the sign-in through the app, and `/s
 accounts, what people do, faults. Everything is in memory and gone when the server stops.
 """
 
-from halflap_sandbox.github.app import create_app, serve
+from halflap_sandbox.github.app import create_app
 from halflap_sandbox.github.model import Settings
 
-__all__ = ["Settings", "create_app", "serve"]
+__all__ = ["Settings", "create_app"]

@@ -11,14 +11,7 @@ from typing import Any
 
 from halflap_sandbox.github.model import Hook, Json, Repo, Session, World, blob_sha
 from halflap_sandbox.github.sender import Sender
-
-
-class GitHubError(Exception):
-    """GitHub says no: a status and a message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+from halflap_sandbox.rest import ApiError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +30,21 @@ class Call:
         """The repository of the path; unknown where the token may not see it."""
         found = self.world.repos.get(f"{self.places['owner']}/{self.places['repo']}")
         if found is None or not self.world.sees(self.session, found.owner):
-            raise GitHubError(404, "Not Found")
+            raise ApiError(404, "Not Found")
         return found
 
     def required(self, *names: str) -> list[Any]:
         """Return fields that have to be there."""
         missing = [each for each in names if self.given.get(each) in (None, "")]
         if missing:
-            raise GitHubError(422, f"Validation Failed: {', '.join(missing)} missing")
+            raise ApiError(422, f"Validation Failed: {', '.join(missing)} missing")
         return [self.given[each] for each in names]
 
     def numbered(self, of: Mapping[int, Json]) -> Json:
         """Return an issue or a pull request by the number in the path."""
         found = of.get(int(self.places["number"])) if self.places["number"].isdigit() else None
         if found is None:
-            raise GitHubError(404, "Not Found")
+            raise ApiError(404, "Not Found")
         return found
 
 
@@ -170,12 +163,12 @@ def create_pull(call: Call) -> Json:
     repo = call.repo
     title, head, base = call.required("title", "head", "base")
     if not {head, base} <= repo.branches.keys() or head == base:
-        raise GitHubError(422, "Validation Failed: no commits between head and base")
+        raise ApiError(422, "Validation Failed: no commits between head and base")
     if any(
         (e["head"]["ref"], e["base"]["ref"], e["state"]) == (head, base, "open")
         for e in repo.pulls.values()
     ):
-        raise GitHubError(422, f"A pull request already exists for {repo.owner.login}:{head}.")
+        raise ApiError(422, f"A pull request already exists for {repo.owner.login}:{head}.")
     number = next(repo.numbers)
     pull: Json = {
         "id": next(call.world.ids),
@@ -225,7 +218,7 @@ def review_pull(call: Call) -> Json:
     states = {"APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED", "COMMENT": "COMMENTED"}
     state = states.get(str(call.given.get("event")), "PENDING")
     if state not in ("APPROVED", "PENDING") and not call.given.get("body"):
-        raise GitHubError(422, "Validation Failed: body missing")
+        raise ApiError(422, "Validation Failed: body missing")
     id = next(call.world.ids)
     url = f"{pull['html_url']}#pullrequestreview-{id}"
     review = {"id": id, "state": state, "body": call.given.get("body"), "html_url": url}
@@ -237,9 +230,9 @@ def merge_pull(call: Call) -> Json:
     """Merge a pull request: the files of the head are the base's then."""
     repo, pull = call.repo, call.numbered(call.repo.pulls)
     if pull["state"] != "open":
-        raise GitHubError(405, "Pull Request is not mergeable")
+        raise ApiError(405, "Pull Request is not mergeable")
     if call.given.get("sha") not in (None, pull["head"]["sha"]):
-        raise GitHubError(409, "Head branch was modified. Review and try the merge again.")
+        raise ApiError(409, "Head branch was modified. Review and try the merge again.")
     repo.branches[pull["base"]["ref"]] = dict(repo.branches[pull["head"]["ref"]])
     pull.update({"state": "closed", "merged": True, "merged_at": call.world.now()})
     repo.issues[pull["number"]]["state"] = "closed"
@@ -258,7 +251,7 @@ def branch_of(call: Call, name: str) -> dict[str, bytes]:
     """Return the files of a branch."""
     found = call.repo.branches.get(str(call.given.get(name) or "main"))
     if found is None:
-        raise GitHubError(404, "No commit found for the ref")
+        raise ApiError(404, "No commit found for the ref")
     return found
 
 
@@ -266,7 +259,7 @@ def get_content(call: Call) -> Json:
     """Get a file."""
     files, path = branch_of(call, "ref"), call.places["path"]
     if path not in files:
-        raise GitHubError(404, "Not Found")
+        raise ApiError(404, "Not Found")
     return {**content_of(path, files[path]), "content": base64.encodebytes(files[path]).decode()}
 
 
@@ -284,7 +277,7 @@ def put_content(call: Call) -> Json:
     try:
         content = base64.b64decode(call.given.get("content", ""), validate=True)
     except (binascii.Error, TypeError):
-        raise GitHubError(422, "content is not valid Base64") from None
+        raise ApiError(422, "content is not valid Base64") from None
     check_state(call, files)
     files[path] = content
     return {"content": content_of(path, content), "commit": pushed(call, files)}
@@ -295,7 +288,7 @@ def delete_content(call: Call) -> Json:
     files, path = branch_of(call, "branch"), call.places["path"]
     call.required("message", "sha")
     if path not in files:
-        raise GitHubError(404, "Not Found")
+        raise ApiError(404, "Not Found")
     check_state(call, files)
     del files[path]
     return {"content": None, "commit": pushed(call, files)}
@@ -305,9 +298,9 @@ def check_state(call: Call, files: Mapping[str, bytes]) -> None:
     """Refuse a change of a file that is in another state than was said."""
     path, sha = call.places["path"], call.given.get("sha")
     if path in files and sha is None:
-        raise GitHubError(422, 'Invalid request. "sha" wasn\'t supplied.')
+        raise ApiError(422, 'Invalid request. "sha" wasn\'t supplied.')
     if sha is not None and (path not in files or blob_sha(files[path]) != sha):
-        raise GitHubError(409, f"{path} does not match {sha}")
+        raise ApiError(409, f"{path} does not match {sha}")
 
 
 def pushed(call: Call, files: Mapping[str, bytes]) -> Json:
@@ -323,7 +316,7 @@ def get_branch(call: Call) -> Json:
     """Return a branch, with the sha of its files."""
     name = call.places["branch"]
     if (files := call.repo.branches.get(name)) is None:
-        raise GitHubError(404, "Branch not found")
+        raise ApiError(404, "Branch not found")
     return {"name": name, "commit": {"sha": tree_sha(files)}, "protected": False}
 
 
@@ -332,7 +325,7 @@ def create_ref(call: Call) -> Json:
     ref, _ = call.required("ref", "sha")
     name = str(ref).removeprefix("refs/heads/")
     if name in call.repo.branches:
-        raise GitHubError(422, "Reference already exists")
+        raise ApiError(422, "Reference already exists")
     call.repo.branches[name] = dict(call.repo.branches["main"])
     return {"ref": f"refs/heads/{name}", "object": {"type": "commit", "sha": call.given["sha"]}}
 
@@ -345,7 +338,7 @@ def hooks_of(call: Call) -> tuple[dict[int, Hook], str, str]:
     if (org := call.places.get("org")) is not None:
         found = call.world.accounts.get(org)
         if found is None or not call.world.sees(call.session, found):
-            raise GitHubError(404, "Not Found")
+            raise ApiError(404, "Not Found")
         return call.world.org_hooks.setdefault(org, {}), f"/orgs/{org}/hooks", org
     repo = call.repo
     return repo.hooks, f"/repos/{repo.full_name}/hooks", repo.owner.login
@@ -355,7 +348,7 @@ def hook_of(call: Call) -> Hook:
     """Return the webhook of the path."""
     found = hooks_of(call)[0].get(int(call.places["hook"]))
     if found is None:
-        raise GitHubError(404, "Not Found")
+        raise ApiError(404, "Not Found")
     return found
 
 
@@ -369,10 +362,10 @@ def create_hook(call: Call) -> Json:
     hooks, path, account = hooks_of(call)
     config: Mapping[str, Any] = call.given.get("config") or {}
     if not str(config.get("url", "")).startswith(("http://", "https://")):
-        raise GitHubError(422, "Validation Failed: config.url")
+        raise ApiError(422, "Validation Failed: config.url")
     events = list(call.given.get("events") or ["push"])
     if any((e.url, e.events) == (config["url"], events) for e in hooks.values()):
-        raise GitHubError(422, "Hook already exists on this repository")
+        raise ApiError(422, "Hook already exists on this repository")
     hook = Hook(
         next(call.world.ids), config["url"], str(config.get("secret") or ""), events, path=path
     )
@@ -416,7 +409,7 @@ def redeliver(call: Call) -> Json:
         if str(each.id) == call.places["delivery"]:
             call.sender.redeliver(hook, each)
             return {}
-    raise GitHubError(404, "Not Found")
+    raise ApiError(404, "Not Found")
 
 
 def deliveries_hook(call: Call) -> Hook:
@@ -430,7 +423,7 @@ def deliveries_hook(call: Call) -> Hook:
 def get_user(call: Call) -> Json:
     """Get whose token it is."""
     if call.session.installation is not None:
-        raise GitHubError(403, "Resource not accessible by integration")
+        raise ApiError(403, "Resource not accessible by integration")
     return call.session.account.json()
 
 
@@ -442,7 +435,7 @@ def list_repos(call: Call) -> list[Json]:
 def installation_repos(call: Call) -> Json:
     """List the repositories of an installation."""
     if call.session.installation is None:
-        raise GitHubError(403, "You must authenticate with an installation access token")
+        raise ApiError(403, "You must authenticate with an installation access token")
     found = list_repos(call)
     return {"total_count": len(found), "repositories": found}
 
@@ -450,9 +443,7 @@ def installation_repos(call: Call) -> Json:
 def list_installations(call: Call) -> Json:
     """List the installations that a person may see through the app."""
     if not call.session.through_app:
-        raise GitHubError(
-            403, "You must authenticate with an access token authorized to a GitHub App"
-        )
+        raise ApiError(403, "You must authenticate with an access token authorized to a GitHub App")
     found = [
         {"id": id, "account": account.json(), "app_id": 1001}
         for id, account in call.world.installations.items()
@@ -466,7 +457,7 @@ def get_membership(call: Call) -> Json:
     org = call.world.accounts.get(call.places["org"])
     role = None if org is None else org.members.get(call.session.account.login)
     if role is None:
-        raise GitHubError(404, "Not Found")
+        raise ApiError(404, "Not Found")
     return {"state": "active", "role": role, "organization": {"login": call.places["org"]}}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
@@ -16,17 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from halflap_sandbox.answer import account_of, first, not_found, parse
-from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
-from halflap_sandbox.github.api import METHODS, Call, GitHubError, Method, opened, owner_of
+from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.github.api import METHODS, Call, Method, opened, owner_of
 from halflap_sandbox.github.model import (
     APP_ID,
     CLIENT_ID,
     CLIENT_SECRET,
-    Faults,
     Json,
     Repo,
     Session,
@@ -34,10 +33,11 @@ from halflap_sandbox.github.model import (
     World,
 )
 from halflap_sandbox.github.sender import Sender
-from halflap_sandbox.server import Cut, application, read_body, run, suffer
+from halflap_sandbox.rest import RestApp, choose_account
+from halflap_sandbox.server import application, read_body
 
-LARGEST_BODY = 4 * 1024 * 1024
 PAGE = 30
+TOO_FAST = 403, "You have exceeded a secondary rate limit."
 
 
 class NewAccount(BaseModel):
@@ -73,66 +73,44 @@ class Opened(BaseModel):
 class GitHub:
     """The routes."""
 
-    def __init__(self, world: World, faults: FaultBoard, sender: Sender) -> None:
-        self.world, self.faults, self.sender = world, faults, sender
+    def __init__(self, world: World, rest: RestApp, sender: Sender) -> None:
+        self.world, self.rest, self.sender = world, rest, sender
 
     async def call(self, method: Method, status: int, request: Request) -> Response:
         """Answer a request of the REST API."""
-        body = await read_body(request, LARGEST_BODY)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         known = scheme.lower() in ("bearer", "token")
         session = self.world.tokens.get(token) if known else None
         if request.url.path.startswith("/app/") and known and self._is_app(token):
             session = Session(next(iter(self.world.accounts.values())))
         if session is None:
-            return refused(401, "Bad credentials" if token else "Requires authentication")
-        plan = self.faults.of(owner_of(request.path_params, session))
-        try:
-            if cut := await suffer(request, plan, self.world.settings.clock()):
-                return cut
-        except Exceeded as error:
-            headers = {"retry-after": str(error.retry_after), "x-ratelimit-remaining": "0"}
-            return refused(403, "You have exceeded a secondary rate limit.", headers)
-        except Injected as error:
-            return refused(error.status, "A bad day (an injected fault).")
-        try:
-            given: Json = {**request.query_params, **(json.loads(body) if body else {})}
-            base = f"{request.url.scheme}://{request.url.netloc}"
-            places = request.path_params
+            message = "Bad credentials" if token else "Requires authentication"
+            return self.rest.refused(401, message)
+        base = f"{request.url.scheme}://{request.url.netloc}"
+        places = request.path_params
+
+        def done(given: Json) -> tuple[int, Any]:
             found: Any = method(Call(self.world, self.sender, session, base, places, given))
-        except GitHubError as error:
-            return refused(error.status, str(error))
-        except ValueError:
-            return refused(400, "Problems parsing JSON")
-        if request.method != "GET" and plan.loses_answer():
-            return Cut()
-        if status == 204:
-            return Response(status_code=204)
-        if isinstance(found, list):
-            return paged(request, cast("list[Any]", found))
-        return JSONResponse(found, status)
+            if isinstance(found, list):
+                found = paged(request, cast("list[Any]", found))
+            return status, found
+
+        return await self.rest.answer(request, owner_of(places, session), done)
 
     async def authorize(self, request: Request) -> Response:
         """Show the page on which a person signs in; `login` in the query is at once."""
-        asked = dict(request.query_params)
-        if asked.get("client_id") != CLIENT_ID or "redirect_uri" not in asked:
-            return HTMLResponse("GitHub does not know this app.", 404)
-        person = self.world.accounts.get(asked.get("login", ""))
-        if person is None:
-            people = (each for each in self.world.accounts.values() if each.kind == "User")
-            links = "".join(
-                f'<li><a href="?{urlencode({**asked, "login": each.login})}">{each.login}</a></li>'
-                for each in people
-            ).replace("&", "&amp;")
-            return HTMLResponse(f"<h1>GitHub (a sandbox)</h1><ul>{links}</ul>")
-        code = secrets.token_hex(10)
-        self.world.codes[code] = (person, asked["redirect_uri"])
-        back = urlencode({"code": code, "state": asked.get("state", "")})
-        return RedirectResponse(f"{asked['redirect_uri']}?{back}", 302)
+        accounts = self.world.accounts
+
+        def grant(login: str, back: str) -> str:
+            self.world.codes[code := secrets.token_hex(10)] = (accounts[login], back)
+            return code
+
+        names = {login: login for login, each in accounts.items() if each.kind == "User"}
+        return choose_account(request, "GitHub", CLIENT_ID, "login", names, grant)
 
     async def access_token(self, request: Request) -> Response:
         """Give a token for a code: as a form, unless JSON is asked for."""
-        given = dict(parse_qsl((await read_body(request, LARGEST_BODY)).decode()))
+        given = dict(parse_qsl((await read_body(request)).decode()))
         found = self.world.codes.pop(given.get("code", ""), None)
         if (given.get("client_id"), given.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             answer = {"error": "incorrect_client_credentials"}
@@ -153,9 +131,9 @@ class GitHub:
         """Give the app a token of an installation, for an hour."""
         id = request.path_params["installation"]
         if not self._is_app(request.headers.get("authorization", "").removeprefix("Bearer ")):
-            return refused(401, "A JSON web token could not be decoded")
+            return self.rest.refused(401, "A JSON web token could not be decoded")
         if id not in self.world.installations:
-            return refused(404, "Not Found")
+            return self.rest.refused(404, "Not Found")
         token = f"ghs_{secrets.token_hex(18)}"
         self.world.tokens[token] = Session(self.world.installations[id], installation=id)
         return JSONResponse({"token": token, "expires_at": "2099-01-01T00:00:00Z"}, 201)
@@ -184,7 +162,7 @@ class GitHub:
 
     async def add_account(self, request: Request) -> Response:
         """Add a person or an organization, with repositories, and perhaps the app installed."""
-        given = parse(request, await read_body(request, LARGEST_BODY), NewAccount)
+        given = parse(request, await read_body(request), NewAccount)
         kind = "Organization" if given.owner else "User"
         made = self.world.add_account(given.login, kind, given.owner)
         made.members |= dict.fromkeys(given.members, "member")
@@ -195,20 +173,20 @@ class GitHub:
 
     async def set_app_hook(self, request: Request) -> Response:
         """Have the app's webhook called, and ping it."""
-        given = parse(request, await read_body(request, LARGEST_BODY), AppHook)
+        given = parse(request, await read_body(request), AppHook)
         self.world.app_hook.url = given.url
         self.sender.ping(self.world.app_hook, "")
         return JSONResponse(given.model_dump())
 
     async def happen(self, request: Request) -> Response:
         """Send an event of a repository."""
-        given = parse(request, await read_body(request, LARGEST_BODY), Happened)
+        given = parse(request, await read_body(request), Happened)
         self.sender.event(self._repo(request), given.event, given.payload)
         return JSONResponse({}, 202)
 
     async def open_issue(self, request: Request) -> Response:
         """Have the owner open an issue."""
-        given = parse(request, await read_body(request, LARGEST_BODY), Opened)
+        given = parse(request, await read_body(request), Opened)
         repo = self._repo(request)
         base = f"{request.url.scheme}://{request.url.netloc}"
         call = Call(self.world, self.sender, Session(repo.owner), base, {}, {})
@@ -228,11 +206,6 @@ class GitHub:
         auth = {"kind": "api_key", "key": f"ghp_{login}"}
         found = account_of("github", login, base_url=url, auth=auth, repository=repo.full_name)
         return JSONResponse(found)
-
-    async def set_faults(self, request: Request) -> Response:
-        """Turn faults on."""
-        self.faults.set(parse(request, await read_body(request, LARGEST_BODY), Faults))
-        return JSONResponse(self.faults.json())
 
     def _repo(self, request: Request) -> Repo:
         name = f"{request.path_params['owner']}/{request.path_params['repo']}"
@@ -255,22 +228,22 @@ def paged(request: Request, found: list[Any]) -> Response:
     return JSONResponse(part, headers=headers)
 
 
-def refused(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Refuse as GitHub does."""
+def refuse(status: int, message: str) -> Json:
+    """Give the body of a refusal."""
     documentation = "https://docs.github.com/rest"
-    body = {"message": message, "documentation_url": documentation, "status": str(status)}
-    return JSONResponse(body, status, headers)
+    return {"message": message, "documentation_url": documentation, "status": str(status)}
 
 
 def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()) -> Starlette:
     """Make a GitHub of its own, with these people, who have a repository `hello` each."""
-    world, faults = World(settings or Settings()), FaultBoard(Faults)
-    sender = Sender(world, faults)
+    world = World(settings or Settings())
+    rest = RestApp(FaultBoard("account"), refuse, world.settings.clock, TOO_FAST)
+    sender = Sender(world, rest.faults)
     for name in accounts:
         world.add_account(name)
         world.add_repo(name, "hello")
         world.install(name)
-    github = GitHub(world, faults, sender)
+    github = GitHub(world, rest, sender)
     routes = [
         Route("/login/oauth/authorize", github.authorize, methods=["GET"]),
         Route("/login/oauth/access_token", github.access_token, methods=["POST"]),
@@ -283,7 +256,6 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
         Route("/sandbox/accounts", github.add_account, methods=["POST"]),
         Route("/sandbox/app", github.set_app_hook, methods=["POST"]),
         Route("/sandbox/deliveries", github.deliveries, methods=["GET"]),
-        Route("/sandbox/faults", github.set_faults, methods=["POST"]),
         Route("/sandbox/repos/{owner}/{repo}/events", github.happen, methods=["POST"]),
         Route("/sandbox/repos/{owner}/{repo}/issues", github.open_issue, methods=["POST"]),
         *(
@@ -291,19 +263,4 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
             for verb, path, status, method in METHODS
         ),
     ]
-    return application(routes, sender.close)
-
-
-async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    ready: Callable[[int], None] | None = None,
-    settings: Settings | None = None,
-    accounts: Sequence[str] = (),
-) -> None:
-    """Run a GitHub until cancelled; `ready` gets the port once it listens.
-
-    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
-    """
-    await run(create_app(settings, accounts=accounts), host=host, port=port, ready=ready)
+    return application(routes, rest.faults, sender.close)

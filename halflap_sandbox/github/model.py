@@ -8,9 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, ClassVar
-
-from halflap_sandbox import faults
+from typing import Any
 
 Json = dict[str, Any]
 
@@ -28,16 +26,6 @@ class Settings:
     delivery_timeout: float = 10.0
     public_key: str = ""
     """The public key (PEM) of the app; without one, the app itself cannot sign in."""
-
-
-class Faults(faults.Faults):
-    """The faults of one account's part, or of all that have none of their own."""
-
-    named_by: ClassVar[str] = "account"
-    dropped_by: ClassVar[str] = "drop_webhook_rate"
-
-    account: str | None = None
-    drop_webhook_rate: faults.Rate = 0
 
 
 @dataclass(slots=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 from dataclasses import replace
 from uuid import uuid4
 
-import aiohttp
-
 from halflap_sandbox.answer import dump
 from halflap_sandbox.faults import FaultBoard
 from halflap_sandbox.github.model import Delivery, Hook, Json, Repo, World
+from halflap_sandbox.poster import Poster
 
 
 class Sender:
@@ -21,8 +19,8 @@ class Sender:
     def __init__(self, world: World, faults: FaultBoard) -> None:
         self._world = world
         self._faults = faults
-        self._session: aiohttp.ClientSession | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._poster = Poster(world.settings.delivery_timeout)
+        self.close = self._poster.close
 
     def event(self, repo: Repo, name: str, payload: Json, sender: Json | None = None) -> None:
         """Send an event of a repository to its webhooks, its organization's, and the app's."""
@@ -49,13 +47,6 @@ class Sender:
         again = replace(delivery, id=next(self._world.ids), at=at, status=0, redelivery=True)
         self._start(hook, again, "")
 
-    async def close(self) -> None:
-        """Stop sending."""
-        for each in self._tasks:
-            each.cancel()
-        if self._session is not None:
-            await self._session.close()
-
     def _delivery(self, name: str, payload: Json, installation: int | None = None) -> Delivery:
         at = self._world.settings.clock()
         id = next(self._world.ids)
@@ -73,9 +64,7 @@ class Sender:
             return
         hook.deliveries.append(delivery)
         for _ in range(2 if plan.doubles() else 1):
-            task = asyncio.create_task(self._post(hook, delivery), name="github webhook")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._poster.start(self._post(hook, delivery), "github webhook")
 
     async def _post(self, hook: Hook, delivery: Delivery) -> None:
         body = dump(delivery.payload)
@@ -95,11 +84,4 @@ class Sender:
                     ("sha256", "-256", hashlib.sha256),
                 )
             }
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._world.settings.delivery_timeout)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        try:
-            async with self._session.post(hook.url, data=body, headers=headers) as answer:
-                delivery.status = answer.status
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            delivery.status = 502
+        delivery.status = (await self._poster.post(hook.url, body, headers)).status or 502

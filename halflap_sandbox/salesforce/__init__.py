@@ -7,7 +7,7 @@ and `/` a page to look at. Everything is in memory and gone when the server stop
 A request walks: session → limits → faults → a plain function over the data → outbound messages.
 """
 
-from halflap_sandbox.salesforce.app import create_app, serve
+from halflap_sandbox.salesforce.app import create_app
 from halflap_sandbox.salesforce.settings import Settings
 
-__all__ = ["Settings", "create_app", "serve"]
+__all__ = ["Settings", "create_app"]

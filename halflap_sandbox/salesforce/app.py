@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,10 @@ from halflap_sandbox.salesforce import (
 )
 from halflap_sandbox.salesforce.call import Call, Handler, Refused, unauthorized
 from halflap_sandbox.salesforce.entities import new_org
-from halflap_sandbox.salesforce.faults import Faults
 from halflap_sandbox.salesforce.model import Org, Session, World
 from halflap_sandbox.salesforce.sender import Sender
 from halflap_sandbox.salesforce.settings import Settings
-from halflap_sandbox.server import Cut, Endpoint, page, read_body, run, suffer
+from halflap_sandbox.server import Cut, Endpoint, page, read_body, suffer
 
 LARGEST_BODY = 150 * 1024 * 1024
 OLDEST, NEWEST = 20, 66
@@ -60,7 +59,7 @@ def create_app(
     A certificate is for the Pub/Sub API, which has a port of its own.
     """
     settings = settings or Settings()
-    world, faults = World(clock=settings.clock), FaultBoard(Faults)
+    world, faults = World(clock=settings.clock), FaultBoard("org", "drop_notification_rate")
     sender = Sender(settings, faults, world)
     for name in orgs:
         automation.install(new_org(world, name), sender)
@@ -214,28 +213,3 @@ async def _plain_error(_: Request, error: Exception) -> Response:
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return error.response()
-
-
-async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    ready: Callable[[int], None] | None = None,
-    settings: Settings | None = None,
-    orgs: Sequence[str] = (),
-    certificate: Path | None = None,
-    private_key: Path | None = None,
-) -> None:
-    """Run a Salesforce until cancelled; `ready` gets the port once it listens.
-
-    Port 0 takes a free one; a certificate makes it https. Raises OSError where the address is taken
-    or not this machine's, or where a file cannot be read.
-    """
-    await run(
-        create_app(settings, orgs=orgs, certificate=certificate, private_key=private_key),
-        host=host,
-        port=port,
-        ready=ready,
-        certificate=certificate,
-        private_key=private_key,
-    )

@@ -20,7 +20,6 @@ from halflap_sandbox import answer
 from halflap_sandbox.salesforce import automation, entities, event_bus, records
 from halflap_sandbox.salesforce import call as api
 from halflap_sandbox.salesforce.call import Call, Route
-from halflap_sandbox.salesforce.faults import Faults
 from halflap_sandbox.salesforce.model import (
     ConnectedApp,
     Json,
@@ -204,9 +203,9 @@ def pending(call: Call, sender: Sender) -> Any:
 
 def set_faults(call: Call, sender: Sender) -> Any:
     """Turn faults on, in the place of the former ones, for one org or for all."""
-    faults = answer.parse(call.request, call.body, Faults)
-    if faults.org is not None:
-        faults = faults.model_copy(update={"org": _org(call, faults.org).id})
+    faults = answer.parse(call.request, call.body, sender.faults.shape)
+    if faults.part is not None:
+        faults = faults.model_copy(update={"part": _org(call, faults.part).id})
     sender.faults.set(faults)
     return sender.faults.json()
 

@@ -16,14 +16,12 @@ from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-import aiohttp
-
 from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.poster import LONGEST_ANSWER, Poster
 from halflap_sandbox.salesforce.model import Json, Org, OutboundMessage, Values, World
 from halflap_sandbox.salesforce.notification import HEADERS, acknowledged, envelope
 from halflap_sandbox.salesforce.settings import Settings
 
-LONGEST_ANSWER = 65_536
 ADDRESS = "https://sandbox.my.salesforce.com"
 
 
@@ -83,7 +81,7 @@ class Sender:
         self._queues: dict[tuple[str, str, str], _Queue] = {}
         self._deliveries: dict[str, deque[Delivery]] = {}
         self._dead_letters: dict[str, deque[Delivery]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._poster = Poster(settings.delivery_timeout)
 
     def enqueue(self, org: Org, message: OutboundMessage, record_id: str) -> None:
         """Have a record's notification sent to the message's endpoint."""
@@ -139,35 +137,16 @@ class Sender:
         if ending:
             await asyncio.wait(ending)
         self._queues.clear()
-        if self._session is not None:
-            await self._session.close()
+        await self._poster.close()
 
     async def post(self, url: str, body: bytes) -> tuple[int | None, str | None]:
         """Send a message once; tells the status, and what is wrong with the answer."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self.settings.delivery_timeout),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
         if not url.lower().startswith(("http://", "https://")):
             return None, "the endpoint is no http or https URL"
-        try:
-            async with self._session.post(
-                url, data=body, headers=HEADERS, allow_redirects=False
-            ) as response:
-                answer = await _read(response)
-                return response.status, acknowledged(response.status, answer)
-        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            return None, str(error) or type(error).__name__
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    answer = b""
-    async for chunk in response.content.iter_any():
-        answer += chunk
-        if len(answer) > LONGEST_ANSWER:
-            raise ValueError("the answer is too long")
-    return answer
+        posted = await self._poster.post(url, body, HEADERS)
+        if posted.status is None or len(posted.body) > LONGEST_ANSWER:
+            return None, posted.error or "the answer is too long"
+        return posted.status, acknowledged(posted.status, posted.body)
 
 
 class _Queue:

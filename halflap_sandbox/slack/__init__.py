@@ -5,7 +5,7 @@ installs the app, and `/sandbox` the backstage: workspaces, what people write an
 was sent. Everything is in memory and gone when the server stops.
 """
 
-from halflap_sandbox.slack.app import create_app, serve
+from halflap_sandbox.slack.app import create_app
 from halflap_sandbox.slack.model import Settings
 
-__all__ = ["Settings", "create_app", "serve"]
+__all__ = ["Settings", "create_app"]

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from halflap_sandbox.answer import account_of, first, not_found, parse
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
-from halflap_sandbox.server import Cut, application, read_body, run, suffer
+from halflap_sandbox.rest import choose_account
+from halflap_sandbox.server import Cut, application, read_body, suffer
 from halflap_sandbox.slack.api import METHODS, SlackError
 from halflap_sandbox.slack.model import (
     APP_TOKEN,
     CLIENT_ID,
     CLIENT_SECRET,
-    Faults,
     Json,
     Settings,
     Team,
@@ -33,8 +32,6 @@ from halflap_sandbox.slack.model import (
     new_id,
 )
 from halflap_sandbox.slack.sender import Sender
-
-LARGEST_BODY = 1024 * 1024
 
 
 class NewTeam(BaseModel):
@@ -88,7 +85,7 @@ class Slack:
     async def call(self, request: Request) -> Response:
         """Answer a method of the Web API: 200, and `ok` says whether it was done."""
         name = request.path_params["method"]
-        body = await read_body(request, LARGEST_BODY)
+        body = await read_body(request)
         given = arguments(request, body)
         if name == "oauth.v2.access":
             return JSONResponse(self._access(request, given))
@@ -158,21 +155,15 @@ class Slack:
 
     async def authorize(self, request: Request) -> Response:
         """Show the page on which a workspace installs the app; `team` in the query is at once."""
-        asked = dict(request.query_params)
-        if asked.get("client_id") != CLIENT_ID or "redirect_uri" not in asked:
-            return HTMLResponse("Slack does not know this app.", 400)
-        if (team := self.world.teams.get(asked.get("team", ""))) is not None:
-            code = secrets.token_hex(16)
-            ends = self.world.settings.clock() + self.world.settings.code_lasts
-            self.world.codes[code] = (team, asked["redirect_uri"], ends)
-            back = urlencode({"code": code, "state": asked.get("state", "")})
-            return RedirectResponse(f"{asked['redirect_uri']}?{back}", 302)
-        links = "".join(
-            f'<li><a href="?{html.escape(urlencode({**asked, "team": each.id}))}">'
-            f"Install in {html.escape(each.name)}</a></li>"
-            for each in self.world.teams.values()
-        )
-        return HTMLResponse(f"<h1>Slack (a sandbox)</h1><ul>{links}</ul>")
+        world = self.world
+
+        def grant(id: str, back: str) -> str:
+            ends = world.settings.clock() + world.settings.code_lasts
+            world.codes[code := secrets.token_hex(16)] = (world.teams[id], back, ends)
+            return code
+
+        names = {id: each.name for id, each in world.teams.items()}
+        return choose_account(request, "Slack", CLIENT_ID, "team", names, grant)
 
     # Backstage ------------------------------------------------------------------------------
 
@@ -191,7 +182,7 @@ class Slack:
 
     async def add_team(self, request: Request) -> Response:
         """Add a workspace."""
-        made = parse(request, await read_body(request, LARGEST_BODY), NewTeam)
+        made = parse(request, await read_body(request), NewTeam)
         team = self.world.add(made.name)
         return JSONResponse(
             {**seen(team), "bot_token": self.world.grant(team)["access_token"]}, 201
@@ -199,7 +190,7 @@ class Slack:
 
     async def set_urls(self, request: Request) -> Response:
         """Have the app's URLs called, which ends Socket Mode; the challenge is sent at once."""
-        given = parse(request, await read_body(request, LARGEST_BODY), Urls)
+        given = parse(request, await read_body(request), Urls)
         await self.sender.links.disable()
         self.world.urls = {name: each or given.events for name, each in given}
         found = await self.sender.verify("events")
@@ -208,7 +199,7 @@ class Slack:
     async def write(self, request: Request) -> Response:
         """Have a person write a message, and send the event."""
         team = self._team(request)
-        given = parse(request, await read_body(request, LARGEST_BODY), Written)
+        given = parse(request, await read_body(request), Written)
         channel = team.channel(given.channel)
         if channel is None:
             raise not_found("channel", given.channel)
@@ -220,7 +211,7 @@ class Slack:
     async def click(self, request: Request) -> Response:
         """Have a person click on an element, or submit a view."""
         team = self._team(request)
-        given = parse(request, await read_body(request, LARGEST_BODY), Clicked)
+        given = parse(request, await read_body(request), Clicked)
         user = {"id": next(iter(team.users)), "team_id": team.id}
         common = {"team": {"id": team.id}, "user": user, "trigger_id": self._trigger(team)}
         return JSONResponse(await self.sender.interaction({**common, **given.payload}))
@@ -228,7 +219,7 @@ class Slack:
     async def order(self, request: Request) -> Response:
         """Have a person send a slash command."""
         team = self._team(request)
-        given = parse(request, await read_body(request, LARGEST_BODY), Commanded)
+        given = parse(request, await read_body(request), Commanded)
         fields = {
             "command": given.command,
             "text": given.text,
@@ -249,18 +240,13 @@ class Slack:
 
     async def set_app_token(self, request: Request) -> Response:
         """Revoke the app-level token (`null`), or make it valid again."""
-        given = parse(request, await read_body(request, LARGEST_BODY), AppToken)
+        given = parse(request, await read_body(request), AppToken)
         self.world.app_token = given.token or ""
         return JSONResponse({"token": given.token})
 
     async def sent(self, _: Request) -> Response:
         """List what was sent to the app, the oldest first."""
         return JSONResponse(self.world.sent)
-
-    async def set_faults(self, request: Request) -> Response:
-        """Turn faults on."""
-        self.faults.set(parse(request, await read_body(request, LARGEST_BODY), Faults))
-        return JSONResponse(self.faults.json())
 
     def _team(self, request: Request) -> Team:
         id = request.path_params["team"]
@@ -306,7 +292,7 @@ def refused(error: str) -> Response:
 
 def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -> Starlette:
     """Make a Slack of its own, with these workspaces to begin with."""
-    world, faults = World(settings or Settings()), FaultBoard(Faults)
+    world, faults = World(settings or Settings()), FaultBoard("team", "drop_event_rate")
     sender = Sender(world, faults)
     for name in teams:
         world.add(name)
@@ -325,23 +311,7 @@ def create_app(settings: Settings | None = None, *, teams: Sequence[str] = ()) -
         Route("/sandbox/sockets", slack.refresh, methods=["POST"]),
         Route("/sandbox/app_token", slack.set_app_token, methods=["POST"]),
         Route("/sandbox/sent", slack.sent, methods=["GET"]),
-        Route("/sandbox/faults", slack.set_faults, methods=["POST"]),
     ]
-    app = application(routes, sender.close)
+    app = application(routes, faults, sender.close)
     app.state.world = world
     return app
-
-
-async def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    ready: Callable[[int], None] | None = None,
-    settings: Settings | None = None,
-    teams: Sequence[str] = (),
-) -> None:
-    """Run a Slack until cancelled; `ready` gets the port once it listens.
-
-    Port 0 takes a free one. Raises OSError where the address is taken or not this machine's.
-    """
-    await run(create_app(settings, teams=teams), host=host, port=port, ready=ready)

@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, ClassVar
-
-from halflap_sandbox import faults
+from typing import Any
 
 Json = dict[str, Any]
 
@@ -30,16 +28,6 @@ class Settings:
     code_lasts: float = 600.0
     token_lasts: float = 0.0
     """Seconds until a token has to be refreshed; 0 for tokens that last."""
-
-
-class Faults(faults.Faults):
-    """The faults of one workspace, or of all that have none of their own."""
-
-    named_by: ClassVar[str] = "team"
-    dropped_by: ClassVar[str] = "drop_event_rate"
-
-    team: str | None = None
-    drop_event_rate: faults.Rate = 0
 
 
 def new_id(prefix: str) -> str:

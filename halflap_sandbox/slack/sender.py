@@ -7,10 +7,9 @@ import hashlib
 import hmac
 from urllib.parse import urlencode
 
-import aiohttp
-
 from halflap_sandbox.answer import dump
 from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.poster import Poster
 from halflap_sandbox.slack.model import APP_ID, SIGNING_SECRET, Json, Team, World, new_id
 from halflap_sandbox.slack.socket import Links
 
@@ -28,8 +27,7 @@ class Sender:
         self.links = Links()
         self._world = world
         self._faults = faults
-        self._session: aiohttp.ClientSession | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._poster = Poster(world.settings.delivery_timeout)
 
     def event(self, team: Team, event: Json) -> str:
         """Send an event of a workspace, and try again where it is not taken; returns its id."""
@@ -53,9 +51,7 @@ class Sender:
         }
         plan = self._faults.of(team.id)
         for _ in range(0 if plan.drops() else 2 if plan.doubles() else 1):
-            task = asyncio.create_task(self._tried(id, envelope), name=f"slack event {id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._poster.start(self._tried(id, envelope), f"slack event {id}")
         return id
 
     async def interaction(self, payload: Json) -> Json:
@@ -75,11 +71,8 @@ class Sender:
 
     async def close(self) -> None:
         """Stop sending."""
-        for each in self._tasks:
-            each.cancel()
         await self.links.close()
-        if self._session is not None:
-            await self._session.close()
+        await self._poster.close()
 
     async def _tried(self, id: str, envelope: Json) -> None:
         reason = ""
@@ -114,19 +107,12 @@ class Sender:
             "x-slack-signature": sign(SIGNING_SECRET, at, body),
             "user-agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
         }
-        headers = kind | headers | signed
-        try:
-            url = self._world.urls[what]
-            async with self._open().post(url, data=body, headers=headers) as response:
-                return {"status": response.status, "body": await response.text()}
-        except (aiohttp.ClientError, OSError, KeyError, TimeoutError) as error:
-            return {"error": str(error) or type(error).__name__}
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._world.settings.delivery_timeout)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        return self._session
+        if what not in self._world.urls:
+            return {"error": f"there is no URL for {what}"}
+        posted = await self._poster.post(self._world.urls[what], body, kind | headers | signed)
+        if posted.error is not None:
+            return {"error": posted.error}
+        return {"status": posted.status, "body": posted.body.decode("utf-8", "replace")}
 
 
 JSON = {"content-type": "application/json"}

@@ -6,7 +6,7 @@ vendor knows (rules between fields, money, deliveries) is not here; a `Dialect` 
 own SDK cannot do without: ids, the form of errors, how lists come in pages, what a verb does.
 """
 
-from halflap_sandbox.specified.app import create_app, serve
+from halflap_sandbox.specified.app import create_app
 from halflap_sandbox.specified.dialects import JIRA, STRIPE, TWILIO, Dialect
 
-__all__ = ["JIRA", "STRIPE", "TWILIO", "Dialect", "create_app", "serve"]
+__all__ = ["JIRA", "STRIPE", "TWILIO", "Dialect", "create_app"]

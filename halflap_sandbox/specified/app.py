@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from halflap_sandbox.answer import account_of, parse
+from halflap_sandbox.answer import account_of
 from halflap_sandbox.faults import Exceeded, FaultBoard, Injected
-from halflap_sandbox.server import Cut, application, read_body, run, suffer
+from halflap_sandbox.server import Cut, application, read_body, suffer
 from halflap_sandbox.specified.dialects import Dialect, VendorError
 from halflap_sandbox.specified.document import Call, Json, Node, VendorDocument, as_object, nested
-from halflap_sandbox.specified.world import Thing, VendorFaults, VendorWorld
+from halflap_sandbox.specified.world import Thing, VendorWorld
 
-LARGEST_BODY = 1024 * 1024
 EFFECTS = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -29,11 +28,11 @@ class Vendor:
 
     def __init__(self, document: VendorDocument, dialect: Dialect, world: VendorWorld) -> None:
         self.document, self.dialect, self.world = document, dialect, world
-        self.faults = FaultBoard(VendorFaults)
+        self.faults = FaultBoard("account")
 
     async def call(self, request: Request) -> Response:
         """Answer a request at the vendor's API."""
-        body = await read_body(request, LARGEST_BODY)
+        body = await read_body(request)
         try:
             return await self._answered(request, body)
         except VendorError as error:
@@ -248,11 +247,6 @@ class Vendor:
 
     # Backstage --------------------------------------------------------------------------------
 
-    async def set_faults(self, request: Request) -> Response:
-        """Turn faults on."""
-        self.faults.set(parse(request, await read_body(request, LARGEST_BODY), VendorFaults))
-        return JSONResponse(self.faults.json())
-
     async def account(self, request: Request) -> Response:
         """Tell what a connection is made of."""
         values = self.dialect.values(str(request.base_url).rstrip("/"))
@@ -276,22 +270,9 @@ def create_app(
     methods = ["GET", *EFFECTS]
     routes = [
         Route("/sandbox/account", vendor.account, methods=["GET"]),
-        Route("/sandbox/faults", vendor.set_faults, methods=["POST"]),
         Route("/sandbox/requests", vendor.seen, methods=["GET"]),
         Route("/{path:path}", vendor.call, methods=methods),
     ]
-    app = application(routes)
+    app = application(routes, vendor.faults)
     app.state.world = world
     return app
-
-
-async def serve(
-    dialect: Dialect,
-    documents: Sequence[Node],
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    ready: Callable[[int], None] | None = None,
-) -> None:
-    """Run a sandbox until cancelled; `ready` gets the port once it listens."""
-    await run(create_app(dialect, documents), host=host, port=port, ready=ready)

@@ -5,20 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-from halflap_sandbox.faults import Faults, Rate
 from halflap_sandbox.specified.document import Json
-
-
-class VendorFaults(Faults):
-    """The faults of one account, or of all."""
-
-    named_by: ClassVar[str] = "account"
-    dropped_by: ClassVar[str] = "drop_rate_"
-
-    account: str | None = None
-    drop_rate_: Rate = 0
 
 
 @dataclass(slots=True)

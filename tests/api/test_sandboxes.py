@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from halflap.api.operations.sandboxes import APPS, Sandboxes
-from halflap.cli.demo.stage import running
 from halflap.components import github, hubspot, jira, salesforce, slack, stripe, twilio, zendesk
 from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Egress, Policy
@@ -21,34 +21,27 @@ from halflap_sandbox import acme as acme_sandbox
 from halflap_sandbox import github as github_sandbox
 from halflap_sandbox import hubspot as hubspot_sandbox
 from halflap_sandbox import salesforce as salesforce_sandbox
+from halflap_sandbox import serving, specified
 from halflap_sandbox import slack as slack_sandbox
-from halflap_sandbox import specified
 from halflap_sandbox import zendesk as zendesk_sandbox
 from tests.twoapps import Apps, both_apps
 
-Serve = Callable[..., Coroutine[Any, Any, None]]
 
-
-def vendor(dialect: specified.Dialect) -> Serve:
-    """Return what serves a sandbox of a vendor's documents."""
+def vendor(dialect: specified.Dialect) -> Starlette:
+    """Return a sandbox of a vendor's documents."""
     folder = files("halflap.components") / dialect.name
     found = sorted(each for each in folder.iterdir() if each.name.endswith(".json"))
-    documents = [json.loads(each.read_bytes()) for each in found]
-
-    async def serve(host: str, port: int, ready: Callable[[int], None]) -> None:
-        await specified.serve(dialect, documents, host=host, port=port, ready=ready)
-
-    return serve
+    return specified.create_app(dialect, [json.loads(each.read_bytes()) for each in found])
 
 
-SERVERS: dict[str, Serve] = {
-    "acme": partial(acme_sandbox.serve, workspaces={"demo": "the-key"}),
-    "salesforce": partial(salesforce_sandbox.serve, orgs=["demo"]),
-    "slack": partial(slack_sandbox.serve, teams=["demo"]),
-    "github": partial(github_sandbox.serve, accounts=["demo"]),
-    "hubspot": partial(hubspot_sandbox.serve, portals=["demo"]),
-    "zendesk": partial(zendesk_sandbox.serve, accounts=["demo"]),
-    **{each.name: vendor(each) for each in (specified.STRIPE, specified.TWILIO, specified.JIRA)},
+SERVERS: dict[str, Callable[[], Starlette]] = {
+    "acme": partial(acme_sandbox.create_app, workspaces={"demo": "the-key"}),
+    "salesforce": partial(salesforce_sandbox.create_app, orgs=["demo"]),
+    "slack": partial(slack_sandbox.create_app, teams=["demo"]),
+    "github": partial(github_sandbox.create_app, accounts=["demo"]),
+    "hubspot": partial(hubspot_sandbox.create_app, portals=["demo"]),
+    "zendesk": partial(zendesk_sandbox.create_app, accounts=["demo"]),
+    **{e.name: partial(vendor, e) for e in (specified.STRIPE, specified.TWILIO, specified.JIRA)},
 }
 CONNECTIONS: dict[str, type[Connection]] = {
     "github": github.GitHub,
@@ -85,7 +78,7 @@ async def test_all_are_found_in_any_order_and_a_connection_of_their_values_works
 ) -> None:
     assert set(SERVERS) == set(APPS)
     async with AsyncExitStack() as stack:
-        urls = {n: await stack.enter_async_context(running(s)) for n, s in SERVERS.items()}
+        urls = {n: await stack.enter_async_context(serving(s())) for n, s in SERVERS.items()}
         addresses: Sequence[str] = [f"{each}/" for each in reversed(urls.values())]
         found = await Sandboxes(egress, addresses).found()
         assert [each.app for each in found] == [*APPS]

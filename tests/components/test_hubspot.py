@@ -50,7 +50,7 @@ class Portals(LoopbackSandbox):
 
 @asynccontextmanager
 async def portals(**settings: Any) -> AsyncIterator[Portals]:
-    async with sandbox_on_loopback(sandbox, **settings) as parts:
+    async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield Portals(*parts)
 
 

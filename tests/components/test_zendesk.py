@@ -50,7 +50,7 @@ class Accounts(LoopbackSandbox):
 
 @asynccontextmanager
 async def accounts(**settings: Any) -> AsyncIterator[Accounts]:
-    async with sandbox_on_loopback(sandbox, **settings) as parts:
+    async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield Accounts(*parts)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -18,8 +16,7 @@ from halflap_sandbox.acme.model import Table, Workspace
 from halflap_sandbox.salesforce import automation
 from halflap_sandbox.salesforce.app import create_app as create_salesforce
 from halflap_sandbox.salesforce.model import Change, Org
-from halflap_sandbox.server import run
-from tests.polling import DEADLINE
+from halflap_sandbox.server import serving
 
 KEEP = 1_000_000
 BACKOFF = (0.1, 0.2, 0.5, 1.0)
@@ -283,19 +280,6 @@ class Busy(Exception):
 
 
 @asynccontextmanager
-async def listening(app: Any) -> AsyncGenerator[str]:
-    """Run an app; its URL."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(run(app, ready=ready.set_result))
-    try:
-        yield f"http://127.0.0.1:{await asyncio.wait_for(ready, DEADLINE)}"
-    finally:
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-
-
-@asynccontextmanager
 async def open_office(seed: int, records: int) -> AsyncGenerator[Office]:
     """Both apps, up, with at most so many records of a kind made on each side."""
     at_salesforce = create_salesforce(
@@ -308,8 +292,8 @@ async def open_office(seed: int, records: int) -> AsyncGenerator[Office]:
     (workspace,) = at_acme.state.world.workspaces.values()
     org.daily_api_requests = KEEP
     async with (
-        listening(at_salesforce) as salesforce_url,
-        listening(at_acme) as acme_url,
+        serving(at_salesforce) as salesforce_url,
+        serving(at_acme) as acme_url,
         aiohttp.ClientSession() as http,
     ):
         office = Office(

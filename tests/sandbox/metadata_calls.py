@@ -20,32 +20,19 @@ from halflap_sandbox.salesforce import Settings, automation, create_app
 from halflap_sandbox.salesforce.entities import new_org
 from halflap_sandbox.salesforce.markup import Element, parse
 from halflap_sandbox.salesforce.model import Org, World
-from halflap_sandbox.server import run
+from halflap_sandbox.server import serving
 from tests.polling import DEADLINE
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 
 
-@asynccontextmanager
-async def serving(app: Starlette, folder: Path | None = None) -> AsyncIterator[str]:
-    """Serve a Salesforce; over TLS where there is a folder for `ca.pem`, to trust it by."""
-    certificate = None
-    if folder is not None:
-        authority, certificate = trustme.CA(), folder / "server.pem"
-        issued = authority.issue_cert("localhost", "127.0.0.1")
-        issued.private_key_and_cert_chain_pem.write_to_path(str(certificate))
-        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    ready = asyncio.get_running_loop().create_future()
-    serving = asyncio.ensure_future(
-        run(app, ready=ready.set_result, certificate=certificate, private_key=certificate)
-    )
-    try:
-        async with asyncio.timeout(DEADLINE):
-            port = await ready
-        yield f"https://localhost:{port}" if folder else f"http://127.0.0.1:{port}"
-    finally:
-        serving.cancel()
-        await asyncio.wait([serving])
+def certificate_in(folder: Path) -> Path:
+    """Make a certificate, and `ca.pem` to trust it by."""
+    authority, certificate = trustme.CA(), folder / "server.pem"
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return certificate
 
 
 class Fault(Exception):

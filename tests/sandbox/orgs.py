@@ -17,7 +17,7 @@ import aiohttp
 
 from halflap_sandbox.salesforce import Settings, create_app
 from halflap_sandbox.salesforce.model import Org, User, World
-from halflap_sandbox.server import run
+from halflap_sandbox.server import serving
 from tests.polling import DEADLINE
 
 DATA = "/services/data/v63.0"
@@ -90,17 +90,8 @@ async def salesforce(
 ) -> AsyncGenerator[Salesforce]:
     """Run a sandbox Salesforce with these orgs, `north` if none is named."""
     app = create_app(settings, orgs=orgs or ("north",))
-    listens = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        run(app, ready=listens.set_result, certificate=certificate, private_key=private_key)
-    )
-    try:
-        await asyncio.wait({serving, listens}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
-        scheme, host = ("https", "localhost") if certificate else ("http", "127.0.0.1")
-        async with aiohttp.ClientSession() as http:
-            yield Salesforce(f"{scheme}://{host}:{listens.result()}", app.state.world, http)
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async with (
+        serving(app, certificate, private_key) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Salesforce(url, app.state.world, http)

@@ -17,7 +17,8 @@ import pytest_asyncio
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from halflap_sandbox.acme import Settings, serve
+from halflap_sandbox import run, serving
+from halflap_sandbox.acme import Settings, create_app
 from tests.console.conftest import CHROMIUM
 from tests.loopback import on_loopback
 from tests.polling import until
@@ -97,15 +98,8 @@ class Receiver:
 
 @asynccontextmanager
 async def running(settings: Settings = QUICK) -> AsyncGenerator[Client]:
-    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(ready=listening.set_result, settings=settings))
-    base = f"http://127.0.0.1:{await listening}"
-    async with aiohttp.ClientSession() as session:
-        try:
-            yield await open_workspace(session, base)
-        finally:
-            serving.cancel()
-            await asyncio.wait([serving])
+    async with serving(create_app(settings)) as base, aiohttp.ClientSession() as session:
+        yield await open_workspace(session, base)
 
 
 async def open_workspace(session: aiohttp.ClientSession, base: str, **fields: Any) -> Client:
@@ -165,7 +159,7 @@ async def test_a_workspace_may_bring_its_own_api_key_and_can_be_deleted(acme: Cl
 
 async def test_a_taken_address_is_an_error_of_the_caller() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
-        await serve(port=taken.getsockname()[1])
+        await run(create_app(), port=taken.getsockname()[1])
 
 
 # --- the API

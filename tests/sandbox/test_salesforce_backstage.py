@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from halflap_sandbox.salesforce import Settings, serve
+from halflap_sandbox import serving
+from halflap_sandbox.salesforce import Settings, create_app
 from tests.console.conftest import CHROMIUM
 from tests.polling import DEADLINE, until
 
@@ -45,16 +46,9 @@ class Stage:
 
 @pytest_asyncio.fixture
 async def stage():
-    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    settings = Settings(backoff=(0.02,))
-    serving = asyncio.create_task(
-        serve(ready=listening.set_result, settings=settings, orgs=("acme",))
-    )
-    await asyncio.wait([serving, listening], return_when=asyncio.FIRST_COMPLETED)
-    async with aiohttp.ClientSession() as http:
-        yield Stage(http, f"http://127.0.0.1:{listening.result()}")
-    serving.cancel()
-    await asyncio.wait([serving])
+    app = create_app(Settings(backoff=(0.02,)), orgs=("acme",))
+    async with serving(app) as base, aiohttp.ClientSession() as http:
+        yield Stage(http, base)
 
 
 async def test_an_org_is_made_with_what_one_signs_in_with_and_deleted(stage):

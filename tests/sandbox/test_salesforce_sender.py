@@ -12,9 +12,8 @@ import pytest_asyncio
 from aiohttp import web
 from lxml import etree
 
-from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.faults import FaultBoard, Faults
 from halflap_sandbox.salesforce import automation, entities, records
-from halflap_sandbox.salesforce.faults import Faults
 from halflap_sandbox.salesforce.model import (
     FlowDefinition,
     FlowTrigger,
@@ -165,7 +164,7 @@ async def scene(receiver):
     settings = Settings(clock=lambda: clock[0], backoff=(0.02, 0.05))
     world = World(clock=settings.clock)
     org = entities.new_org(world, "acme", clock=settings.clock)
-    sender = Sender(settings, FaultBoard(Faults), world)
+    sender = Sender(settings, FaultBoard("org", "drop_notification_rate"), world)
     automation.install(org, sender)
     yield Scene(org, sender, receiver, clock)
     await sender.close()
@@ -385,7 +384,7 @@ async def test_an_acknowledged_message_can_come_twice(scene):
 
 
 async def test_notifications_can_pass_each_other(scene):
-    scene.sender.faults.set(Faults(org=scene.org.id, reorder=0.5, seed=3))
+    scene.sender.faults.set(Faults(part=scene.org.id, reorder=0.5, seed=3))
     scene.message()
     scene.flow("Opportunity.Tell")
     made = [scene.create() for _ in range(20)]
@@ -396,7 +395,7 @@ async def test_notifications_can_pass_each_other(scene):
 
 
 async def test_notifications_can_be_lost(scene):
-    scene.sender.faults.set(Faults(drop_notification_rate=1))
+    scene.sender.faults.set(Faults(drop_rate=1))
     scene.message()
     scene.flow("Opportunity.Tell")
     scene.create()

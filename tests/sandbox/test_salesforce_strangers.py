@@ -15,8 +15,9 @@ from simple_salesforce.login import SalesforceLogin
 
 from halflap_sandbox.salesforce import create_app
 from halflap_sandbox.salesforce.model import Org
+from halflap_sandbox.server import serving
 from tests.polling import DEADLINE
-from tests.sandbox.metadata_calls import package, serving, zipped
+from tests.sandbox.metadata_calls import certificate_in, package, zipped
 from tests.sandbox.orgs import run_node
 
 USER = "admin@trees.example"
@@ -37,7 +38,7 @@ async def test_simple_salesforce_signs_in_and_manages_metadata_by_the_real_wsdl(
     monkeypatch.setenv("NO_PROXY", "localhost")
     app = create_app(orgs=["trees"])
     (org,) = app.state.world.orgs.values()
-    async with serving(app, tmp_path) as base:
+    async with serving(app, certificate_in(tmp_path)) as base:
         await asyncio.to_thread(_by_zeep, org, base, tmp_path)
 
 

@@ -31,10 +31,10 @@ from pydantic import BaseModel
 from standardwebhooks import Webhook
 
 from halflap.cli.client import Client
-from halflap.cli.demo.stage import HOST, PATIENT, Acme, SandboxApp, eventually, running
+from halflap.cli.demo.stage import HOST, PATIENT, Acme, SandboxApp, eventually
 from halflap.errors import HalflapError, UpstreamError
 from halflap.export import EventTypes, Publisher
-from halflap_sandbox import acme, hubspot, salesforce, slack
+from halflap_sandbox import acme, hubspot, salesforce, serving, slack
 from halflap_sandbox.slack.model import APP_TOKEN
 from tests import dovecot, localstack
 from tests.brokers import KafkaBroker, broker
@@ -150,16 +150,10 @@ class Peers:
         enter = self.stack.enter_async_context
         events = salesforce.Settings(pubsub_port=0)
         soon = hubspot.Settings(waits=(AGAIN,) * 300)
-        self.acme = Acme(await enter(running(acme.serve)), self.http)
-        self.hubspot = SandboxApp(
-            await enter(running(partial(hubspot.serve, settings=soon))), self.http
-        )
-        self.slack = SandboxApp(
-            await enter(running(partial(slack.serve, settings=PATIENT))), self.http
-        )
-        self.salesforce = SandboxApp(
-            await enter(running(partial(salesforce.serve, settings=events))), self.http
-        )
+        self.acme = Acme(await enter(serving(acme.create_app())), self.http)
+        self.hubspot = SandboxApp(await enter(serving(hubspot.create_app(soon))), self.http)
+        self.slack = SandboxApp(await enter(serving(slack.create_app(PATIENT))), self.http)
+        self.salesforce = SandboxApp(await enter(serving(salesforce.create_app(events))), self.http)
         feeds = web.Application()
         for name, api in self.feeds.items():
             feeds.add_subapp(f"/{name}", api.app())

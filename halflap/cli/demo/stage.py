@@ -7,10 +7,9 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from halflap.cli.client import Client, HttpLine, local
 from halflap.errors import HalflapError
 from halflap.sdk import codec
 from halflap.server.settings import Settings
-from halflap_sandbox import acme, salesforce, slack, zendesk
+from halflap_sandbox import acme, salesforce, serving, slack, zendesk
 
 HOST = "127.0.0.1"
 DATA = "/services/data/v63.0"
@@ -250,10 +249,10 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
     server, github = DemoServer(directory), GitHub()
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
-        running(salesforce.serve) as salesforce_url,
-        running(acme.serve) as acme_url,
-        running(zendesk.serve) as zendesk_url,
-        running(partial(slack.serve, settings=PATIENT)) as slack_url,
+        serving(salesforce.create_app()) as salesforce_url,
+        serving(acme.create_app()) as acme_url,
+        serving(zendesk.create_app()) as zendesk_url,
+        serving(slack.create_app(PATIENT)) as slack_url,
         contextlib.AsyncExitStack() as stack,
     ):
         runner = web.AppRunner(github.app, access_log=None)
@@ -267,16 +266,3 @@ async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
         github_url = f"http://{HOST}:{runner.addresses[0][1]}"
         more = SandboxApp(zendesk_url, http), SandboxApp(slack_url, http)
         yield Stage(*apps, github, github_url, *more, server, http, Client(line))
-
-
-@asynccontextmanager
-async def running(serve: Callable[..., Coroutine[Any, Any, None]]) -> AsyncGenerator[str]:
-    """Run a sandbox app in this process; give its URL."""
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    app = asyncio.create_task(serve(HOST, 0, ready=ready.set_result))
-    try:
-        yield f"http://{HOST}:{await ready}"
-    finally:
-        app.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await app
