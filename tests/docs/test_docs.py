@@ -123,6 +123,7 @@ def test_the_python_of_a_page_without_tests_runs(module: types.ModuleType) -> No
     TESTS,
     ids=[f"{name_of(page)}::{name}" for page, name in TESTS],
     indirect=["module"],
+    scope="module",  # else its own, of a test, is that of the fixture, too
 )
 async def test_a_test_of_a_page_passes(
     module: types.ModuleType, name: str, request: pytest.FixtureRequest
