@@ -766,6 +766,29 @@ async def test_children_that_are_chosen_alone_are_replayed(world: Any) -> None:
     assert [len(keys) for keys in shop.keys.values()] == [1]
 
 
+ALSO_FAILS = '''
+
+@integration.flow(trigger=webhook.request())
+async def also(ctx: Context[Settings], event: Any) -> Any:
+    """Start a flow that places an order, and fail beside it."""
+    await ctx.start("place", event)
+    raise RuntimeError("no")
+'''
+
+
+async def test_a_child_is_not_left_to_a_parent_that_fails_of_another_kind(world: Any) -> None:
+    await world.publish(world.bundle(orders=FAMILY + ALSO_FAILS))
+    instance, _ = await world.instance(), Lossy(world)
+    parent = await world.send(instance, {"id": "o0", "amount": 0}, flow="also")
+    await world.ended(parent)
+    found = await world.host.store.journal.executions(Filter(parent=parent))
+    await world.ended(found[0].id)
+    for kind, left in (("ValidationError", 0), (None, 1)):
+        draft = {"where": {"failure_kind": kind}, "from": "start", "dry_run": True}
+        plan = (await world.api("POST", "/api/bulks", draft)).json
+        assert (plan["total"], len(plan["left_out"])) == (left + 1, left)
+
+
 class Keyless:
     """A shop that knows no idempotency keys, and refuses every order until it is mended."""
 

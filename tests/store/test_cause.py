@@ -14,7 +14,6 @@ from halflap.store.rules.cause import (
     PUBLIC_MARK,
     cause_mark,
     describe_cause,
-    has_cause,
     mark_of,
     normalise_message,
     public_cause,
@@ -114,9 +113,6 @@ def test_exceptions_of_an_authors_line_are_one_cause_and_its_public_text_has_no_
     assert public_cause(replace(gone, cause=describe_cause(gone, "acme.save"))) == (
         "UpstreamError at acme.save (404)"
     )
-    assert has_cause(cause_mark(gone)[:PUBLIC_MARK], cause_mark(away))
-    assert not has_cause(cause_mark(gone), cause_mark(away))
-    assert not has_cause("0" * 12, None)
 
 
 @given(st.text(max_size=300), st.integers(0, 10**9), st.integers(0, 10**9))

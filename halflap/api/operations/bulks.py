@@ -29,7 +29,6 @@ from halflap.api.operations.upgrades import (
     first_stage,
     is_in_canary,
 )
-from halflap.api.principal import HiddenPayloads
 from halflap.errors import BlobLost, ConfigError, Conflict, HalflapError, StoreError
 from halflap.model import (
     ENDED,
@@ -53,8 +52,6 @@ from halflap.model import (
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import Upgradable
 from halflap.store.protocol import Filter, Journal, Outdated
-from halflap.store.rules.cause import has_cause
-from halflap.store.rules.listing import position_of
 
 LOOK = 2.0
 """Seconds between two looks at whether enough of a canary's executions have ended."""
@@ -522,7 +519,7 @@ class _Choice:
         for parent in await parents_of(journal, execution):
             if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
                 plan = await self.executions.plan_of(parent, self.request)
-            elif matches(self.which, parent):
+            elif await journal.executions(replace(self.which, ids=(parent.id,), limit=1)):
                 found = await self.decide(parent)
                 plan = found if isinstance(found, LeftOut) else found.plan
             else:
@@ -533,32 +530,6 @@ class _Choice:
             elif execution.id in plan.reruns:
                 return True
         return False
-
-
-def matches(which: Filter, execution: Execution) -> bool:
-    """Return whether a bulk's filter chooses an execution."""
-    dead_letter = execution.state == "failed" and not execution.dismissed
-    return (
-        which.customer in (None, execution.flow.customer)
-        and which.instance in (None, execution.flow.instance)
-        and which.flow in (None, execution.flow.flow)
-        and (not which.states or execution.state in which.states)
-        and (not which.dead_letters or dead_letter)
-        and which.key in (None, execution.key)
-        and (which.reason is None or which.reason in execution.reason)
-        and (which.cause is None or has_cause(which.cause, execution.cause))
-        and execution.flow.customer not in HiddenPayloads(private=frozenset(which.hidden))
-        and (which.status is None or which.status == status_of(execution))
-        and (which.since is None or position_of(execution, which)[0] >= which.since)
-        and (which.until is None or position_of(execution, which)[0] < which.until)
-        and (which.before is None or execution.id < which.before)
-    )
-
-
-def status_of(execution: Execution) -> int | None:
-    """Return the HTTP status of the call that an execution failed of."""
-    failed = execution.state == "failed" and execution.failure is not None
-    return execution.failure.status if failed and execution.failure else None
 
 
 def prepared(verb: ExecutionVerb, where: Filter) -> Filter:

@@ -138,13 +138,6 @@ def _digest(text: str) -> str:
     return blake2b(data, digest_size=MARK_BYTES // 2).hexdigest()
 
 
-def has_cause(mark: str, cause: str | None) -> bool:
-    """Return whether a mark is that of a failure's cause, or its public mark."""
-    return (
-        cause is not None and (cause[:PUBLIC_MARK] if len(mark) == PUBLIC_MARK else cause) == mark
-    )
-
-
 class FailureMarks(NamedTuple):
     """The marks of a failure that the stores index; all are None of what did not fail.
 
