@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, get_args
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Request
 
 from halflap.api import payload
 from halflap.api.asking import (
@@ -16,7 +16,6 @@ from halflap.api.asking import (
     PageSize,
     Whose,
     chosen,
-    exact,
     for_customers,
     needs,
     router_of,
@@ -42,7 +41,7 @@ Contained = Annotated[
 ]
 
 
-@router.get("/logs", response_model=LoggedPage)
+@router.get("/logs")
 @for_customers
 @needs("read", audited="look")
 async def list_logs(
@@ -53,7 +52,7 @@ async def list_logs(
     level: Annotated[str, Query(description="One level, or several by commas.")] = "",
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> Response:
+) -> LoggedPage:
     """Return lines that authors' code logged, of the newest executions first.
 
     Of one execution the first 1,000 lines are looked at; all of them are at the execution.
@@ -74,10 +73,10 @@ async def list_logs(
     ]
     shown = [each.without_payload() if each.customer in hidden else each for each in views]
     request.scope[CUSTOMERS] = {each.customer for each in shown}
-    return exact(LoggedPage(items=shown, next=next))
+    return LoggedPage(items=shown, next=next)
 
 
-@router.get("/rejections", response_model=RejectionPage)
+@router.get("/rejections")
 @for_customers
 @needs("read")
 async def list_rejections(
@@ -90,7 +89,7 @@ async def list_rejections(
     q: Contained = None,
     before: Before = None,
     limit: PageSize = USUAL_PAGE,
-) -> Response:
+) -> RejectionPage:
     """Return requests that were refused before they were accepted, newest first."""
     owner, within = await whose(operations, customer, instance)
     if endpoint is not None and await operations.catalogue.endpoints.find(endpoint) is None:
@@ -113,7 +112,7 @@ async def list_rejections(
     ]
     shown = [each.without_payload() if each.customer in hidden else each for each in views]
     next = str(found[-1].number) if len(found) == limit else None
-    return exact(RejectionPage(items=shown, next=next))
+    return RejectionPage(items=shown, next=next)
 
 
 def number(before: str | None) -> int | None:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Header, Response
+from fastapi import Header
 
-from halflap.api.asking import OneCustomer, Ops, exact, for_customers, needs, router_of
+from halflap.api.asking import OneCustomer, Ops, for_customers, needs, router_of
 from halflap.api.event_view import (
     AppEventDraft,
     AppEventsDraft,
@@ -29,7 +29,6 @@ from halflap.api.problem import documented
 from halflap.api.receivers import noted
 from halflap.api.view import JsonObject
 from halflap.model import EventType
-from halflap.sdk import codec
 from halflap.store.catalogue.notes import PRODUCT
 
 router = router_of("/api", "events")
@@ -43,41 +42,43 @@ RepeatKey = Annotated[
 ]
 
 
-@router.get("/event-types", response_model=EventTypePage)
+@router.get("/event-types")
 @needs("read")
-async def list_event_types(operations: Ops) -> Response:
+async def list_event_types(operations: Ops) -> EventTypePage:
     """The types of your product's events, each in its newest version, by name."""
     found = await operations.catalogue.event_types.list()
-    return exact(EventTypePage(items=await type_views(operations, found), next=None))
+    return EventTypePage(items=await type_views(operations, found), next=None)
 
 
-@router.put("/event-types", response_model=EventTypePage, responses=documented(409))
+@router.put("/event-types", responses=documented(409))
 @needs("events")
-async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> Response:
+async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> EventTypePage:
     """Declare types, all or none; one that is declared already may be declared again.
 
     A version's schema may get optional properties and other descriptions. A change that breaks who
     publishes or who listens is refused (409), unless it is declared as another `version`.
     """
     found = await operations.app_events.declare(draft.types)
-    return exact(EventTypePage(items=await type_views(operations, found), next=None))
+    return EventTypePage(items=await type_views(operations, found), next=None)
 
 
-@router.get("/event-types/openapi.json", response_model=JsonObject)
+@router.get("/event-types/openapi.json")
 @for_customers
 @needs("read")
-async def get_webhooks_document(operations: Ops) -> Response:
+async def get_webhooks_document(operations: Ops) -> JsonObject:
     """Return the OpenAPI 3.1 document of the webhooks that receivers are sent."""
     found = await operations.app_events.catalogue.event_types.list()
-    return Response(codec.encode(openapi_of(found)), media_type="application/json")
+    return openapi_of(found)
 
 
-@router.get("/event-types/{event_type}", response_model=EventTypeView, responses=documented(404))
+@router.get("/event-types/{event_type}", responses=documented(404))
 @needs("read")
-async def get_event_type(event_type: str, operations: Ops, version: int | None = None) -> Response:
+async def get_event_type(
+    event_type: str, operations: Ops, version: int | None = None
+) -> EventTypeView:
     """Return a type of your product's events, in its newest version or another."""
     found = await operations.catalogue.event_types.get(event_type, version)
-    return exact((await type_views(operations, [found]))[0])
+    return (await type_views(operations, [found]))[0]
 
 
 @router.get("/event-types/{event_type}/listeners", responses=documented(404))
@@ -109,10 +110,9 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
 
 @router.delete("/event-types/{event_type}", status_code=204, responses=documented(404))
 @needs("events")
-async def remove_event_type(event_type: str, operations: Ops) -> Response:
+async def remove_event_type(event_type: str, operations: Ops) -> None:
     """Remove a type with all its versions: such events are refused from now on."""
     await operations.catalogue.event_types.remove(event_type)
-    return Response(status_code=204)
 
 
 @router.post("/customers/{customer}/events", status_code=202, responses=documented(404, 409, 429))

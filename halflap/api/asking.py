@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from functools import wraps
+from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -20,6 +21,7 @@ from halflap.api.operations import Operations
 from halflap.api.principal import ANYBODY, AUDIT, OBJECTS, PRINCIPAL, Principal
 from halflap.api.problem import PayloadsHidden, documented
 from halflap.api.rights import Right
+from halflap.api.view import TaggedView, View
 from halflap.errors import ConfigError, InvalidEvent
 from halflap.model import Customer, Execution, Instance, StoredConnection
 from halflap.sdk import codec
@@ -68,6 +70,7 @@ class ExactRoute(APIRoute):
         super().__init__(path, endpoint, openapi_extra=extra, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        self.dependant.call = answering(self.endpoint, self.status_code or 200)
         handle = super().get_route_handler()
 
         async def exactly(request: Request) -> Response:
@@ -93,22 +96,45 @@ class ExactRoute(APIRoute):
             except Stale as stale:
                 now = await EDITED[stale.what](operations_of(request), stale.id)
                 found = problem.of(stale)
-                found.current = codec.decode(bytes(now.body))
-                return problem.answer(found, {"ETag": now.headers["etag"]})
+                found.current = now.model_dump(by_alias=True)
+                return problem.answer(found, {"ETag": now.etag})
             finally:
                 expected.set(None)
 
         return exactly
 
 
-def exact(view: BaseModel | Sequence[BaseModel], status: int = 200) -> Response:
-    """A view as JSON that keeps every digit."""
+def answering(
+    route: Callable[..., Coroutine[Any, Any, Any]], status: int
+) -> Callable[..., Coroutine[Any, Any, Response]]:
+    """Return a route that answers with what it returns: a view or other JSON, nothing, or a response."""
+
+    @wraps(route)
+    async def answer(**given: Any) -> Response:
+        found = await route(**given)
+        if isinstance(found, Response):
+            return found
+        return Response(status_code=status) if found is None else exact(found, status)
+
+    return answer
+
+
+def exact(found: object, status: int = 200) -> Response:
+    """A view, or other JSON, as an answer that keeps every digit; with the tag of what has one."""
     plain = (
-        view.model_dump(by_alias=True)
-        if isinstance(view, BaseModel)
-        else [each.model_dump(by_alias=True) for each in view]
+        [plain_of(each) for each in cast(list[object], found)]
+        if isinstance(found, list)
+        else plain_of(found)
     )
-    return Response(codec.encode(plain), status, media_type="application/json")
+    answer = Response(codec.encode(plain), status, media_type="application/json")
+    if isinstance(found, TaggedView):
+        answer.headers["ETag"] = found.etag
+    return answer
+
+
+def plain_of(found: object) -> object:
+    """Return what a view has as plain values."""
+    return found.model_dump(by_alias=True) if isinstance(found, BaseModel) else found
 
 
 async def json_of(body: bytes) -> Any:
@@ -153,8 +179,8 @@ def edits(methods: Collection[str], path: str) -> bool:
     return "GET" not in methods and EDITS.fullmatch(path) is not None
 
 
-EDITED: dict[Tagged, Callable[[Operations, str], Coroutine[Any, Any, Response]]] = {}
-"""By kind of object, the answer that shows one by its id, with its tag: where an edit of it is stale."""
+EDITED: dict[Tagged, Callable[[Operations, str], Coroutine[Any, Any, TaggedView]]] = {}
+"""By kind of object, what shows one by its id: where an edit of it is stale."""
 
 
 def tags_of(request: Request) -> frozenset[str] | None:
@@ -172,13 +198,8 @@ def expect(what: Tagged, id: str) -> None:
         wanted.what, wanted.id = what, id
 
 
-def with_tag(answer: Response, tag: str) -> Response:
-    """Return the answer that shows an object with its tag, which was read before the object."""
-    answer.headers["ETag"] = f'"{tag}"'
-    return answer
-
-
 Route = TypeVar("Route", bound=Callable[..., Any])
+Whole = TypeVar("Whole", bound=View)
 
 
 Audited = Literal["change", "look", "no"]
@@ -308,6 +329,11 @@ async def check_payload(operations: Operations, customer: str | None) -> None:
     """Raise `PayloadsHidden` where a customer's payloads are hidden from who asks."""
     if customer in await operations.hidden_payloads():
         raise PayloadsHidden
+
+
+async def visible(operations: Operations, view: Whole, customer: str) -> Whole:
+    """Return a view of what is a customer's, without its payload where that is hidden from who asks."""
+    return view.without_payload() if customer in await operations.hidden_payloads() else view
 
 
 OneInstance = Annotated[Instance, Depends(instance_of)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Request
 
 from halflap.api.asking import (
     USUAL_PAGE,
@@ -63,7 +63,6 @@ async def publish_component_set(
 
 @router.delete("/{component_set}", status_code=204, responses=documented(404, 409))
 @needs("publish")
-async def delete_component_set(component_set: str, operations: Ops) -> Response:
+async def delete_component_set(component_set: str, operations: Ops) -> None:
     """Delete a component set that no draft pins, by its id."""
     await operations.catalogue.component_sets.remove(component_set)
-    return Response(status_code=204)

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastapi import Response
-
 from halflap.api.asking import (
     EDITED,
     USUAL_PAGE,
@@ -18,12 +16,10 @@ from halflap.api.asking import (
     Search,
     Total,
     Whose,
-    exact,
     for_customers,
     last_id,
     needs,
     router_of,
-    with_tag,
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.connections import needs_sign_in
@@ -52,7 +48,7 @@ MOST_USES = 20
 router = router_of("/api/connections", "connections", 404, 409, 502)
 
 
-@router.get("", response_model=ConnectionPage)
+@router.get("")
 @for_customers
 @needs("read")
 async def list_connections(
@@ -64,7 +60,7 @@ async def list_connections(
     after: After = None,
     limit: PageSize = USUAL_PAGE,
     total: Total = False,
-) -> Response:
+) -> ConnectionPage:
     """Connections, oldest first; with a customer, those that it may use: its own and the team's."""
     connections = operations.catalogue.connections
     which = ConnectionFilter(
@@ -74,18 +70,17 @@ async def list_connections(
         q=q,
     )
     found = await connections.page(which, after=after, limit=limit)
-    page = ConnectionPage(
+    return ConnectionPage(
         items=await connection_views(found, operations),
         next=last_id(found, limit),
         total=await connections.number(which) if total else None,
     )
-    return exact(page)
 
 
-@router.post("", status_code=201, response_model=ConnectionView)
+@router.post("", status_code=201)
 @for_customers
 @needs("configure")
-async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
+async def make_connection(draft: ConnectionDraft, operations: Ops) -> ConnectionView:
     """Validate a connection, test it at the app, then save it."""
     version = draft.version
     if draft.integration is not None:
@@ -96,43 +91,43 @@ async def make_connection(draft: ConnectionDraft, operations: Ops) -> Response:
     made = await operations.connections.make(
         draft.name, component, kind, draft.values, customer=draft.customer, test=draft.test
     )
-    return await shown(operations, made.id, 201)
+    return await shown(operations, made.id)
 
 
-@router.post("/authorized", response_model=ConnectionView)
+@router.post("/authorized")
 @for_customers
 @needs("configure")
-async def end_authorization(answer: Authorized, operations: Ops) -> Response:
+async def end_authorization(answer: Authorized, operations: Ops) -> ConnectionView:
     """End a sign-in with what the browser brought back: its code for tokens."""
     signed_in = await operations.connections.authorized(answer.state, answer.code)
     return await shown(operations, signed_in.id)
 
 
-@router.get("/{connection}", response_model=ConnectionDetail)
+@router.get("/{connection}")
 @for_customers
 @needs("read")
-async def get_connection(stored: OneConnection, operations: Ops) -> Response:
+async def get_connection(stored: OneConnection, operations: Ops) -> ConnectionDetail:
     """A connection, by id or name, with its limits and what waits for it."""
     return await detailed(operations, stored.id)
 
 
-@router.put("/{connection}/limits", response_model=ConnectionDetail)
+@router.put("/{connection}/limits")
 @needs("configure")
 async def limit_connection(
     stored: OneConnection, limits: ConnectionLimitsView, operations: Ops
-) -> Response:
+) -> ConnectionDetail:
     """Give a connection limits of its own, in the place of those that its type declares."""
     connections = operations.catalogue.connections
     await connections.limit(stored.id, ConnectionLimits(**limits.model_dump()))
     return await detailed(operations, stored.id)
 
 
-@router.patch("/{connection}", response_model=ConnectionView)
+@router.patch("/{connection}")
 @for_customers
 @needs("configure")
 async def change_connection(
     stored: OneConnection, change: ConnectionChange, operations: Ops
-) -> Response:
+) -> ConnectionView:
     """Change a connection: what is left out stays, null clears; tested before it is saved."""
     changed = await operations.connections.change(
         stored, change.name, change.values, test=change.test
@@ -143,16 +138,15 @@ async def change_connection(
 @router.delete("/{connection}", status_code=204)
 @for_customers
 @needs("configure")
-async def remove_connection(stored: OneConnection, operations: Ops) -> Response:
+async def remove_connection(stored: OneConnection, operations: Ops) -> None:
     """Remove a connection that no instance uses."""
     await operations.catalogue.connections.remove(stored.id)
-    return Response(status_code=204)
 
 
-@router.post("/{connection}/test", response_model=ConnectionView)
+@router.post("/{connection}/test")
 @for_customers
 @needs("operate")
-async def try_connection(stored: OneConnection, operations: Ops) -> Response:
+async def try_connection(stored: OneConnection, operations: Ops) -> ConnectionView:
     """Test a connection at the app."""
     tested = await operations.connections.test(stored)
     return await shown(operations, tested.id)
@@ -169,11 +163,11 @@ async def begin_authorization(
     return AuthorizationView.of(begun)
 
 
-async def shown(operations: Operations, id: str, status: int = 200) -> Response:
-    """Answer with a connection."""
+async def shown(operations: Operations, id: str) -> ConnectionView:
+    """A connection, by its id."""
     tag = await operations.catalogue.tag("connection", id)
     [view] = await connection_views([await operations.catalogue.connections.get(id)], operations)
-    return with_tag(exact(view, status), tag)
+    return view.with_tag(tag)
 
 
 async def connection_views(
@@ -211,18 +205,10 @@ def traffic_of(traffic: Throttled, now: Micros) -> dict[str, Any]:
     }
 
 
-async def detailed(operations: Operations, id: str) -> Response:
-    """Answer with a connection, its limits, and what waits for it."""
+async def detailed(operations: Operations, id: str) -> ConnectionDetail:
+    """A connection, by its id, with its limits, and what waits for it."""
     tag = await operations.catalogue.tag("connection", id)
     stored = await operations.catalogue.connections.get(id)
-    return with_tag(exact(await connection_detail(stored, operations)), tag)
-
-
-EDITED["connection"] = detailed
-
-
-async def connection_detail(stored: StoredConnection, operations: Operations) -> ConnectionDetail:
-    """A connection with its limits, and what waits for it."""
     journal, now = operations.journal, operations.store.clock()
     traffic = await journal.throttled(stored.id)
     recent = Filter(
@@ -238,7 +224,10 @@ async def connection_detail(stored: StoredConnection, operations: Operations) ->
             await journal.causes(recent),
             await operations.connections.kinds.component_of(stored),
         ),
-    )
+    ).with_tag(tag)
+
+
+EDITED["connection"] = detailed
 
 
 def failed_calls(causes: Iterable[CauseGroup], component: str) -> dict[str, int]:

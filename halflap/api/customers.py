@@ -21,7 +21,6 @@ from halflap.api.asking import (
     for_customers,
     needs,
     router_of,
-    with_tag,
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.people import MissingRight
@@ -80,17 +79,19 @@ async def add_customer(draft: CustomerDraft, operations: Ops) -> CustomerView:
     return customer_view(added, {})
 
 
-@router.get("/{customer}", response_model=CustomerDetail)
+@router.get("/{customer}")
 @for_customers
 @needs("read")
-async def get_customer(found: OneCustomer, operations: Ops) -> Response:
+async def get_customer(found: OneCustomer, operations: Ops) -> CustomerDetail:
     """A customer, by id or name, with its limits and what it has running and queued."""
     return await detailed(operations, found.id)
 
 
-@router.patch("/{customer}", response_model=CustomerDetail)
+@router.patch("/{customer}")
 @needs("configure")
-async def change_customer(found: OneCustomer, change: CustomerChange, operations: Ops) -> Response:
+async def change_customer(
+    found: OneCustomer, change: CustomerChange, operations: Ops
+) -> CustomerDetail:
     """Change a customer: what is left out stays.
 
     Showing what is private takes the right `private_payloads`, or `admin`.
@@ -111,19 +112,19 @@ async def change_customer(found: OneCustomer, change: CustomerChange, operations
     return await detailed(operations, found.id)
 
 
-@router.put("/{customer}/limits", response_model=CustomerDetail)
+@router.put("/{customer}/limits")
 @needs("configure")
-async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops) -> Response:
+async def limit_customer(found: OneCustomer, limits: LimitsView, operations: Ops) -> CustomerDetail:
     """Give a customer limits of its own, in place of those that it had."""
     await operations.limit(found.id, CustomerLimits(**limits.model_dump()))
     return await detailed(operations, found.id)
 
 
-@router.put("/{customer}/retention", response_model=CustomerDetail)
+@router.put("/{customer}/retention")
 @needs("admin")
 async def retain_customer(
     found: OneCustomer, retention: RetentionView, operations: Ops
-) -> Response:
+) -> CustomerDetail:
     """Say for how long what ends of a customer is kept, in place of what it said before."""
     await operations.retentions.put(found.id, Retention(**retention.model_dump()))
     return await detailed(operations, found.id)
@@ -136,27 +137,25 @@ async def plan_erasure(found: OneCustomer, operations: Ops) -> ErasureView:
     return ErasureView.of(await operations.erasure.plan(found.id))
 
 
-@router.post("/{customer}/erasure")
+@router.post("/{customer}/erasure", response_model=ErasureView)
 @needs("admin")
 async def erase_customer(
-    found: OneCustomer, draft: ErasureDraft, operations: Ops, response: Response, wait: Wait = 600
-) -> ErasureView:
+    found: OneCustomer, draft: ErasureDraft, operations: Ops, wait: Wait = 600
+) -> Response:
     """Erase a customer: all of it, for good. Cut off, ask again: it goes on from there.
 
     Where that takes longer than `wait`, the answer is 202, and `left` says how much there is still:
     ask again.
     """
     done = await operations.erasure.erase(found.id, operations.acting(draft.by), wait)
-    response.status_code = 202 if done.left else 200
-    return ErasureView.of(done)
+    return exact(ErasureView.of(done), 202 if done.left else 200)
 
 
 @router.delete("/{customer}", status_code=204)
 @needs("configure")
-async def remove_customer(found: OneCustomer, operations: Ops) -> Response:
+async def remove_customer(found: OneCustomer, operations: Ops) -> None:
     """Remove a customer that has no instances and no connections."""
     await operations.deployer.remove_customer(found.id)
-    return Response(status_code=204)
 
 
 def customer_view(
@@ -167,18 +166,10 @@ def customer_view(
     return CustomerView.of(customer, instances=dict(instances), paused=shown)
 
 
-async def detailed(operations: Operations, id: str) -> Response:
-    """Answer with a customer, its limits and its load."""
+async def detailed(operations: Operations, id: str) -> CustomerDetail:
+    """A customer, by its id, with its limits and its load."""
     tag = await operations.catalogue.tag("customer", id)
     customer = await operations.catalogue.customers.get(id)
-    return with_tag(exact(await customer_detail(customer, operations)), tag)
-
-
-EDITED["customer"] = detailed
-
-
-async def customer_detail(customer: Customer, operations: Operations) -> CustomerDetail:
-    """A customer with its limits and its load."""
     journal = operations.journal
     paused = {each.what: each for each in await operations.engine.paused()}
     load = await journal.load(customer.id, MOST_COUNTED)
@@ -191,4 +182,7 @@ async def customer_detail(customer: Customer, operations: Operations) -> Custome
         default_retention=operations.retentions.default,
         running=load.running,
         queued=load.queued,
-    )
+    ).with_tag(tag)
+
+
+EDITED["customer"] = detailed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query
 from pydantic import StringConstraints
 
-from halflap.api.asking import USUAL_PAGE, Ops, PageSize, exact, needs, router_of
+from halflap.api.asking import USUAL_PAGE, Ops, PageSize, needs, router_of
 from halflap.api.drafts import AddressText, Revision, address
 from halflap.api.instances import summaries
 from halflap.api.operations import Operations
@@ -68,7 +68,7 @@ async def update_development(
     return await development_view(operations, draft, wrong)
 
 
-@router.get("/{draft}/choices", response_model=ChoicesView, responses=documented(502))
+@router.get("/{draft}/choices", responses=documented(502))
 @needs("publish", "configure")
 async def list_draft_choices(
     draft: str,
@@ -79,13 +79,13 @@ async def list_draft_choices(
         str | None, Query(max_length=2_000, description="The `next` of the page before.")
     ] = None,
     limit: PageSize = USUAL_PAGE,
-) -> Response:
+) -> ChoicesView:
     """List the choices of an input of a step's action, with the development instance's connection."""
     opened = await operations.drafts.get(draft)
     found = await operations.development.choices(
         opened, tuple(address(path)), search, cursor, limit
     )
-    return exact(ChoicesView.of(found))
+    return ChoicesView.of(found)
 
 
 async def development_view(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 
 from fastapi import HTTPException, Query, Request, Response
 
-from halflap.api.asking import Ops, Whose, exact, needs, router_of
+from halflap.api.asking import Ops, Whose, needs, router_of
 from halflap.api.auditing import audit_look
 from halflap.api.door import ADMITTED
 from halflap.api.draft_runs import RunEvents, run_events
@@ -74,11 +74,11 @@ class EventSamples(View):
     """True if real ones are left out, as you may not see payloads."""
 
 
-@router.get("/{draft}/samples", response_model=EventSamples)
+@router.get("/{draft}/samples")
 @needs("publish", audited="look")
 async def list_samples(
     request: Request, draft: str, operations: Ops, flow: FlowName, customer: Whose = None
-) -> Response:
+) -> EventSamples:
     """Events that a flow of a draft can be run with, of all customers, or of one.
 
     Real ones are those of the development instance first.
@@ -108,7 +108,7 @@ async def list_samples(
         "customer": owner,
         **{f"execution {at}": each for at, each in enumerate(shown, start=1)},
     }
-    return exact(EventSamples(items=found, payload_hidden=hidden.all))
+    return EventSamples(items=found, payload_hidden=hidden.all)
 
 
 @router.get(

@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from pydantic import Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from halflap.api.asking import Ops, check_payload, exact, execution_of, needs, router_of
+from halflap.api.asking import Ops, check_payload, execution_of, needs, router_of
 from halflap.api.draft_view import FlowName, plain_path
 from halflap.api.executions import whole_execution
 from halflap.api.lint import unless_gone
@@ -228,9 +228,9 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
     return RunEvents(lambda tell: operations.draft_runs.run("run", given, caller, tell))
 
 
-@router.post("/{draft}/steps/run", response_model=RanAlone, responses=documented(403))
+@router.post("/{draft}/steps/run", responses=documented(403))
 @needs("publish", audited="look")
-async def run_step(request: Request, draft: str, wanted: DraftStepRun, operations: Ops) -> Response:
+async def run_step(request: Request, draft: str, wanted: DraftStepRun, operations: Ops) -> RanAlone:
     """Run one step of a draft, with what it sees: given, else made up. Nothing is called or kept.
 
     With `effects: real` it is called with the connections of the development instance.
@@ -244,7 +244,7 @@ async def run_step(request: Request, draft: str, wanted: DraftStepRun, operation
     told = await all_of(request, operations, "run", given)
     *rows, (_, end) = told
     steps = [RanStep.model_validate(found) for _, found in rows]
-    return exact(RanAlone(rows=steps, end=RunEnd.model_validate(end)))
+    return RanAlone(rows=steps, end=RunEnd.model_validate(end))
 
 
 def check_effects(operations: Operations, wanted: RunDraft) -> None:
@@ -290,33 +290,32 @@ async def all_of(
     return told
 
 
-@router.get("/{draft}/pins", response_model=list[PinView], responses=documented(403))
+@router.get("/{draft}/pins", responses=documented(403))
 @needs("read", "payloads")
-async def list_pins(draft: str, operations: Ops) -> Response:
+async def list_pins(draft: str, operations: Ops) -> list[PinView]:
     """Pins of a draft, which all who edit it share."""
     opened = await operations.drafts.get(draft)
-    return exact([pin_view(opened, each) for each in await operations.pins.list(draft)])
+    return [pin_view(opened, each) for each in await operations.pins.list(draft)]
 
 
-@router.put("/{draft}/pins/{node}", response_model=PinView)
+@router.put("/{draft}/pins/{node}")
 @needs("publish")
-async def pin_step(draft: str, node: PinnedNode, pin: PinDraft, operations: Ops) -> Response:
+async def pin_step(draft: str, node: PinnedNode, pin: PinDraft, operations: Ops) -> PinView:
     """Pin what a step answers in runs of the draft, for all who edit it."""
     opened = await operations.drafts.get(draft)
     digest = digest_of(opened, path_of(opened, node))
     text, by = codec.encode(pin.value).decode(), operations.principal.label
     stored = await operations.pins.put(draft, int(node[1:]), digest, text, by)
-    return exact(pin_view(opened, stored))
+    return pin_view(opened, stored)
 
 
 @router.delete("/{draft}/pins/{node}", status_code=204)
 @needs("publish")
-async def unpin_step(draft: str, node: PinnedNode, operations: Ops) -> Response:
+async def unpin_step(draft: str, node: PinnedNode, operations: Ops) -> None:
     """Remove a pin."""
     await operations.drafts.drafts.head(draft)
     if not await operations.pins.remove(draft, int(node[1:])):
         raise NotFound(f"the step {node} is not pinned")
-    return Response(status_code=204)
 
 
 async def opened_at(operations: Operations, draft: str, revision: int | None) -> OpenedDraft:

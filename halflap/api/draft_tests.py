@@ -100,11 +100,11 @@ class TestMade(View):
     changes: DraftChangesView
 
 
-@router.post("/{draft}/tests", response_model=TestsRan)
+@router.post("/{draft}/tests")
 @needs("publish", audited="no")
 async def run_draft_tests(
     request: Request, draft: str, wanted: TestsRun, operations: Ops
-) -> Response:
+) -> TestsRan:
     """Run the tests that stand in a draft, all or some, and say what differs, and where.
 
     They run in a process with limits of time and memory; nothing is called or kept.
@@ -113,13 +113,11 @@ async def run_draft_tests(
     given = {**await asked_of(operations, opened), "names": wanted.names}
     *results, (_, end) = await all_of(request, operations, "tests", given)
     refused(end)
-    return exact(
-        TestsRan(
-            revision=opened.stored.revision,
-            items=[TestResultView.model_validate(each) for _, each in results],
-            coverage=end["coverage"],
-            missed=end["missed"],
-        )
+    return TestsRan(
+        revision=opened.stored.revision,
+        items=[TestResultView.model_validate(each) for _, each in results],
+        coverage=end["coverage"],
+        missed=end["missed"],
     )
 
 
@@ -162,11 +160,11 @@ async def make_draft_test(
     return answer
 
 
-@router.post("/{draft}/tests/expect", response_model=TestExpected)
+@router.post("/{draft}/tests/expect")
 @needs("publish", audited="no")
 async def expect_draft_test(
     request: Request, draft: str, wanted: TestOfRun, operations: Ops
-) -> Response:
+) -> TestExpected:
     """Return a test of a run with what it expects: the calls with their inputs, and what is kept.
 
     It is run once, and not added to the draft. 422 where it goes another way than the run did.
@@ -175,7 +173,7 @@ async def expect_draft_test(
     given = {**await asked_of(operations, opened), "test": wanted.test}
     told = await all_of(request, operations, "expect", given)
     refused(told[-1][1])
-    return exact(TestExpected.model_validate(told[0][1]))
+    return TestExpected.model_validate(told[0][1])
 
 
 def refused(end: dict[str, Any]) -> None:

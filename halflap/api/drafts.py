@@ -143,10 +143,9 @@ async def get_draft(draft: str, operations: Ops) -> Response:
 
 @router.delete("/{draft}", status_code=204)
 @needs("publish")
-async def delete_draft(draft: str, operations: Ops) -> Response:
+async def delete_draft(draft: str, operations: Ops) -> None:
     """Delete a draft; what was published of it stays."""
     await operations.drafts.remove(draft)
-    return Response(status_code=204)
 
 
 @router.post("/{draft}/edits", response_model=DraftChangesView, responses=documented(404, 409))
@@ -194,16 +193,16 @@ async def get_draft_changes(
     return await changes_answer(operations, await operations.drafts.changes(draft, since))
 
 
-@router.get("/{draft}/findings")
+@router.get("/{draft}/findings", response_model=DraftFindings)
 @needs("read")
-async def get_draft_findings(
-    request: Request, draft: str, operations: Ops, response: Response
-) -> DraftFindings:
+async def get_draft_findings(request: Request, draft: str, operations: Ops) -> Response:
     """Return what lint says of a draft as it is now, with the addresses and steps that it is about."""
     opened = await operations.drafts.get(draft)
     await unless_gone(request.receive, operations.drafts.findings(opened))
-    response.headers["ETag"] = etag(opened)
-    return DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
+    found = DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
+    answer = exact(found)
+    answer.headers["ETag"] = etag(opened)
+    return answer
 
 
 @router.put("/{draft}/editors/{editor}")
@@ -220,11 +219,10 @@ async def sign_editor(
 
 @router.delete("/{draft}/editors/{editor}", status_code=204)
 @needs("publish", audited="no")
-async def leave_draft(draft: str, editor: EditorId, operations: Ops) -> Response:
+async def leave_draft(draft: str, editor: EditorId, operations: Ops) -> None:
     """Say that a window was closed; with your last one, what you write is free."""
     await operations.drafts.drafts.leave(draft, editor, operations.principal.id)
     operations.drafts.tell(draft)
-    return Response(status_code=204)
 
 
 @router.post("/{draft}/writers", responses=documented(404, 409))
@@ -244,11 +242,10 @@ async def take_flow(draft: str, wanted: WriterDraft, operations: Ops) -> WriterV
 
 @router.delete("/{draft}/writers", status_code=204)
 @needs("publish", audited="no")
-async def free_flow(draft: str, operations: Ops, flow: FlowName = "") -> Response:
+async def free_flow(draft: str, operations: Ops, flow: FlowName = "") -> None:
     """Write a flow no longer, so that others may."""
     await operations.drafts.drafts.free(draft, flow, operations.principal.id)
     operations.drafts.tell(draft)
-    return Response(status_code=204)
 
 
 @router.get("/{draft}/components")
@@ -342,18 +339,18 @@ async def get_draft_bundle(draft: str, operations: Ops) -> Response:
     return Response(bundle.to_bytes(), media_type=KIND)
 
 
-@router.post("/{draft}/evaluate", response_model=EvaluatedView)
+@router.post("/{draft}/evaluate")
 @needs("publish", audited="no")
-async def evaluate_expression(draft: str, given: DraftExpression, operations: Ops) -> Response:
+async def evaluate_expression(draft: str, given: DraftExpression, operations: Ops) -> EvaluatedView:
     """Evaluate an expression over a sample, in a process with limits of time and memory."""
     opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(
         opened, "evaluate", expression=given.expression, sample=given.sample, path=given.path
     )
-    return exact(EvaluatedView.model_validate(found))
+    return EvaluatedView.model_validate(found)
 
 
-@router.get("/{draft}/complete", response_model=CompletionView)
+@router.get("/{draft}/complete")
 @needs("read")
 async def complete_draft(
     draft: str,
@@ -365,7 +362,7 @@ async def complete_draft(
         str | None,
         Query(max_length=10_000, description="Half an expression, for the value at `path`."),
     ] = None,
-) -> Response:
+) -> CompletionView:
     """Return what could stand at a place of a draft's text; line and column count from 1.
 
     With `before`, what could follow half an expression that is not in the text yet.
@@ -373,10 +370,10 @@ async def complete_draft(
     opened = await operations.drafts.get(draft)
     place = {"line": line, "column": column, "before": before, "path": address(path or "[]")}
     found = await operations.drafts.ask(opened, "complete", **place)
-    return exact(CompletionView.model_validate(found))
+    return CompletionView.model_validate(found)
 
 
-@router.get("/{draft}/value", response_model=DraftValue)
+@router.get("/{draft}/value")
 @needs("read")
 async def get_draft_value(draft: str, operations: Ops, path: AddressText) -> DraftValue:
     """Return the value at an address, as far as the text can be read; of `[]`, the whole document."""
@@ -386,13 +383,13 @@ async def get_draft_value(draft: str, operations: Ops, path: AddressText) -> Dra
     return DraftValue(revision=opened.stored.revision, value=value.decode())
 
 
-@router.get("/{draft}/scope", response_model=list[ScopedView])
+@router.get("/{draft}/scope")
 @needs("read")
-async def get_scope(draft: str, operations: Ops, path: AddressText) -> Response:
+async def get_scope(draft: str, operations: Ops, path: AddressText) -> list[ScopedView]:
     """Return the names that an expression at an address sees, before any event has come."""
     opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "scope", path=address(path))
-    return exact([ScopedView.model_validate(each) for each in found])
+    return [ScopedView.model_validate(each) for each in found]
 
 
 @router.get("/{draft}/usages")
@@ -412,26 +409,26 @@ async def list_usages(
     return [UsagePlace.model_validate(each) for each in found]
 
 
-@router.get("/{draft}/form", response_model=CallForm)
+@router.get("/{draft}/form")
 @needs("read")
-async def get_call_form(draft: str, operations: Ops, path: AddressText) -> Response:
+async def get_call_form(draft: str, operations: Ops, path: AddressText) -> CallForm:
     """Return the inputs of the action that a step calls, or of a flow's trigger, by its address."""
     opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "form", path=address(path))
     if found is None:
         raise NotFound("there is no known action or trigger at this address")
-    return exact(CallForm.model_validate(found))
+    return CallForm.model_validate(found)
 
 
-@router.get("/{draft}/palette", response_model=PaletteView)
+@router.get("/{draft}/palette")
 @needs("read")
 async def get_palette(
     draft: str, operations: Ops, q: Annotated[str, Query(max_length=200)] = ""
-) -> Response:
+) -> PaletteView:
     """Return kinds of steps, actions and triggers that a draft may use, by words of their texts."""
     opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "palette", search=q)
-    return exact(PaletteView.model_validate(found))
+    return PaletteView.model_validate(found)
 
 
 def address(text: str) -> list[str | int]:

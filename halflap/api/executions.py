@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, TypeVar, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from fastapi import Body, Depends, Header, Query, Request, Response
 
@@ -18,12 +18,12 @@ from halflap.api.asking import (
     Whose,
     check_payload,
     chosen,
-    exact,
     execution_of,
     for_customers,
     json_of,
     needs,
     router_of,
+    visible,
 )
 from halflap.api.draft_view import plain_path
 from halflap.api.execution_view import (
@@ -65,14 +65,13 @@ from halflap.api.recorded import (
     summaries,
     waiting_since,
 )
-from halflap.api.view import Json, View, pause_view
+from halflap.api.view import Json, pause_view
 from halflap.errors import NotFound
 from halflap.model import SYSTEM, Execution, ExecutionState
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 from halflap.store.rules.cause import PUBLIC_MARK
 
-Whole = TypeVar("Whole", bound=View)
 STATES = get_args(ExecutionState)
 
 router = router_of("/api", "executions", 404, 409)
@@ -144,7 +143,7 @@ async def narrowed(
 Narrowed = Annotated[Filter, Depends(narrowed)]
 
 
-@router.get("/executions", response_model=ExecutionPage)
+@router.get("/executions")
 @for_customers
 @needs("read")
 async def list_executions(
@@ -169,7 +168,7 @@ async def list_executions(
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     dead_letters: Annotated[bool, Query(description="Failed, and not dismissed.")] = False,
     total: Annotated[bool, Query(description="Count them, too.")] = False,
-) -> Response:
+) -> ExecutionPage:
     """Executions, newest first."""
     ids = None
     if lineage is not None:
@@ -192,21 +191,21 @@ async def list_executions(
     found, next = await operations.executions.list(which, before)
     count = await operations.executions.count(which) if total else None
     listed = await summaries(operations, found)
-    return exact(ExecutionPage(items=listed, next=next, total=count))
+    return ExecutionPage(items=listed, next=next, total=count)
 
 
-@router.get("/executions/causes", response_model=list[CauseView])
+@router.get("/executions/causes")
 @for_customers
 @needs("read")
 async def list_causes(
     operations: Ops,
     which: Narrowed,
     dismissed: Annotated[bool, Query(description="Those, too, that are no dead letters.")] = False,
-) -> Response:
+) -> list[CauseView]:
     """Failed executions by what they failed of, the most first."""
     which = replace(which, states=("failed",) if dismissed else (), dead_letters=not dismissed)
     which = await searchable(operations, which)
-    return exact(await cause_views(operations, await operations.journal.causes(which)))
+    return await cause_views(operations, await operations.journal.causes(which))
 
 
 async def searchable(operations: Operations, which: Filter) -> Filter:
@@ -232,12 +231,13 @@ async def version_of(
     return (await operations.versions.get(integration, version)).hash
 
 
-@router.get("/executions/{execution}", response_model=ExecutionView)
+@router.get("/executions/{execution}")
 @for_customers
 @needs("read", audited="look")
-async def get_execution(found: OneExecution, operations: Ops) -> Response:
+async def get_execution(found: OneExecution, operations: Ops) -> ExecutionView:
     """An execution in full: its event, its steps, its attempts; `last` is the newest."""
-    return exact(await visible(await whole_execution(found, operations), found, operations))
+    whole = await whole_execution(found, operations)
+    return await visible(operations, whole, found.flow.customer)
 
 
 async def whole_execution(found: Execution, operations: Operations) -> ExecutionView:
@@ -251,10 +251,10 @@ async def whole_execution(found: Execution, operations: Operations) -> Execution
     )
 
 
-@router.get("/executions/{execution}/overview", response_model=ExecutionOverview)
+@router.get("/executions/{execution}/overview")
 @for_customers
 @needs("read", audited="look")
-async def get_execution_overview(found: OneExecution, operations: Ops) -> Response:
+async def get_execution_overview(found: OneExecution, operations: Ops) -> ExecutionOverview:
     """An execution without its steps and its event's body: a short answer, however much it did."""
     detail = await operations.executions.detail(found, values=False)
     view = ExecutionOverview.of(
@@ -263,13 +263,7 @@ async def get_execution_overview(found: OneExecution, operations: Ops) -> Respon
         step_count=len(detail.steps),
         result=payload.excerpt(found.result),
     )
-    return exact(await visible(view, found, operations))
-
-
-async def visible(view: Whole, found: Execution, operations: Operations) -> Whole:
-    """Return a view of an execution, without its payload where that is hidden from who asks."""
-    hidden = found.flow.customer in await operations.hidden_payloads()
-    return view.without_payload() if hidden else view
+    return await visible(operations, view, found.flow.customer)
 
 
 async def frame_of(
@@ -293,7 +287,7 @@ async def frame_of(
     )
 
 
-@router.get("/executions/{execution}/steps", response_model=StepPage)
+@router.get("/executions/{execution}/steps")
 @for_customers
 @needs("read", audited="look")
 async def list_steps(
@@ -308,25 +302,25 @@ async def list_steps(
         Literal["none", "short"],
         Query(description="`short`: the beginnings of inputs and results, as text."),
     ] = "short",
-) -> Response:
+) -> StepPage:
     """Steps of an execution, a page at a time, in the order of the journal.
 
     Each value whole: `/inputs` and `/result`.
     """
     steps, next, notes = await operations.executions.steps(found, after, limit)
     some = [step_excerpt(each, notes, values=values == "short") for each in steps]
-    return exact(await visible(StepPage(items=some, next=next), found, operations))
+    return await visible(operations, StepPage(items=some, next=next), found.flow.customer)
 
 
-@router.get("/executions/{execution}/outline", response_model=ExecutionOutline)
+@router.get("/executions/{execution}/outline")
 @needs("read")
-async def get_execution_outline(found: OneExecution, operations: Ops) -> Response:
+async def get_execution_outline(found: OneExecution, operations: Ops) -> ExecutionOutline:
     """The outline of an execution's flow, and how the execution went through it: what ran, how often.
 
     A flow in YAML is run once more for it, against its records alone: nothing is called or written.
     """
     flow, done, trace = await operations.tracing.outline(found)
-    view = ExecutionOutline.of(
+    return ExecutionOutline.of(
         found,
         execution=found.id,
         flow=flow,
@@ -336,10 +330,9 @@ async def get_execution_outline(found: OneExecution, operations: Ops) -> Respons
         stopped=trace.stopped or None,
         unplaced=done.unplaced,
     )
-    return exact(view)
 
 
-@router.get("/executions/{execution}/trace", response_model=ExecutionTrace)
+@router.get("/executions/{execution}/trace")
 @needs("read", audited="look")
 async def get_execution_trace(
     found: OneExecution,
@@ -348,7 +341,7 @@ async def get_execution_trace(
         int, Query(ge=0, le=LARGEST_NUMBER, description="The `next` of the page before.")
     ] = 0,
     limit: PageSize = LARGEST_PAGE,
-) -> Response:
+) -> ExecutionTrace:
     """Return what each step of an execution's document gave, in a loop once an item.
 
     The flow is run once more for it, against its records alone: nothing is called or written.
@@ -374,7 +367,7 @@ async def get_execution_trace(
         ],
         next=str(after + limit) if after + limit < len(traced.rows) else None,
     )
-    return exact(await visible(view, found, operations))
+    return await visible(operations, view, found.flow.customer)
 
 
 @router.get("/executions/{execution}/body", response_class=Response, responses=RANGED)
@@ -427,7 +420,7 @@ async def content_of(
     return await streamed(content, range, mask="secrets" not in operations.principal.rights)
 
 
-@router.get("/executions/{execution}/logs", response_model=LogPage)
+@router.get("/executions/{execution}/logs")
 @for_customers
 @needs("read", audited="look")
 async def get_logs(
@@ -435,21 +428,20 @@ async def get_logs(
     operations: Ops,
     after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     limit: PageSize = LARGEST_PAGE,
-) -> Response:
+) -> LogPage:
     """Return the log lines of the author's code; `after` is the id of the last line seen."""
     lines = await operations.executions.logs(found, after, limit)
     views = [log_view(id, line) for id, line in lines]
-    if found.flow.customer in await operations.hidden_payloads():
-        views = [each.without_payload() for each in views]
-    return exact(LogPage(items=views, next=lines[-1][0] if len(lines) == limit else None))
+    page = LogPage(items=views, next=lines[-1][0] if len(lines) == limit else None)
+    return await visible(operations, page, found.flow.customer)
 
 
-@router.post("/executions/{execution}/cancel", response_model=ExecutionSummary)
+@router.post("/executions/{execution}/cancel")
 @for_customers
 @needs("operate")
 async def cancel_execution(
     found: OneExecution, operations: Ops, draft: Cancellation | None = None
-) -> Response:
+) -> ExecutionSummary:
     """Cancel: at once where it is queued or waiting, at its next step where it runs.
 
     One that goes on running is cut after its grace; once asked for, no other outcome stands.
@@ -457,10 +449,10 @@ async def cancel_execution(
     draft = draft or Cancellation()
     now = await operations.executions.cancel(found, draft.reason, draft.grace)
     [summary] = await summaries(operations, [now])
-    return exact(summary)
+    return summary
 
 
-@router.post("/executions/{execution}/signals/{name}", response_model=ExecutionSummary)
+@router.post("/executions/{execution}/signals/{name}")
 @for_customers
 @needs("operate")
 async def send_signal(
@@ -471,14 +463,14 @@ async def send_signal(
     idempotency_key: Annotated[
         str | None, Header(max_length=200, description="Of two that bear the same one, one counts.")
     ] = None,
-) -> Response:
+) -> ExecutionSummary:
     """Send a signal, for which the flow waits with `ctx.wait_for`; the body is its payload, as JSON."""
     if isinstance(payload, bytes):  # of another content type, as curl's -d has it
         payload = await json_of(payload)
     once = None if idempotency_key is None else f"key:{idempotency_key}"
     now = await operations.executions.signal(found, name, payload, once)
     [summary] = await summaries(operations, [now])
-    return exact(summary)
+    return summary
 
 
 @router.post("/executions/{execution}/replay", status_code=201)
@@ -510,13 +502,12 @@ async def replay_execution(
 @router.post("/executions/{execution}/dismiss", status_code=204)
 @for_customers
 @needs("operate")
-async def dismiss_execution(found: OneExecution, operations: Ops) -> Response:
+async def dismiss_execution(found: OneExecution, operations: Ops) -> None:
     """Take a failed execution off the dead letters."""
     await operations.executions.dismiss(found)
-    return Response(status_code=204)
 
 
-@router.get("/events/last", response_model=LastEvent)
+@router.get("/events/last")
 @for_customers
 @needs("payloads")
 async def get_last_event(
@@ -525,7 +516,7 @@ async def get_last_event(
     instance: str | None = None,
     flow: str | None = None,
     customer: Whose = None,
-) -> Response:
+) -> LastEvent:
     """The newest event that arrived, with its execution."""
     _, within = await whose(operations, customer, instance)
     execution = await execution_of(
@@ -533,7 +524,7 @@ async def get_last_event(
     )
     await check_payload(operations, execution.flow.customer)
     event = await operations.executions.seen(execution)
-    return exact(LastEvent.of(seen_view(event), execution.flow, execution=execution.id))
+    return LastEvent.of(seen_view(event), execution.flow, execution=execution.id)
 
 
 async def whose(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from fastapi import Response
 from pydantic.fields import FieldInfo
 
-from halflap.api.asking import Ops, exact, for_customers, needs, router_of
+from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.components import form, schema
 from halflap.api.integrations import config_schema
 from halflap.api.operations.kinds import Kind, name_of, title_of
@@ -29,14 +28,10 @@ TIMED = {
 router = router_of("/api", "integrations", 404)
 
 
-@router.get(
-    "/integrations/{integration}/versions/{version}/form",
-    response_model=FormView,
-    responses=documented(404, 409),
-)
+@router.get("/integrations/{integration}/versions/{version}/form", responses=documented(404, 409))
 @for_customers
 @needs("read")
-async def get_form(integration: str, version: str, operations: Ops) -> Response:
+async def get_form(integration: str, version: str, operations: Ops) -> FormView:
     """Return the form of a version's config: pages of fields in their order, connections with them.
 
     The version is a number, a hash or a target; a customer's token sees the offered one, and those of
@@ -48,10 +43,9 @@ async def get_form(integration: str, version: str, operations: Ops) -> Response:
     if loaded is None:
         raise DefinitionError(error or "")
     team = await operations.oauth_apps.components()
-    view = FormView.of(
+    return FormView.of(
         loaded, integration=integration, version=found, pages=pages(loaded, frozenset(team))
     )
-    return exact(view)
 
 
 def pages(integration: Integration[Any], team: frozenset[str]) -> list[ConfigFormPage]:

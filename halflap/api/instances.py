@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, cast, get_args
 
-from fastapi import Query, Response
+from fastapi import Query
 
 from halflap.api.asking import (
     EDITED,
@@ -21,12 +21,11 @@ from halflap.api.asking import (
     Whose,
     check_payload,
     chosen,
-    exact,
     for_customers,
     last_id,
     needs,
     router_of,
-    with_tag,
+    visible,
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
@@ -134,10 +133,10 @@ async def get_health(
     return [InstanceHealth.of(await operations.healths.of(each)) for each in some.values()]
 
 
-@router.post("/instances", status_code=201, response_model=InstanceView)
+@router.post("/instances", status_code=201)
 @for_customers
 @needs("configure")
-async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
+async def add_instance(draft: InstanceDraft, operations: Ops) -> InstanceView:
     """Make an instance: an integration, configured for a customer."""
     instance = await operations.instances.add(
         draft.customer,
@@ -148,18 +147,18 @@ async def add_instance(draft: InstanceDraft, operations: Ops) -> Response:
         version=draft.version,
         target=draft.target,
     )
-    return await shown(operations, instance.id, 201)
+    return await shown(operations, instance.id)
 
 
-@router.get("/instances/{instance}", response_model=InstanceView)
+@router.get("/instances/{instance}")
 @for_customers
 @needs("read")
-async def get_instance(found: OneInstance, operations: Ops) -> Response:
+async def get_instance(found: OneInstance, operations: Ops) -> InstanceView:
     """An instance in full, by id or name."""
     return await shown(operations, found.id)
 
 
-@router.get("/instances/{instance}/revisions", response_model=RevisionPage)
+@router.get("/instances/{instance}/revisions")
 @for_customers
 @needs("read")
 async def list_revisions(
@@ -167,17 +166,15 @@ async def list_revisions(
     operations: Ops,
     before: Annotated[int | None, Query(ge=1, description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> Response:
+) -> RevisionPage:
     """The revisions of an instance's config, newest first; executions keep the one they began with."""
     revisions = await operations.catalogue.instances.revisions(found.id, before, limit)
     views = [
         RevisionView(number=number, config=config, connections=links, made_at=rfc3339(at))
         for number, config, links, at in revisions
     ]
-    hidden = found.customer in await operations.hidden_payloads()
     next = revisions[-1][0] if len(revisions) == limit else None
-    page = RevisionPage(items=views, next=next)
-    return exact(page.without_payload() if hidden else page)
+    return await visible(operations, RevisionPage(items=views, next=next), found.customer)
 
 
 @router.get("/instances/{instance}/subscriptions")
@@ -188,23 +185,22 @@ async def check_subscriptions(found: OneInstance, operations: Ops) -> list[Subsc
     return [SubscriptionCheck.of(each) for each in await operations.healths.check(found)]
 
 
-@router.get("/instances/{instance}/listeners", response_model=ListenerPage)
+@router.get("/instances/{instance}/listeners")
 @for_customers
 @needs("read")
-async def list_listeners(found: OneInstance, operations: Ops) -> Response:
+async def list_listeners(found: OneInstance, operations: Ops) -> ListenerPage:
     """List what an instance's flows listen to: its state, up to where it is read, by which process."""
     shards = present(await operations.journal.shards.list(found.id))
     page = ListenerPage(items=[listener_view(each) for each in shards], next=None)
-    hidden = found.customer in await operations.hidden_payloads()
-    return exact(page.without_payload() if hidden else page)
+    return await visible(operations, page, found.customer)
 
 
-@router.post("/instances/{instance}/listeners/{flow}", response_model=ListenerPage)
+@router.post("/instances/{instance}/listeners/{flow}")
 @for_customers
 @needs("operate")
 async def decide_listener(
     found: OneInstance, flow: str, draft: ListenerDecision, operations: Ops
-) -> Response:
+) -> ListenerPage:
     """Have a stopped listener read on from where a person decides; `conflict` where it is not stopped."""
     if draft.cursor is not None and draft.start != "cursor":
         raise ConfigError("a cursor is given together with start: cursor")
@@ -216,14 +212,14 @@ async def decide_listener(
     return await list_listeners(found, operations)
 
 
-@router.get("/listeners", response_model=InstanceListenerPage)
+@router.get("/listeners")
 @needs("read")
 async def list_all_listeners(
     operations: Ops,
     state: Annotated[str, Query(description="One state, or several by commas.")] = "parked,stopped",
     after: After = None,
     limit: PageSize = USUAL_PAGE,
-) -> Response:
+) -> InstanceListenerPage:
     """List the listeners of all instances that stand still, or are in other states, and why."""
     states = chosen(state, get_args(ShardState))
     place = ["", "", "", ""] if after is None else after.split(" ", 3)
@@ -245,24 +241,23 @@ async def list_all_listeners(
             customer_name=owner and names.get(owner.customer),
         )
         items.append(view.without_payload() if owner and owner.customer in hidden else view)
-    return exact(InstanceListenerPage(items=items, next=next))
+    return InstanceListenerPage(items=items, next=next)
 
 
 @router.delete("/instances/{instance}", status_code=204)
 @for_customers
 @needs("configure")
-async def remove_instance(found: OneInstance, operations: Ops) -> Response:
+async def remove_instance(found: OneInstance, operations: Ops) -> None:
     """Remove an instance that is disabled, or was never activated."""
     await operations.deployer.remove(found.id)
-    return Response(status_code=204)
 
 
-@router.put("/instances/{instance}/config", response_model=InstanceView)
+@router.put("/instances/{instance}/config")
 @for_customers
 @needs("configure")
 async def configure_instance(
     found: OneInstance, draft: ConfigDraft, operations: Ops, wait: Wait = 0
-) -> Response:
+) -> InstanceView:
     """Give an instance another config, in place of the one that it has.
 
     New events run with it. Where an active instance's triggers subscribe with what changed, or it has
@@ -273,12 +268,12 @@ async def configure_instance(
     return await settled(operations, moved, wait)
 
 
-@router.patch("/instances/{instance}", response_model=InstanceView)
+@router.patch("/instances/{instance}")
 @for_customers
 @needs("configure")
 async def change_instance(
     found: OneInstance, change: InstanceChange, operations: Ops, wait: Wait = 0
-) -> Response:
+) -> InstanceView:
     """Change an instance: what is left out stays, null clears a field of its config.
 
     A changed config is deployed where it has to be, as `configure_instance` does.
@@ -295,13 +290,13 @@ async def get_endpoint_secrets(found: OneInstance, operations: Ops) -> dict[str,
     return await operations.instances.secrets(found)
 
 
-@router.get("/instances/{instance}/endpoints/{flow}/example", response_model=ExampleView)
+@router.get("/instances/{instance}/endpoints/{flow}/example")
 @for_customers
 @needs("secrets")
-async def get_endpoint_example(found: OneInstance, flow: str, operations: Ops) -> Response:
+async def get_endpoint_example(found: OneInstance, flow: str, operations: Ops) -> ExampleView:
     """Return a request that a flow's URL takes: with a made-up event, signed with its secret."""
     now = to_datetime(operations.store.clock())
-    return exact(ExampleView.of(await operations.instances.example(found, flow, now)))
+    return ExampleView.of(await operations.instances.example(found, flow, now))
 
 
 @router.post("/instances/{instance}/secrets/{flow}")
@@ -322,7 +317,7 @@ async def rotate_endpoint_secret(
     return Rotated(flow=flow, secret=secret, former_until=until, redeploys=told)
 
 
-@router.post("/instances/{instance}/activate", response_model=InstanceView)
+@router.post("/instances/{instance}/activate")
 @for_customers
 @needs("configure")
 async def activate_instance(
@@ -335,7 +330,7 @@ async def activate_instance(
     since: Annotated[
         str | None, Query(description="Since when; since it was disabled, where left out.")
     ] = None,
-) -> Response:
+) -> InstanceView:
     """Run the deploy flow, subscribe the triggers, then let events run."""
     if not catch_up:
         return await settled(operations, await operations.instances.activate(found), wait)
@@ -344,15 +339,15 @@ async def activate_instance(
     return await settled(operations, moved, wait, CatchUpView.of(missed))
 
 
-@router.post("/instances/{instance}/redeploy", response_model=InstanceView)
+@router.post("/instances/{instance}/redeploy")
 @for_customers
 @needs("configure")
-async def redeploy_instance(found: OneInstance, operations: Ops, wait: Wait = 0) -> Response:
+async def redeploy_instance(found: OneInstance, operations: Ops, wait: Wait = 0) -> InstanceView:
     """Activate it again, after a failure or a change of its config; nothing is made twice."""
     return await settled(operations, await operations.instances.activate(found), wait)
 
 
-@router.post("/instances/{instance}/disable", response_model=InstanceView)
+@router.post("/instances/{instance}/disable")
 @for_customers
 @needs("configure")
 async def disable_instance(
@@ -362,7 +357,7 @@ async def disable_instance(
     abandon: Annotated[
         bool, Query(description="Leave behind what cannot be taken down, and note the reason.")
     ] = False,
-) -> Response:
+) -> InstanceView:
     """Close its URLs, let running executions end, and take down what it made at apps."""
     if found.integration == RECEIVERS:
         raise Conflict(
@@ -373,28 +368,28 @@ async def disable_instance(
     return await settled(operations, moved, wait)
 
 
-@router.post("/instances/{instance}/upgrade", response_model=InstanceView)
+@router.post("/instances/{instance}/upgrade")
 @needs("configure")
 async def upgrade_instance(
     found: OneInstance, draft: Upgrade, operations: Ops, wait: Wait = 0
-) -> Response:
+) -> InstanceView:
     """Move it to another version, with the config that this one needs; executions keep theirs."""
     version = await operations.versions.get(found.integration, draft.version)
     moved = await operations.instances.upgrade(found, version, draft.config, draft.connections)
     return await settled(operations, moved, wait)
 
 
-@router.put("/instances/{instance}/retention", response_model=InstanceView)
+@router.put("/instances/{instance}/retention")
 @needs("admin")
 async def retain_instance(
     found: OneInstance, retention: RetentionView, operations: Ops
-) -> Response:
+) -> InstanceView:
     """Say for how long what ends of an instance is kept, in place of what it said before."""
     await operations.retentions.put(found.id, Retention(**retention.model_dump()))
     return await shown(operations, found.id)
 
 
-@router.get("/instances/{instance}/pairs", response_model=PairPage)
+@router.get("/instances/{instance}/pairs")
 @for_customers
 @needs("payloads")
 async def list_pairs(
@@ -405,7 +400,7 @@ async def list_pairs(
     side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
     after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
-) -> Response:
+) -> PairPage:
     """List the pairs of records, as the instance's flows have made them."""
     await check_payload(operations, found.customer)
     if id is None:
@@ -413,10 +408,10 @@ async def list_pairs(
     else:
         page, next = await operations.pairs.find(found, pairs, id, side), None
     shown = [PairView(pairs=each.pairs.name, ids=dict(each.ids)) for each in page]
-    return exact(PairPage(items=shown, next=next))
+    return PairPage(items=shown, next=next)
 
 
-@router.delete("/instances/{instance}/pairs/{pairs}", response_model=PairView)
+@router.delete("/instances/{instance}/pairs/{pairs}")
 @for_customers
 @needs("operate", "payloads")
 async def forget_pair(
@@ -425,11 +420,11 @@ async def forget_pair(
     operations: Ops,
     id: Annotated[str, Query(min_length=1, description="The id of one of its records.")],
     side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
-) -> Response:
+) -> PairView:
     """Forget that two records belong together, and say which; the records stay as they are."""
     await check_payload(operations, found.customer)
     gone = await operations.pairs.forget(found, pairs, id, side)
-    return exact(PairView(pairs=gone.pairs.name, ids=dict(gone.ids)))
+    return PairView(pairs=gone.pairs.name, ids=dict(gone.ids))
 
 
 @router.get("/counters")
@@ -445,17 +440,17 @@ async def get_counters(
 
 async def settled(
     operations: Operations, instance: Instance, wait: float, catch_up: CatchUpView | None = None
-) -> Response:
+) -> InstanceView:
     """An instance in full, once it is settled or the wait is over."""
     if wait:
         await operations.deployer.settled(instance.id, wait)
-    return await shown(operations, instance.id, catch_up=catch_up)
+    return await shown(operations, instance.id, catch_up)
 
 
 async def shown(
-    operations: Operations, id: str, status: int = 200, catch_up: CatchUpView | None = None
-) -> Response:
-    """An instance in full, as a response."""
+    operations: Operations, id: str, catch_up: CatchUpView | None = None
+) -> InstanceView:
+    """An instance in full, by its id."""
     tag = await operations.catalogue.tag("instance", id)
     instance = await operations.catalogue.instances.get(id)
     [summary] = await summaries(operations, [instance])
@@ -472,8 +467,7 @@ async def shown(
         kept=(await retentions.rules()).of(instance.id, instance.customer),
         catch_up=catch_up,
     )
-    hidden = instance.customer in await operations.hidden_payloads()
-    return with_tag(exact(view.without_payload() if hidden else view, status), tag)
+    return (await visible(operations, view, instance.customer)).with_tag(tag)
 
 
 EDITED["instance"] = shown

@@ -22,7 +22,6 @@ from halflap.api.asking import (
     for_customers,
     needs,
     router_of,
-    with_tag,
 )
 from halflap.api.bulks import announced, bulk_view, named
 from halflap.api.components import form, schema
@@ -138,10 +137,9 @@ async def offer_integration(integration: str, offer: Offer, operations: Ops) -> 
 
 @router.delete("/integrations/{integration}/offer", status_code=204, responses=documented(404))
 @needs("configure")
-async def withdraw_integration(integration: str, operations: Ops) -> Response:
+async def withdraw_integration(integration: str, operations: Ops) -> None:
     """Offer an integration no longer; what is activated stays."""
     await operations.offers.withdraw(integration)
-    return Response(status_code=204)
 
 
 @router.get("/integrations/{integration}/diff", responses=documented(404, 409))
@@ -178,18 +176,16 @@ async def get_version(integration: str, version: str, operations: Ops) -> Versio
 
 
 @router.get(
-    "/integrations/{integration}/versions/{version}/outline",
-    response_model=Outline,
-    responses=documented(404, 409),
+    "/integrations/{integration}/versions/{version}/outline", responses=documented(404, 409)
 )
 @needs("read")
-async def get_outline(integration: str, version: str, operations: Ops) -> Response:
+async def get_outline(integration: str, version: str, operations: Ops) -> Outline:
     """Return a version's flows as a tree of steps, branches and loops; none of it is run.
 
     It is read from the sources, or the document, that were published with the version.
     """
     found = await operations.versions.get(integration, version)
-    return exact(await operations.versions.outline(found.hash))
+    return await operations.versions.outline(found.hash)
 
 
 @router.get(
@@ -316,27 +312,19 @@ async def list_shared_endpoints(integration: str, operations: Ops) -> list[Share
     return [endpoint_view(each) for each in await operations.shared.list(integration)]
 
 
-@router.get(
-    "/integrations/{integration}/endpoints/{flow}",
-    response_model=SharedEndpointView,
-    responses=documented(404),
-)
+@router.get("/integrations/{integration}/endpoints/{flow}", responses=documented(404))
 @needs("read")
-async def get_shared_endpoint(integration: str, flow: str, operations: Ops) -> Response:
+async def get_shared_endpoint(integration: str, flow: str, operations: Ops) -> SharedEndpointView:
     """A URL of an integration that all its customers share, by its flow."""
     found = await operations.shared.get(integration, flow)
     return await shown_endpoint(operations, found.endpoint.id)
 
 
-@router.patch(
-    "/integrations/{integration}/endpoints/{flow}",
-    response_model=SharedEndpointView,
-    responses=documented(404, 409),
-)
+@router.patch("/integrations/{integration}/endpoints/{flow}", responses=documented(404, 409))
 @needs("configure")
 async def change_shared_endpoint(
     integration: str, flow: str, change: SharedEndpointChange, operations: Ops
-) -> Response:
+) -> SharedEndpointView:
     """Pick the version that runs what comes in at a shared URL."""
     found = await operations.shared.get(integration, flow)
     expect("endpoint", found.endpoint.id)
@@ -372,14 +360,14 @@ async def secrets_view(operations: Operations, shown: Shown) -> SharedSecrets:
     return SharedSecrets(secret=secret, former=former[0] if former else None)
 
 
-async def shown_endpoint(operations: Operations, id: str) -> Response:
-    """Answer with a shared endpoint."""
+async def shown_endpoint(operations: Operations, id: str) -> SharedEndpointView:
+    """A shared endpoint, by its id."""
     tag = await operations.catalogue.tag("endpoint", id)
     endpoint = await operations.catalogue.shared.find(id)
     if endpoint is None:
         raise missing()
     found = await operations.shared.get(endpoint.integration, endpoint.flow)
-    return with_tag(exact(endpoint_view(found)), tag)
+    return endpoint_view(found).with_tag(tag)
 
 
 EDITED["endpoint"] = shown_endpoint

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import Response
-
 from halflap.api.asking import USUAL_PAGE, Before, Ops, PageSize, last_id, needs, router_of
 from halflap.api.operations import Operations
 from halflap.api.problem import documented
@@ -44,10 +42,9 @@ async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -
 
 @router.delete("/{component}", status_code=204, responses=documented(404))
 @needs("admin")
-async def remove_oauth_app(component: str, operations: Ops) -> Response:
+async def remove_oauth_app(component: str, operations: Ops) -> None:
     """Remove the team's own OAuth app; connections that use it have to be given a client id."""
     await operations.oauth_apps.apps.remove(component)
-    return Response(status_code=204)
 
 
 @router.get("/{component}/unrouted", responses=documented(404))
@@ -73,10 +70,9 @@ async def replay_unrouted_event(component: str, event: str, operations: Ops) -> 
 
 @router.delete("/{component}/unrouted/{event}", status_code=204, responses=documented(404))
 @needs("operate")
-async def remove_unrouted_event(component: str, event: str, operations: Ops) -> Response:
+async def remove_unrouted_event(component: str, event: str, operations: Ops) -> None:
     """Remove an unrouted event that nobody is to take."""
     await operations.oauth_apps.unrouted.remove(component, event)
-    return Response(status_code=204)
 
 
 async def app_view(operations: Operations, app: OAuthApp) -> OAuthAppView:

@@ -54,19 +54,18 @@ async def list_sign_in_methods(operations: Ops) -> SignInMethods:
     return SignInMethods(oidc=provider and urlsplit(provider.settings.issuer).netloc)
 
 
-@router.post("/session/oidc", responses=documented(502))
+@router.post("/session/oidc", response_model=ProviderSignIn, responses=documented(502))
 @needs(audited="no")
-async def begin_provider_sign_in(
-    request: Request, response: Response, operations: Ops
-) -> ProviderSignIn:
+async def begin_provider_sign_in(request: Request, operations: Ops) -> Response:
     """Begin a sign-in at the team's provider; the answer's cookie binds it to this browser."""
     check_page(request)
     provider = operations.people.provider
     if provider is None:
         raise NotFound("there is no sign-in provider; set HALFLAP_OIDC_ISSUER")
     url, sealed = await provider.begin()
-    response.headers["Set-Cookie"] = cookie_of(sealed, request.scope, 600, BEGUN)
-    return ProviderSignIn(url=url)
+    answer = exact(ProviderSignIn(url=url))
+    answer.headers["Set-Cookie"] = cookie_of(sealed, request.scope, 600, BEGUN)
+    return answer
 
 
 @router.post("/session", response_model=SessionView, responses=documented(429, 502))
@@ -187,12 +186,11 @@ async def change_user(user: str, change: UserChange, operations: Ops) -> UserVie
 
 @router.delete("/users/{user}", status_code=204)
 @needs("admin")
-async def remove_user(user: str, operations: Ops) -> Response:
+async def remove_user(user: str, operations: Ops) -> None:
     """Remove a member of the team, by id or email, with the user's sessions and keys."""
     found = await operations.catalogue.users.get(user)
     check_reach(operations.principal, found)
     await operations.catalogue.users.remove(found.id)
-    return Response(status_code=204)
 
 
 @router.post("/links", status_code=201)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, HTTPException, Request
 from pydantic import SecretStr
 
 from halflap.api.asking import (
@@ -125,13 +125,12 @@ async def change_receiver(
 @router.delete("/receivers/{receiver}", status_code=204)
 @for_customers
 @needs("configure")
-async def remove_receiver(found: OneReceiver, request: Request, operations: Ops) -> Response:
+async def remove_receiver(found: OneReceiver, request: Request, operations: Ops) -> None:
     """Remove a receiver: what waits to be delivered is cancelled, what was delivered can be looked at."""
     await operations.receivers.remove(bulk_of(request, found, operations), found)
-    return Response(status_code=204)
 
 
-@router.post("/receivers/{receiver}/secret", response_model=ReceiverMade, responses=documented(409))
+@router.post("/receivers/{receiver}/secret", responses=documented(409))
 @for_customers
 @needs("configure")
 async def rotate_receiver_secret(
@@ -200,7 +199,7 @@ async def plan_receiver_recovery(
     )
 
 
-@router.post("/receivers/{receiver}/recover", response_model=BulkView, responses=documented(409))
+@router.post("/receivers/{receiver}/recover", responses=documented(409))
 @for_customers
 @needs("operate")
 async def recover_receiver(

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Annotated
 
 import msgspec
-from fastapi import Query, Request, Response
+from fastapi import Query, Request
 
 from halflap.api import payload
-from halflap.api.asking import Ops, Whose, exact, needs, router_of
+from halflap.api.asking import Ops, Whose, needs, router_of
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import removed as gone
@@ -64,7 +64,7 @@ class RecordingPage(ListPage[RecordingView]):
     removed: int
 
 
-@router.get("/recordings", response_model=RecordingPage)
+@router.get("/recordings")
 @needs("publish", "payloads")
 async def list_recordings(
     request: Request,
@@ -76,7 +76,7 @@ async def list_recordings(
     since: Annotated[str | None, Query(description="Accepted at this time or later.")] = None,
     before: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-) -> Response:
+) -> RecordingPage:
     """The last executions of an integration that ended by themselves, with all that they recorded."""
     owner, within = await whose(operations, customer, instance)
     which = Filter(
@@ -111,7 +111,7 @@ async def list_recordings(
             break
     else:
         last = last if len(looked_at) == LOOKED_AT else None
-    return exact(RecordingPage(items=found, next=last, removed=removed))
+    return RecordingPage(items=found, next=last, removed=removed)
 
 
 async def recording(operations: Operations, execution: Execution) -> RecordingView | None:

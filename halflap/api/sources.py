@@ -10,7 +10,7 @@ from halflap.api.view import ChoicesView, SourceDraft
 router = router_of("/api", "integrations", 404, 409, 502)
 
 
-@router.post("/sources", response_model=ChoicesView)
+@router.post("/sources")
 @for_customers
 @needs("configure", audited="no")
 async def list_choices(draft: SourceDraft, operations: Ops) -> ChoicesView:

@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     StringConstraints,
     WithJsonSchema,
@@ -102,6 +103,22 @@ class View(BaseModel):
             elif name == "payload_hidden":
                 changes[name] = True
         return self.model_copy(update=changes)
+
+
+class TaggedView(View):
+    """The view of an object that is changed only if its tag is as `If-Match` says."""
+
+    _tag: str = PrivateAttr("")
+
+    def with_tag(self, tag: str) -> Self:
+        """Return the view with the object's tag, which was read before the object."""
+        self._tag = tag
+        return self
+
+    @property
+    def etag(self) -> str:
+        """The `ETag` that it is answered with."""
+        return f'"{self._tag}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +355,7 @@ class RetentionView(Input):
     """Events, inputs and results of steps, fields of log lines, large payloads."""
 
 
-class CustomerDetail(CustomerView):
+class CustomerDetail(CustomerView, TaggedView):
     """A customer, with its limits and what it has running and queued now."""
 
     limits: LimitsView
@@ -442,7 +459,7 @@ class VersionPage(View):
     next: int | None
 
 
-class SharedEndpointView(View):
+class SharedEndpointView(TaggedView):
     """The URL of a pre-process flow that all customers of an integration share."""
 
     flow: str
@@ -793,7 +810,7 @@ class ConnectionUse(View):
     state: InstanceState
 
 
-class ConnectionView(PayloadView):
+class ConnectionView(PayloadView, TaggedView):
     """One account of an app. Of its secrets only the names are told."""
 
     id: str
@@ -1265,7 +1282,7 @@ class CatchUpView(View):
     """Flows with a URL whose triggers cannot be asked: what they missed is lost."""
 
 
-class InstanceView(InstanceSummary, PayloadView):
+class InstanceView(InstanceSummary, PayloadView, TaggedView):
     """An instance in full."""
 
     config: Annotated[Json, CustomerValue({})]
