@@ -48,7 +48,7 @@ GATE = "SELECT name, bit FROM gates WHERE name = ?"
 CLOSED = f"""
 {GATE} UNION ALL {GATE} UNION ALL {GATE}
 UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ?
-"""  # noqa: S608
+"""
 # Right behind the execution's: its number is that of the last row.
 INSERT_EVENT = "INSERT INTO events VALUES (last_insert_rowid(), ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_DEDUPE = """

@@ -43,7 +43,7 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
     waiting_for = ''
 WHERE id = ?3
 """
-TAKEN = f"SELECT {reading.CLAIMED} FROM executions WHERE id = ?"  # noqa: S608
+TAKEN = f"SELECT {reading.CLAIMED} FROM executions WHERE id = ?"
 HASTEN = """
 UPDATE executions SET due_at = ?1 WHERE id IN (
     SELECT id FROM executions WHERE state IN ('queued', 'waiting') AND due_at IS NOT NULL
@@ -55,8 +55,8 @@ UPDATE executions SET due_at = ?1 WHERE id IN (
 by the new one.
 """
 
-EVENT = f"SELECT * FROM events WHERE execution = {reading.NUMBER}"  # noqa: S608
-STEPS = f"SELECT * FROM steps WHERE execution = {reading.NUMBER} ORDER BY seq"  # noqa: S608
+EVENT = f"SELECT * FROM events WHERE execution = {reading.NUMBER}"
+STEPS = f"SELECT * FROM steps WHERE execution = {reading.NUMBER} ORDER BY seq"
 
 NONE = CustomerLimits()
 

@@ -43,12 +43,12 @@ WITH RECURSIVE living (instance) AS (
 )
 SELECT instance FROM living WHERE instance IS NOT NULL
     AND (SELECT customer FROM {_LIVE} AND instance = living.instance LIMIT 1) = ?
-"""  # noqa: S608
+"""
 HOLD = f"""
 UPDATE executions SET held = held | :bit WHERE id IN (SELECT id FROM {_LIVE}
     AND instance = :instance AND held & :bit = 0 AND substr(flow, 1, 1) <> '$'
     AND (:flow = '' OR flow = :flow) LIMIT :most)
-"""  # noqa: S608
+"""
 _REPINNED = """
 attempt = 0 AND replay_of IS NULL AND bound = 0
     AND flow IN (SELECT value FROM json_each(:flows))"""
@@ -59,7 +59,7 @@ WHERE id IN (SELECT id FROM {_LIVE}
     AND instance = :instance AND held & :bit <> 0 AND (:flow = '' OR flow = :flow)
     AND NOT EXISTS (SELECT 1 FROM gates WHERE bit = :bit AND name <> :name
         AND name IN (customer, instance, instance || '/' || flow)) LIMIT :most)
-"""  # noqa: S608
+"""
 
 Job = Callable[[sqlite3.Connection], bool]
 

@@ -74,7 +74,7 @@ class Guard:
             key = "number" if table in NUMBERED else "id"
             where = rule(table, SEEN, ME, OWNER, key) if table in SEEN else "0"
             self._connection.execute(
-                f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {where}"  # noqa: S608
+                f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE {where}"
             )
 
     def refuse(self) -> None:

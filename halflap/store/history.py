@@ -30,7 +30,7 @@ from halflap.store.sqlite import Ways
 LOGS = f"""
 SELECT id, at, level, message, fields, step FROM logs
 WHERE execution = {reading.NUMBER} AND id > ? ORDER BY id LIMIT ?
-"""  # noqa: S608
+"""
 
 
 class History:

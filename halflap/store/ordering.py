@@ -25,11 +25,11 @@ LINE = f"""
 SELECT count(*), ifnull(min(width), {ANY_WIDTH}), ifnull(sum(back_at > 0), 0),
     EXISTS (SELECT 1 FROM orders WHERE name = ?1 AND turn = 0)
 FROM orders WHERE name = ?1 AND turn = 1
-"""  # noqa: S608
+"""
 MEMBERS = f"""
 SELECT orders.execution, executions.attempt > 0 OR link > 0, turn, {IS_PARKED} FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ? ORDER BY place
-"""  # noqa: S608
+"""
 ENTER = """
 INSERT INTO orders (name, execution, width, turn, blocks, passable) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -51,15 +51,15 @@ COLUMNS = "orders.execution, place, width, turn"
 HAVE_TURNS = f"""
 SELECT {COLUMNS}, executions.state NOT IN ('queued', 'waiting'), back_at
 FROM orders JOIN executions ON executions.id = orders.execution WHERE name = ? AND turn = 1
-"""  # noqa: S608
+"""
 NEXT = f"""
 SELECT {COLUMNS}, 0, back_at FROM orders WHERE name = ? AND turn = 0 AND back_at = 0
 ORDER BY place LIMIT ?
-"""  # noqa: S608
+"""
 NEXT_ASIDE = f"""
 SELECT {COLUMNS}, 0, back_at FROM orders WHERE name = ? AND turn = 0 AND back_at > 0
 ORDER BY back_at, place LIMIT ?
-"""  # noqa: S608
+"""
 LET_GO = "UPDATE executions SET held = held & ~2 WHERE id = ?"
 HOLD_BACK = "UPDATE executions SET held = held | 2 WHERE id = ?"
 

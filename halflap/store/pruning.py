@@ -35,16 +35,16 @@ OVER_AS_WELL = """
 WHOLE = f"AND (chain IS NULL OR {OVER_AS_WELL})"
 HELD = f"AND chain IS NOT NULL AND NOT {OVER_AS_WELL}"
 EXPIRED = "SELECT instance, flow, key FROM dedupe WHERE expires_at <= ? LIMIT ?"
-PRUNE_DEDUPE = f"DELETE FROM dedupe WHERE (instance, flow, key) IN ({EXPIRED})"  # noqa: S608
+PRUNE_DEDUPE = f"DELETE FROM dedupe WHERE (instance, flow, key) IN ({EXPIRED})"
 REMOVE_PAYLOAD = (
-    f"DELETE FROM events WHERE execution = {NUMBER}",  # noqa: S608
+    f"DELETE FROM events WHERE execution = {NUMBER}",
     "DELETE FROM signals WHERE execution = ?",
-    f"UPDATE steps SET inputs = NULL, result = NULL WHERE execution = {NUMBER}",  # noqa: S608
-    f"UPDATE logs SET fields = x'' WHERE execution = {NUMBER}",  # noqa: S608
+    f"UPDATE steps SET inputs = NULL, result = NULL WHERE execution = {NUMBER}",
+    f"UPDATE logs SET fields = x'' WHERE execution = {NUMBER}",
     "UPDATE executions SET removed = 1 WHERE id = ?",
 )
 REMOVE = (
-    *(f"DELETE FROM {each} WHERE execution = {NUMBER}" for each in NUMBERED),  # noqa: S608
+    *(f"DELETE FROM {each} WHERE execution = {NUMBER}" for each in NUMBERED),
     "DELETE FROM attempts WHERE execution = ?",
     "DELETE FROM signals WHERE execution = ?",
     "DELETE FROM executions WHERE id = ?",

@@ -44,7 +44,7 @@ COLUMNS = (
     " duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,"
     " cause, ran, chain, link, held"
 )
-EXECUTION = f"SELECT {COLUMNS} FROM executions"  # noqa: S608
+EXECUTION = f"SELECT {COLUMNS} FROM executions"
 CLAIMED = (
     "id, customer, instance, integration, flow, version, revision, root, replay_of, record_key,"
     " attempt, fence, lease_until, accepted_at, cancelling, probation, crashes, order_scope,"
@@ -77,7 +77,7 @@ STEP_PAGE = f"""
 SELECT * FROM steps WHERE execution = {NUMBER} AND path IN (
     SELECT path FROM steps WHERE execution = {NUMBER} AND seq > ?2 ORDER BY seq LIMIT ?3)
 ORDER BY seq
-"""  # noqa: S608
+"""
 """The values of a page are read, and of what comes before it none."""
 TALLY = """
 SELECT customer, instance, integration, flow, version, state, ifnull(cause, ''), min(reason), count(*)
@@ -104,15 +104,15 @@ SELECT customer, integration, flow, version, state, ifnull(cause, ''),
     {took_place("ifnull(ran, 0)")}, count(*)
 FROM executions WHERE state = '{{}}' AND ended_at IS NOT NULL AND ended_at >= ?1 AND ended_at < ?2
     AND {OF_EVENTS} GROUP BY 1, 2, 3, 4, 6, 7
-"""  # noqa: S608
+"""
 ACCEPTED_WITHIN = f"""
 SELECT customer, integration, flow, version, 'accepted', '', 0, count(*) FROM executions
 WHERE accepted_at >= ?1 AND accepted_at < ?2 AND {OF_EVENTS} GROUP BY 1, 2, 3, 4
-"""  # noqa: S608
+"""
 OUTCOMES = " UNION ALL ".join([*map(ENDED_WITHIN.format, ENDS), ACCEPTED_WITHIN])
 FIRST_OF = "SELECT min(ended_at) AS at FROM executions WHERE state = '{}' AND ended_at >= ?1"
 FIRST_CAME = "SELECT min(accepted_at) FROM executions WHERE accepted_at >= ?1"
-FIRST_END = f"SELECT min(at) FROM ({' UNION ALL '.join([*map(FIRST_OF.format, ENDS), FIRST_CAME])})"  # noqa: S608
+FIRST_END = f"SELECT min(at) FROM ({' UNION ALL '.join([*map(FIRST_OF.format, ENDS), FIRST_CAME])})"
 BACKLOG = """
 SELECT count(*), min(accepted_at) FROM (SELECT accepted_at FROM executions {hint}
     WHERE state IN ('queued', 'running', 'waiting') {of} {limit})
@@ -140,7 +140,7 @@ SELECT execution, path, seq, kind, name, title, status, pure, tries, started_at,
     iif(status = {get_args(StepStatus).index("retrying")}, result, NULL),
     iif(status = {get_args(StepStatus).index("succeeded")}, NULL, failure)
 FROM steps WHERE execution = {NUMBER} ORDER BY seq
-"""  # noqa: S608
+"""
 LARGEST = 2**63 - 1
 
 _replay = msgspec.json.Decoder(Replay)
@@ -324,7 +324,7 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
                 "logs": ("CAST(message AS BLOB)", "fields"),  # of texts, instr counts characters
             }
             found = [
-                f"EXISTS (SELECT 1 FROM {table} WHERE execution = number AND ("  # noqa: S608
+                f"EXISTS (SELECT 1 FROM {table} WHERE execution = number AND ("
                 f"{' OR '.join(contains(e, len(each.value)) for e in columns)}))"
                 for table, columns in places.items()
             ]
@@ -373,7 +373,7 @@ def read_lane(
     source, values = lane_sql(lane, which, after)
     rest, more = conjunction(lane.rest, compared)
     # The columns of a row that is left out are not read where the row is wide.
-    chosen = f"SELECT number FROM (SELECT {_named(lane)} {source}) WHERE {rest} LIMIT ?"  # noqa: S608
+    chosen = f"SELECT number FROM (SELECT {_named(lane)} {source}) WHERE {rest} LIMIT ?"
     sql = f"{EXECUTION} WHERE number IN ({chosen})"
     limit = which.limit + 1
     most = examine if lane.rest else limit
@@ -406,7 +406,7 @@ def count_lane(
     """Return how many rows of a lane were examined, and how many of them match."""
     rows, _, values = _rows_of(lane, which, None)
     rest, more = conjunction(lane.rest, compared)
-    sql = f"SELECT count(*), count(*) FILTER (WHERE {rest}) FROM (SELECT {_named(lane)} {rows} LIMIT ?)"  # noqa: S608
+    sql = f"SELECT count(*), count(*) FILTER (WHERE {rest}) FROM (SELECT {_named(lane)} {rows} LIMIT ?)"
     return connection.execute(sql, (*more, *values, examine)).fetchone()
 
 

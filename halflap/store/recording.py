@@ -27,9 +27,9 @@ ON CONFLICT (execution, path) DO UPDATE SET
     started_at = excluded.started_at, ended_at = excluded.ended_at,
     inputs = excluded.inputs, result = excluded.result, failure = excluded.failure
     WHERE steps.status = {STATUS["retrying"]} OR steps.seq < 0
-"""  # noqa: S608
+"""
 """A step that is tried again, or one that a replay copied (its seq is negative) and runs afresh."""
-INSERT_LOG = f"INSERT INTO logs VALUES (NULL, {NUMBER}, ?, ?, ?, ?, ?)"  # noqa: S608
+INSERT_LOG = f"INSERT INTO logs VALUES (NULL, {NUMBER}, ?, ?, ?, ?, ?)"
 INSERT_ATTEMPT = """
 INSERT OR REPLACE INTO attempts
 SELECT id, attempt, claimed_at, ?, ?, ? FROM executions WHERE id = ?

@@ -588,7 +588,7 @@ CREATE TABLE retained (
 CREATE VIEW known AS SELECT id, customer, instance, state, ended_at,
     iif(ended_at IS NOT NULL AND (state <> 'failed' OR dismissed), retention, NULL) AS retention
 FROM executions;
-"""  # noqa: S608
+"""
 
 PRUNED = "(SELECT id FROM executions WHERE removed <> 0)"
 # 0.1.0 removed an event, steps and logs each in its own time, by classes of instances.
@@ -606,7 +606,7 @@ UPDATE retentions SET kept = json_patch('{{}}', json_object(
     'payload', (SELECT min(value) FROM json_each(kept)
         WHERE json_each.key IN ('payload', 'event', 'steps', 'logs'))));
 DELETE FROM retentions WHERE kept = '{{}}';
-"""  # noqa: S608
+"""
 
 CATALOGUE_2 = """
 CREATE TABLE oauth_apps (
@@ -910,7 +910,7 @@ INSERT INTO {table} (execution, {_names(columns)})
     SELECT (SELECT number FROM executions WHERE id = execution), {_names(columns)}
     FROM former WHERE execution IN (SELECT id FROM executions) ORDER BY rowid;
 DROP TABLE former;
-"""  # noqa: S608
+"""
 
 
 # Executions are listed newest acceptance first, or newest end first (rules/listing.py). Of a version's
@@ -964,7 +964,7 @@ CREATE INDEX executions_by_end ON executions (state, ended_at) WHERE ended_at IS
 CREATE INDEX executions_kept ON executions (removed, ended_at)
     WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed);
 CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
-"""  # noqa: S608
+"""
 
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),

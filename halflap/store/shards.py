@@ -34,7 +34,7 @@ RENEW = """
 INSERT INTO listener_owners (id, lease_until) VALUES (?, ?)
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 """
-TAKE = f"UPDATE listener_shards SET owner = ?, fence = fence + 1, changed_at = ? WHERE {HELD}"  # noqa: S608
+TAKE = f"UPDATE listener_shards SET owner = ?, fence = fence + 1, changed_at = ? WHERE {HELD}"
 ASSIGN = """
 INSERT INTO listener_shards (instance, customer, flow, source, shard, changed_at, owner, state, fence)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (instance, flow, source, shard) DO UPDATE
@@ -42,18 +42,18 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (instance, flow, source, shard) D
         state = excluded.state, error = '', waits_for = ''
 """
 OWNED = "SELECT fence, cursor, start FROM listener_shards"
-LET_GO = f"UPDATE listener_shards SET owner = NULL WHERE {HELD}"  # noqa: S608
-MOVE = f"UPDATE listener_shards SET cursor = ?, message_at = coalesce(?, message_at) WHERE {HELD}"  # noqa: S608
-FENCE = f"SELECT fence FROM listener_shards WHERE {KEY}"  # noqa: S608
+LET_GO = f"UPDATE listener_shards SET owner = NULL WHERE {HELD}"
+MOVE = f"UPDATE listener_shards SET cursor = ?, message_at = coalesce(?, message_at) WHERE {HELD}"
+FENCE = f"SELECT fence FROM listener_shards WHERE {KEY}"
 NOTE = f"""
 UPDATE listener_shards SET state = ?, error = ?, waits_for = ?, changed_at = ?
 WHERE {HELD} AND (state <> ? OR error <> ? OR waits_for <> ?)
-"""  # noqa: S608
+"""
 DECIDE = f"""
 UPDATE listener_shards SET cursor = ?, start = ?, gaps = ?, state = 'starting', error = '', owner = NULL,
     fence = fence + 1, changed_at = ?
 WHERE {KEY}
-"""  # noqa: S608
+"""
 SELECT = """
 SELECT instance, flow, source, shard, fence, owner, cursor, start, state, error, waits_for, message_at,
     changed_at, gaps
@@ -264,7 +264,7 @@ class ListenerShards:
                 if (shard in wanted) == (state == "ended"):
                     changed = "starting" if shard in wanted else "ended"
                     connection.execute(
-                        f"UPDATE listener_shards SET state = ?, changed_at = ? WHERE {KEY}",  # noqa: S608
+                        f"UPDATE listener_shards SET state = ?, changed_at = ? WHERE {KEY}",
                         (changed, now, *source, shard),
                     )
 
@@ -325,7 +325,7 @@ class ListenerShards:
 
         def job(connection: JobTransaction) -> bool:
             found = connection.execute(
-                f"SELECT cursor, gaps FROM listener_shards WHERE {HELD}",  # noqa: S608
+                f"SELECT cursor, gaps FROM listener_shards WHERE {HELD}",
                 (*key.parts, fence),
             ).fetchone()
             if found is None:
@@ -337,7 +337,7 @@ class ListenerShards:
             text = msgspec.json.encode(gaps).decode()
             moved = () if stays else (start,)
             changed = connection.execute(
-                f"UPDATE listener_shards SET {'' if stays else 'cursor = NULL, start = ?, '}gaps = ? "  # noqa: S608
+                f"UPDATE listener_shards SET {'' if stays else 'cursor = NULL, start = ?, '}gaps = ? "
                 f"WHERE {HELD}",
                 (*moved, text, *key.parts, fence),
             )

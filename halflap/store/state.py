@@ -44,7 +44,7 @@ class StateVerbs:
             if bound is not None:
                 where.append(clause)
                 values.append(bound)
-        sql = f"SELECT key, value FROM state WHERE {' AND '.join(where)} ORDER BY key"  # noqa: S608
+        sql = f"SELECT key, value FROM state WHERE {' AND '.join(where)} ORDER BY key"
         if limit is not None:
             sql += " LIMIT ?"
             values.append(limit)

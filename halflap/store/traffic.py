@@ -26,7 +26,7 @@ INSERT INTO limits (customer) VALUES (?) ON CONFLICT (customer) DO UPDATE SET fu
 RETURNING customer, concurrency, rate, burst, full_at
 """
 BEGUN = "UPDATE limits SET full_at = ? WHERE customer = ?"
-COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"  # noqa: S608
+COUNT = f"SELECT waiting_for, count(*) FROM executions WHERE {IS_PARKED} GROUP BY waiting_for"
 # Customers in turn, the one behind the last first; of each those that were claimed least often. One
 # alone, as a probe, is one that may be repeated.
 PARKED_OF = f"""
@@ -37,7 +37,7 @@ SELECT id, customer FROM (
 ) AS parked
 ORDER BY place, customer <= coalesce((SELECT last FROM throttles WHERE connection = ?), ''),
     customer LIMIT ?
-"""  # noqa: S608
+"""
 SERVED = """
 INSERT INTO throttles (connection, last) VALUES (?, ?)
 ON CONFLICT (connection) DO UPDATE SET last = excluded.last

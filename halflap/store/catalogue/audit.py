@@ -21,7 +21,7 @@ COLUMNS = "id, at, kind, actor, label, address, operation, customer, objects, st
 INSERT = f"""
 INSERT INTO audit ({COLUMNS}, kept_until) SELECT {", ".join("?" * 12)}
 WHERE NOT EXISTS (SELECT 1 FROM audit WHERE id = ?)
-"""  # noqa: S608
+"""
 ABOUT = "INSERT INTO audit_objects (object, entry) VALUES (?, ?) ON CONFLICT DO NOTHING"
 # The customers that an entry is about by what it did to many things: those of a bulk, say.
 AS_FORMER = """
@@ -203,7 +203,7 @@ class AuditLog:
             }
         )
         rows = await self._writer.rows(
-            f"SELECT {COLUMNS} FROM {table} {where} ORDER BY {id} DESC LIMIT {limit:d}",  # noqa: S608
+            f"SELECT {COLUMNS} FROM {table} {where} ORDER BY {id} DESC LIMIT {limit:d}",
             values,
         )
         return [_read(each) for each in rows]

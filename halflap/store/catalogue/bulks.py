@@ -16,7 +16,7 @@ from halflap.store.job import JobTransaction
 COLUMNS = (
     "id, verb, wanted, state, total, done, refused, refusals, after, reason, made_at, ended_at"
 )
-SELECT = f"SELECT {COLUMNS} FROM bulks"  # noqa: S608
+SELECT = f"SELECT {COLUMNS} FROM bulks"
 TAKE = """
 UPDATE bulks SET worker = ?, lease_until = ?
 WHERE id = ? AND state = 'running' AND (worker = ? OR lease_until < ?)

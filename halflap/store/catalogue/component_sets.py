@@ -113,7 +113,7 @@ class ComponentSets(CatalogueTable[ComponentSet]):
         return await self._part("components", id)
 
     async def _part(self, column: str, id: str) -> bytes:
-        sql = f"SELECT {column} FROM component_sets WHERE id = ?"  # noqa: S608 - one of two words
+        sql = f"SELECT {column} FROM component_sets WHERE id = ?"
         if row := await self._writer.row(sql, id):
             return row[0]
         raise missing(id)

@@ -27,7 +27,7 @@ FROM connections
 OWNED = "WHERE coalesce(customer, '') = ?"
 NAMED = f"""
 id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
-"""  # noqa: S608
+"""
 SAVE = """
 INSERT INTO connections
     (id, customer, component, name, fields, secrets, generation, status, created_at)
@@ -134,7 +134,7 @@ class Connections(CatalogueTable[StoredConnection]):
                 envelopes, differs = self._seal(customer, made, secrets), False
             taken = one(
                 connection,
-                f"SELECT id FROM connections {OWNED} AND name = ?",  # noqa: S608
+                f"SELECT id FROM connections {OWNED} AND name = ?",
                 customer or "",
                 name,
             )

@@ -178,7 +178,7 @@ class Customers(CatalogueTable[Customer]):
                 names = [
                     row[0]
                     for row in connection.execute(
-                        f"SELECT name FROM {table} WHERE customer = ? ORDER BY name",  # noqa: S608
+                        f"SELECT name FROM {table} WHERE customer = ? ORDER BY name",
                         (customer,),
                     )
                 ]

@@ -34,7 +34,7 @@ COLUMNS = (
     " made_at, changed_at, changed_by"
 )
 KEYS = COLUMNS.split(", ").index("keys")
-SELECT = f"SELECT {COLUMNS} FROM drafts"  # noqa: S608
+SELECT = f"SELECT {COLUMNS} FROM drafts"
 LISTED = SELECT.replace("content, keys", "'', '[]'")
 EDITS = "SELECT revision, author, label, kind, batch, change, undone, at FROM draft_edits"
 WRITERS = "SELECT flow, author, label, lease_until FROM draft_writers WHERE draft = ?"
@@ -111,7 +111,7 @@ class Drafts(CatalogueTable[StoredDraft]):
                     f"there are {MOST_DRAFTS} drafts already; publish or delete one of them"
                 )
             connection.execute(
-                f"INSERT INTO drafts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO drafts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
             return None

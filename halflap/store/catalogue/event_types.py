@@ -19,13 +19,13 @@ MOST_TYPES = 2_000
 SHOWN = 5
 
 COLUMNS = "name, version, schema, title, description, example, changed_at"
-SELECT = f"SELECT {COLUMNS} FROM event_types"  # noqa: S608
+SELECT = f"SELECT {COLUMNS} FROM event_types"
 PUT = f"""
 INSERT INTO event_types ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name, version) DO UPDATE SET schema = excluded.schema, title = excluded.title,
     description = excluded.description, example = excluded.example,
     changed_at = excluded.changed_at
-"""  # noqa: S608
+"""
 
 
 def read(row: Any) -> EventType:

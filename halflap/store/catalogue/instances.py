@@ -41,7 +41,7 @@ VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
 NAMED = f"""
 id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
-"""  # noqa: S608
+"""
 REVISION = "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?"
 HOLD = "INSERT INTO gates (name, bit, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 MOST_ADDRESSED = 10
@@ -223,7 +223,7 @@ class Instances(CatalogueTable[Instance]):
         """Return how many instances are on each version, by integration."""
         where, values = conditions({"integration = ?": integration})
         rows = await self._writer.rows(
-            "SELECT integration, version, count(*) FROM instances"  # noqa: S608
+            "SELECT integration, version, count(*) FROM instances"
             f" {where} GROUP BY 1, 2 ORDER BY 1, 2",
             values,
         )
@@ -235,13 +235,13 @@ class Instances(CatalogueTable[Instance]):
     async def ids(self, which: Upgradable) -> list[str]:
         """Return the ids of the instances that a bulk moves, oldest first."""
         where, values = which.condition()
-        sql = f"SELECT id FROM instances WHERE {where} ORDER BY id"  # noqa: S608
+        sql = f"SELECT id FROM instances WHERE {where} ORDER BY id"
         return [row[0] for row in await self._writer.rows(sql, values)]
 
     async def count(self, which: Upgradable) -> int:
         """Return how many instances a bulk moves."""
         where, values = which.condition()
-        sql = f"SELECT count(*) FROM instances WHERE {where}"  # noqa: S608
+        sql = f"SELECT count(*) FROM instances WHERE {where}"
         return (await self._writer.row(sql, *values))[0]
 
     async def some(self, instances: Iterable[str]) -> dict[str, Instance]:

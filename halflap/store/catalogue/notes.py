@@ -32,7 +32,7 @@ SELECT r.id, r.endpoint, r.at, r.reason, r.status, r.headers, coalesce(e.flow, s
     e.customer, {INTEGRATION}
 FROM rejections AS r LEFT JOIN endpoints AS e ON e.id = r.endpoint
     LEFT JOIN instances AS i ON i.id = e.instance LEFT JOIN shared_endpoints AS s ON s.id = r.endpoint
-"""  # noqa: S608
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class OutcomeCounts(CatalogueNoun):
         """Return the keys that have most, the first of them first."""
         where, values = _where(which)
         rows = await self._writer.rows(
-            f"SELECT {KEYS[which.by]}, sum(count) FROM outcomes WHERE {where}"  # noqa: S608
+            f"SELECT {KEYS[which.by]}, sum(count) FROM outcomes WHERE {where}"
             " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
             (*values, most),
         )
@@ -149,7 +149,7 @@ class OutcomeCounts(CatalogueNoun):
         key = KEYS[which.by]
         marks = ", ".join("?" * len(keys))
         rows = await self._writer.rows(
-            f"SELECT at - at % ?, {key}, took, sum(count) FROM outcomes"  # noqa: S608
+            f"SELECT at - at % ?, {key}, took, sum(count) FROM outcomes"
             f" WHERE {where} AND {key} IN ({marks}) GROUP BY 1, 2, 3",
             (which.step, *values, *keys),
         )

@@ -21,13 +21,13 @@ TAGGED: dict[Tagged, str] = {
     "customer": f"""
 SELECT name, external_id, private, concurrency, rate, burst, backlog, {RETENTION.format("customers")}
 FROM customers LEFT JOIN limits ON limits.customer = customers.id WHERE customers.id = ?
-""",  # noqa: S608
+""",
     "connection": "SELECT name, fields, generation, limits FROM connections WHERE id = ?",
     "instance": f"""
 SELECT name, version, revision, state, {RETENTION.format("instances")},
     (SELECT max(former_until) FROM endpoints WHERE endpoints.instance = instances.id)
 FROM instances WHERE id = ?
-""",  # noqa: S608
+""",
     "endpoint": "SELECT version, former_until FROM shared_endpoints WHERE id = ?",
 }
 """By kind, the SQL for what people edit of an object: neither its traffic nor what became of it."""

@@ -28,7 +28,7 @@ SELECT s.id, s.method, s.made_at, s.rotated_at, s.seen_at, s.hash,
     {", ".join(f"u.{each}" for each in users.COLUMNS.split(", "))}
 FROM sessions AS s JOIN users AS u ON u.id = s.user_id
 WHERE u.disabled = 0 AND s.made_at > ? AND s.seen_at > ?
-"""  # noqa: S608
+"""
 INSERT = """
 INSERT INTO sessions (id, user_id, hash, method, made_at, rotated_at, seen_at)
 VALUES (?, ?, ?, ?, ?, ?, ?)

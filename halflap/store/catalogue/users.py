@@ -17,7 +17,7 @@ LOCAL = "local"
 """The email of the built-in owner, whom a link that is made with `HALFLAP_TOKEN` signs in."""
 LINK_PREFIX = "halflap_link_"
 COLUMNS = "id, email, name, role, disabled, password IS NOT NULL, made_at, signed_in_at"
-SELECT = f"SELECT {COLUMNS} FROM users"  # noqa: S608
+SELECT = f"SELECT {COLUMNS} FROM users"
 INSERT = """
 INSERT INTO users (id, email, name, role, made_at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (email) DO NOTHING
@@ -79,7 +79,7 @@ class Users(CatalogueTable[User]):
 
     async def password(self, email: str) -> tuple[User, str | None] | None:
         """Return the user of an email, with the hash of the password; None where there is none."""
-        sql = f"SELECT {COLUMNS}, password FROM users WHERE email = ?"  # noqa: S608
+        sql = f"SELECT {COLUMNS}, password FROM users WHERE email = ?"
         row = await self._writer.row(sql, email)
         return None if row is None else (read(row[:-1]), row[-1])
 
@@ -193,7 +193,7 @@ def missing(user: str) -> NotFound:
 
 def _sign_out(connection: JobTransaction, user: str) -> None:
     for table in ("sessions", "sign_in_links"):
-        connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))  # noqa: S608
+        connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))
 
 
 def _check_owners(

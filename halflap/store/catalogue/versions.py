@@ -147,7 +147,7 @@ class Versions(CatalogueTable[Version]):
         """Return what people read of those of these versions that are there: `orders, version 3`."""
         label = "integration || ', version ' || number"
         return dict(
-            await self._writer.among(f"SELECT hash, {label} FROM versions WHERE hash IN", hashes)  # noqa: S608
+            await self._writer.among(f"SELECT hash, {label} FROM versions WHERE hash IN", hashes)
         )
 
     async def integrations(self) -> Sequence[str]:
@@ -211,7 +211,7 @@ class Versions(CatalogueTable[Version]):
         return await self._writer.change(job)
 
     async def _part(self, column: str, hash: str) -> Any:
-        sql = f"SELECT {column} FROM versions WHERE hash = ?"  # noqa: S608 - one of two words
+        sql = f"SELECT {column} FROM versions WHERE hash = ?"
         row = await self._writer.row(sql, hash)
         if row is None:
             raise missing(hash)

@@ -95,7 +95,7 @@ class CatalogueWriter:
         """Return how many rows of a table meet all conditions, up to `MOST_COUNTED`."""
         where, values = conditions(wanted)
         rows = await self.rows(
-            f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT {MOST_COUNTED}) AS found",  # noqa: S608
+            f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT {MOST_COUNTED}) AS found",
             values,
         )
         return rows[0][0]

@@ -13,7 +13,7 @@ from halflap.model import Micros, Start, made_at, pausable
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import PostgresAdmission
 from halflap.store.postgres.columns import Columns, Numbers, Texts
-from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.connecting import Connection, fetched
 from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.postgres.slots import first_slot
@@ -39,18 +39,18 @@ ON CONFLICT (instance, flow, key) DO UPDATE SET
         WHEN d.flow = '' AND d.execution = excluded.execution
         THEN greatest(d.expires_at, excluded.expires_at) ELSE d.expires_at END
 RETURNING instance, flow, key, execution
-"""  # noqa: S608
+"""
 CLOSED = f"""
 SELECT name, bit FROM gates WHERE name = ANY(%s)
 UNION ALL SELECT customer, {LIMITED} FROM limits WHERE customer = ANY(%s)
-"""  # noqa: S608
+"""
 CRASHES = """
 SELECT id FROM executions WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM letters WHERE id = ANY(%s) AND crashes >= %s
 UNION ALL SELECT id FROM history WHERE id = ANY(%s) AND crashes >= %s
 """
 CONTINUED_BY = " UNION ALL ".join(
-    f"SELECT chain, link, id FROM {table}"  # noqa: S608
+    f"SELECT chain, link, id FROM {table}"
     " WHERE (chain, link) IN (SELECT * FROM unnest(%(chains)s::text[], %(links)s::bigint[]))"
     for table in ("executions", "letters", "history")
 )
@@ -61,7 +61,7 @@ NEWER = " UNION ALL ".join(
     AND attempt >= %(attempt)s AND id <> ALL(%(known)s)
     AND (%(key)s::bytea IS NULL OR record_key = %(key)s)
     AND coalesce(nullif((replay::json ->> 'event_at')::bigint, 0), accepted_at) > %(event_at)s
-"""  # noqa: S608
+"""
     for table, slots in (("executions", ""), ("letters", ""), ("history", " AND slot >= %(slot)s"))
 )
 LIVE_REPLAYS = "SELECT replay_of, id FROM executions WHERE replay_of = ANY(%s)"
@@ -82,9 +82,9 @@ SELECT {KEPT}, is_bound <> 0, is_suspect <> 0,
     CASE WHEN until IS NOT NULL THEN accepted_at END, CASE WHEN until IS NULL THEN accepted_at END,
     until, CASE WHEN until IS NOT NULL THEN %s END
 FROM {ACCEPTED.rows} ON CONFLICT (id) DO NOTHING RETURNING id
-"""  # noqa: S608
+"""
 EVENTS = Columns("execution text, received_at bigint, part bigint, head bytea, body bytea")
-INSERT_EVENTS = f"INSERT INTO events SELECT * FROM {EVENTS.rows} ON CONFLICT DO NOTHING"  # noqa: S608
+INSERT_EVENTS = f"INSERT INTO events SELECT * FROM {EVENTS.rows} ON CONFLICT DO NOTHING"
 COPY_EVENTS = "COPY copied_events FROM STDIN BINARY"
 COPY_HEAD, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 SHARDS = Columns("instance text, flow text, source text, shard text")
@@ -92,14 +92,14 @@ HOLD_SHARDS = f"""
 SELECT {SHARDS.names}, fence FROM listener_shards
 WHERE ({SHARDS.names}) IN (SELECT * FROM {SHARDS.rows})
 ORDER BY {SHARDS.names} FOR NO KEY UPDATE
-"""  # noqa: S608
+"""
 CURSORS = Columns("instance text, flow text, source text, shard text, cursor text, at bigint")
 MOVE_CURSORS = f"""
 UPDATE listener_shards SET cursor = w.cursor, message_at = coalesce(w.at, message_at)
 FROM {CURSORS.rows}
 WHERE listener_shards.instance = w.instance AND listener_shards.flow = w.flow
     AND listener_shards.source = w.source AND listener_shards.shard = w.shard
-"""  # noqa: S608
+"""
 REPLAYED_ORDERS = """
 SELECT order_scope, order_key FROM letters WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
@@ -112,12 +112,12 @@ TAKE_BACK = """
 WITH event AS (DELETE FROM events WHERE execution = ANY(%s))
 DELETE FROM executions WHERE id = ANY(%s)
 """
-INSERT_COPIED = f"INSERT INTO steps SELECT * FROM {rows.STEPS.rows} ON CONFLICT DO NOTHING"  # noqa: S608
+INSERT_COPIED = f"INSERT INTO steps SELECT * FROM {rows.STEPS.rows} ON CONFLICT DO NOTHING"
 COUNTS = Columns("id text, n bigint")
 COUNT_LIVE = f"""
 UPDATE executions SET duplicates = duplicates + n FROM {COUNTS.rows}
 WHERE executions.id = w.id RETURNING executions.id
-"""  # noqa: S608
+"""
 COUNT_LETTERS = COUNT_LIVE.replace("executions", "letters")
 COUNT_HISTORY = COUNT_LIVE.replace("executions", "history")
 
@@ -294,9 +294,7 @@ class Accepting:
 
     async def firsts(self) -> dict[DedupeKey, str]:
         """Return the first execution of each dedupe key."""
-        if self._firsts is None:
-            return {}
-        return {(row[0], row[1], row[2]): row[3] for row in await self._firsts.fetchall()}
+        return {(row[0], row[1], row[2]): row[3] for row in await fetched(self._firsts)}
 
     async def write(self, connection: Connection) -> list[Acceptance]:
         """Decide, and insert; fills in the answers."""
@@ -304,16 +302,10 @@ class Accepting:
         for each in self._entries:
             if each.published is not None and firsts[each.published] != contents_of(each):
                 raise another_event()
-        closed = set[tuple[str, int]](await self._closed.fetchall())
-        crashed = set[str]()
-        if self._crashed is not None:
-            crashed = {row[0] for row in await self._crashed.fetchall()}
-        replays = dict[str, str]()
-        if self._replays is not None:
-            replays = {row[0]: row[1] for row in await self._replays.fetchall()}
-        continued = dict[tuple[str, int], str]()
-        if self._continued is not None:
-            continued = {(row[0], row[1]): row[2] for row in await self._continued.fetchall()}
+        closed = set[tuple[str, int]](await fetched(self._closed))
+        crashed: set[str] = {row[0] for row in await fetched(self._crashed)}
+        replays: dict[str, str] = {row[0]: row[1] for row in await fetched(self._replays)}
+        continued = {(row[0], row[1]): row[2] for row in await fetched(self._continued)}
         admission = await PostgresAdmission.look(connection, [each.start for each in self._entries])
         inserts: dict[str, _Row] = {}
         duplicates: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from typing import Any
 from halflap.model import Micros, Order, Outcome, Start
 from halflap.store.postgres import ending, lineage, ordering
 from halflap.store.postgres.columns import Blobs, Texts
-from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.connecting import Connection, fetched
 from halflap.store.postgres.locking import Locks
 from halflap.store.reading import IS_PARKED
 from halflap.store.rules.admission import (
@@ -28,11 +28,11 @@ SELECT n.name, count(turn), coalesce(min(width), {ANY_WIDTH}), count(*) FILTER (
     EXISTS (SELECT FROM orders WHERE orders.name = n.name AND NOT turn)
 FROM unnest(%s::bytea[]) AS n (name)
 LEFT JOIN orders ON orders.name = n.name AND turn GROUP BY n.name
-"""  # noqa: S608
+"""
 MEMBERS = f"""
 SELECT name, orders.execution, executions.attempt > 0 OR link > 0, turn, {IS_PARKED} FROM orders
 JOIN executions ON executions.id = orders.execution WHERE name = ANY(%s) ORDER BY place
-"""  # noqa: S608
+"""
 THERE = """
 SELECT id FROM executions WHERE id = ANY(%(ids)s) UNION ALL
 SELECT id FROM letters WHERE id = ANY(%(ids)s) UNION ALL
@@ -66,12 +66,10 @@ class PostgresAdmission:
         names = Blobs(set(self._names.values()))
         found = await connection.execute(LINES.encode(), (names,), binary=True)
         replayed = Texts({s.replay_of for s, _ in orders if s.replay_of is not None})
-        kept: Any = None
+        kept = others = there = None
         if replayed.values:
             kept = await connection.execute(KEPT, (replayed,), binary=True)
         asking = [(start, order) for start, order in orders if asks_for_members(order)]
-        others: Any = None
-        there: Any = None
         if asking:
             of = Blobs({self._names[_key(order)] for _, order in asking})
             await connection.execute(ordering.LOCK_TURNS, (of,))
@@ -81,13 +79,11 @@ class PostgresAdmission:
         keeping: dict[bytes, set[str]] = {}
         members: dict[bytes, list[Member]] = {}
         lines: list[Any] = await found.fetchall()
-        if kept is not None:
-            for execution, name in await kept.fetchall():
-                keeping.setdefault(name, set()).add(execution)
-        if asking:
-            for name, *member in await others.fetchall():
-                members.setdefault(name, []).append(Member(*member))
-            self._there = {row[0] for row in await there.fetchall()}
+        for execution, name in await fetched(kept):
+            keeping.setdefault(name, set()).add(execution)
+        for name, *member in await fetched(others):
+            members.setdefault(name, []).append(Member(*member))
+        self._there = {row[0] for row in await fetched(there)}
         self._lines = {
             name: OrderLine(
                 turns,

@@ -22,11 +22,11 @@ LANES_DUE = f"""
 SELECT due.lane, count(*), bool_or(limits.customer IS NOT NULL)
 FROM (SELECT lane FROM executions WHERE {_DUE} ORDER BY due_at, id LIMIT %s) AS due
 LEFT JOIN limits ON limits.customer = due.lane GROUP BY due.lane
-"""  # noqa: S608
+"""
 ALL_DUE = f"""
 SELECT id, lane FROM executions WHERE {_DUE} ORDER BY due_at, id LIMIT %s
 FOR NO KEY UPDATE SKIP LOCKED
-"""  # noqa: S608
+"""
 # The next place is one seek in the index, however many executions the one before it has.
 _NEXT = "SELECT lane, instance FROM executions WHERE due_at IS NOT NULL AND held = 0"
 PLACES = f"""
@@ -39,7 +39,7 @@ WITH RECURSIVE place (lane, instance) AS (
     ) AS next
 )
 SELECT lane, instance FROM place
-"""  # noqa: S608
+"""
 # Bounded and ordered as executions_due is. Where statistics know of one customer alone, it would else
 # seem as good to go along the time, past all that this customer has queued.
 _FROM_PLACE = (
@@ -55,7 +55,7 @@ CROSS JOIN LATERAL (
         AND (lane, instance, probation, due_at) <= (w.lane, w.instance, %s, %s)
     {_ALONG_PLACE} LIMIT w.most OFFSET w.skip FOR NO KEY UPDATE SKIP LOCKED
 ) AS due ORDER BY w.turn
-"""  # noqa: S608
+"""
 NEXT_OF_PLACES = f"""
 SELECT min(due.at) FROM unnest(%s::text[], %s::text[]) AS w (lane, instance)
 CROSS JOIN LATERAL (
@@ -63,14 +63,14 @@ CROSS JOIN LATERAL (
         AND (lane, instance, probation) <= (w.lane, w.instance, %s)
     {_ALONG_PLACE} LIMIT 1
 ) AS due
-"""  # noqa: S608
+"""
 TAKE = f"""
 UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 1,
     lease_until = %s, claimed_at = %s, started_at = coalesce(started_at, %s), due_at = NULL,
     waiting_for = '', worker = %s
 WHERE id = ANY(%s)
 RETURNING {reading.CLAIMED}
-"""  # noqa: S608
+"""
 TEXTS = (9, 14, 17, 18)
 """The places of `CLAIMED` that are text, and bytes here."""
 HASTEN = """

@@ -88,9 +88,14 @@ def _settings(url: str) -> dict[str, Any]:
     return {**SETTINGS, **conninfo.conninfo_to_dict(url)}
 
 
+async def fetched(cursor: psycopg.AsyncCursor[Any] | None) -> list[Any]:
+    """Return the rows of a statement that was sent before; none where it was not."""
+    return [] if cursor is None else await cursor.fetchall()
+
+
 async def changed(connection: Connection, sql: str, values: Any) -> int:
     """Run a statement that changes rows, and wait for how many it changed."""
-    counted = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"  # noqa: S608
+    counted = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) FROM changed"
     cursor = await connection.execute(counted.encode(), values, binary=True)
     row = await cursor.fetchone()
     return row[0] if row else 0

@@ -19,21 +19,21 @@ UPDATE dedupe SET expires_at = expires_at + greatest(w.now - former.accepted_at,
 FROM executions AS former JOIN {ENDED.rows} ON w.id = former.id
 WHERE dedupe.instance = former.instance AND dedupe.flow = former.flow
     AND dedupe.key = former.dedupe_key AND dedupe.execution = coalesce(former.chain, former.id)
-"""  # noqa: S608
+"""
 LINKS = Columns("id text, chain text, link bigint")
 NOTE = f"""
 UPDATE executions SET chain = w.chain, link = w.link FROM {LINKS.rows} WHERE executions.id = w.id
-"""  # noqa: S608
+"""
 PACES = Columns("id text, at bigint")
 PACE = f"""
 UPDATE executions SET due_at = w.at, waiting_for = %s FROM {PACES.rows} WHERE executions.id = w.id
-"""  # noqa: S608
+"""
 HEIRS = Columns("id text, former text")
 INHERIT_KEYS = f"""
 UPDATE executions SET dedupe_key = former.dedupe_key
 FROM {HEIRS.rows} JOIN executions AS former ON former.id = w.former
 WHERE executions.id = w.id AND former.dedupe_key IS NOT NULL
-"""  # noqa: S608
+"""
 SIGNALS = """
 SELECT execution, name, payload, at, once FROM signals WHERE execution = ANY(%s) ORDER BY id
 """
@@ -41,7 +41,7 @@ PASSED = Columns("execution text, name bytea, payload bytea, at bigint, once byt
 SEND = f"""
 INSERT INTO signals ({PASSED.names}) SELECT {PASSED.names}
 FROM {PASSED.unnest} WITH ORDINALITY AS w ({PASSED.names}, place) ORDER BY place
-"""  # noqa: S608
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,13 @@ WITH gone AS (DELETE FROM executions WHERE id = ANY(%s) RETURNING *),
         {RAN} AS ran
         FROM {ENDS.rows}
         JOIN gone ON gone.id = w.id JOIN event ON event.execution = w.id)
-"""  # noqa: S608
+"""
 DISMISSED = "WITH ended AS (DELETE FROM letters WHERE id = ANY(%s) RETURNING *)"
 FIRST = f"ended_at / {DAY} * {OF_A_DAY}"
 INTO = {
-    "letters": f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW}, ran)"  # noqa: S608
+    "letters": f"INSERT INTO letters ({KEPT}, {EVENT}, {NEW}, ran)"
     f" SELECT {KEPT}, {EVENT}, {NEW}, ran FROM ended",
-    "history": f"INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW}, ran)"  # noqa: S608
+    "history": f"INSERT INTO history (slot, {KEPT}, {EVENT}, {NEW}, ran)"
     f" SELECT {FIRST}, {KEPT}, {EVENT}, {NEW}, ran FROM ended",
 }
 END = {into: (ENDED + sql).encode() for into, sql in INTO.items()}
@@ -58,7 +58,7 @@ SELECT execution, number, started_at, ended_at, how, failure FROM attempts
 WHERE execution = ANY(%s) ORDER BY execution, number
 """
 CLEAN = {
-    table: f"DELETE FROM {table} WHERE execution = ANY(%s)"  # noqa: S608
+    table: f"DELETE FROM {table} WHERE execution = ANY(%s)"
     for table in ("steps", "logs", "attempts", "signals")
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,7 +73,6 @@ class ExaminedItem:
 def examine(
     url: str,
     vault: Vault | None,
-    now: Callable[[], float] = time.time,
     *,
     kept: Retention = Retention(30),  # noqa: B008
 ) -> list[ExaminedItem]:
@@ -92,7 +91,7 @@ def examine(
         return [ExaminedItem("store", "fail", told, "start it, or mend HALFLAP_STORE")]
     with connection:
         try:
-            return list(_findings(connection, place, vault, now, kept))
+            return list(_findings(connection, place, vault, kept))
         except psycopg.Error as error:
             return [ExaminedItem("store", "fail", str(explain(error, place)), "look at its log")]
 
@@ -110,7 +109,6 @@ def _findings(
     connection: psycopg.Connection[Any],
     place: str,
     vault: Vault | None,
-    now: Callable[[], float],
     kept: Retention,
 ) -> Iterator[ExaminedItem]:
     row = connection.execute(SETTINGS).fetchone()
@@ -124,7 +122,7 @@ def _findings(
     if not standby:
         yield _commit(connection)
     yield _pooler(connection)
-    yield _clock(connection, now)
+    yield _clock(connection)
     yield _room(connection)
     if made:
         yield _key(connection, vault)
@@ -210,11 +208,11 @@ def _pooler(connection: psycopg.Connection[Any]) -> ExaminedItem:
     return ExaminedItem("pooler", "ok", "none in between")
 
 
-def _clock(connection: psycopg.Connection[Any], now: Callable[[], float]) -> ExaminedItem:
+def _clock(connection: psycopg.Connection[Any]) -> ExaminedItem:
     """Measure how far the clocks are apart, by the sample that took least."""
     samples: list[tuple[float, float]] = []
     for _ in range(3):
-        began, sent = time.perf_counter(), now()
+        began, sent = time.perf_counter(), time.time()
         row = connection.execute(NOW).fetchone()
         took = time.perf_counter() - began
         samples.append((took, (row[0] if row else sent) - sent - took / 2))

@@ -43,7 +43,7 @@ WHERE id = ANY (ARRAY(
         SELECT FROM gates WHERE bit = %(bit)s AND name <> %(name)s
             AND name IN (customer, instance, instance || '/' || flow))
     ORDER BY id LIMIT %(most)s FOR NO KEY UPDATE))
-"""  # noqa: S608
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ END $$;
 
 ABOUT_ROLE = f"""
 SELECT rolsuper OR rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = '{ROLE}'
-"""  # noqa: S608
+"""
 MAY_TAKE = f"SELECT pg_has_role(current_user, '{ROLE}', %s)"
 MAKE_ROLE = f"CREATE ROLE {ROLE} NOLOGIN NOINHERIT NOBYPASSRLS"
 GRANTED = 160000
@@ -117,7 +117,7 @@ ORDER BY 1
 UNSEEN = f"""
 SELECT name FROM unnest(%s::text[]) AS name
 WHERE NOT has_table_privilege('{ROLE}', to_regclass(name), 'SELECT') ORDER BY 1
-"""  # noqa: S608
+"""
 
 
 def unguarded(connection: psycopg.Connection[Any]) -> list[str]:

@@ -36,7 +36,7 @@ PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTO
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
 """Conditions that skip the slots of the days before an id was made."""
 ONE = " UNION ALL ".join(
-    f"SELECT {columns} FROM {place} WHERE id = %(id)s{SINCE[place]}"  # noqa: S608
+    f"SELECT {columns} FROM {place} WHERE id = %(id)s{SINCE[place]}"
     for place, columns in PLACES.items()
 )
 OF_DAYS = "slot >= %(slot)s"
@@ -51,6 +51,15 @@ FROM ({places}) AS found (customer, instance, integration, flow, version, state,
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ORDER BY 9 DESC, 1, 2, 3, 4, 5, 6, 7 LIMIT %s
 """
+ALIKE = """
+SELECT customer, instance, integration, flow, version, state, {why}, count(*)
+FROM {place} WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""
+WHY, WHY_ENDED = {"executions": "'', ''::bytea"}, "coalesce(cause, ''), min(reason)"
+COUNT = "SELECT state, count(*) FROM ({places}) AS found GROUP BY state"
+FAILED = """
+SELECT cause, ended_at, id, flow, instance, customer, accepted_at, replay_of, replay
+FROM {place} WHERE {where} AND state = 'failed'"""
 # What is counted once is sorted by each aggregate: of few rows, which were put together before.
 CAUSES = """
 SELECT cause, sum(count)::bigint, min(first), max(last), max(newest),
@@ -73,18 +82,18 @@ WITH RECURSIVE found AS (
             AND (found.accepted_at / {DAY} + 2) * {OF_A_DAY} - 1 LIMIT 1
     ) AS before WHERE found.replay_of IS NOT NULL
 ) SELECT cause, min(ended_at) FROM found GROUP BY 1
-"""  # noqa: S608
+"""
 ENDED_WITHIN = f"""
 SELECT customer, integration, flow, version, state, coalesce(cause, ''),
     {reading.took_place("coalesce(ran, 0)")}, count(*)
 FROM {{}} WHERE {{}} AND ended_at >= %(begin)s AND ended_at < %(end)s AND {reading.OF_EVENTS}
 GROUP BY 1, 2, 3, 4, 5, 6, 7
-"""  # noqa: S608
+"""
 ACCEPTED_WITHIN = f"""
 SELECT customer, integration, flow, version, 'accepted', '', 0, count(*) FROM {{}}
 WHERE {{}} AND accepted_at >= %(begin)s AND accepted_at < %(end)s AND {reading.OF_EVENTS}
 GROUP BY 1, 2, 3, 4
-"""  # noqa: S608
+"""
 OUTCOMES = " UNION ALL ".join(
     [ENDED_WITHIN.format(*each) for each in ENDED_IN]
     + [ACCEPTED_WITHIN.format(*each) for each in CAME_TO]
@@ -92,7 +101,7 @@ OUTCOMES = " UNION ALL ".join(
 FIRST_OF = "SELECT min(ended_at) AS at FROM {} WHERE {} AND ended_at >= %(since)s"
 FIRST_CAME = "SELECT min(accepted_at) FROM executions WHERE accepted_at >= %(since)s"
 FIRSTS = " UNION ALL ".join([*(FIRST_OF.format(*each) for each in ENDED_IN), FIRST_CAME])
-FIRST_END = f"SELECT min(at) FROM ({FIRSTS}) AS found"  # noqa: S608
+FIRST_END = f"SELECT min(at) FROM ({FIRSTS}) AS found"
 BACKLOG = """
 SELECT count(*), min(accepted_at) FROM
     (SELECT accepted_at FROM executions WHERE customer = %s LIMIT %s) AS found
@@ -106,20 +115,20 @@ EVENT = f"""
 SELECT received_at, part, head, body FROM events WHERE execution = %(id)s
 UNION ALL SELECT received_at, part, head, body FROM letters WHERE id = %(id)s
 UNION ALL SELECT received_at, part, head, body {IN_HISTORY} AND body IS NOT NULL
-"""  # noqa: S608
+"""
 STEPS = f"""
 (SELECT data, false FROM steps WHERE execution = %(id)s AND seq > %(after)s
     ORDER BY seq LIMIT %(limit)s::bigint)
 UNION ALL SELECT steps, true FROM letters WHERE id = %(id)s
 UNION ALL SELECT steps, true {IN_HISTORY} AND steps IS NOT NULL
-"""  # noqa: S608
+"""
 LINES = f"""
 (SELECT number, data FROM logs WHERE execution = %(id)s AND number > %(after)s
     ORDER BY number LIMIT %(limit)s::bigint)
 UNION ALL SELECT NULL, logs FROM letters WHERE id = %(id)s
 UNION ALL SELECT NULL, logs {IN_HISTORY} AND logs IS NOT NULL
 ORDER BY 1
-"""  # noqa: S608
+"""
 ATTEMPTS = """
 SELECT number, started_at, ended_at, how, failure, NULL::bytea FROM attempts
     WHERE execution = %(id)s
@@ -142,19 +151,11 @@ class PostgresHistory:
         return await self.payloads.load_result(rows.execution(found[0])) if found else None
 
     async def executions(self, which: Filter) -> list[Execution]:
-        order = order_of_list(which)
-        selects: list[str] = []
-        values: list[Any] = []
-        for place, where, more in _places(which):
-            selects.append(
-                f"(SELECT {PLACES[place]} FROM {place} WHERE {where} ORDER BY {order} LIMIT %s)"  # noqa: S608
-            )
-            values += (*more, which.limit)
-        if not selects:
-            return []
-        sql = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS found ORDER BY {order} LIMIT %s"  # noqa: S608
-        found = await self._database.fetch(sql, (*values, which.limit))
-        return self.payloads.without_large([rows.execution(each) for each in found])
+        order, limit = order_of_list(which), which.limit
+        each = f"(SELECT {{columns}} FROM {{place}} WHERE {{where}} ORDER BY {order} LIMIT %s)"
+        sql = f"SELECT * FROM ({{places}}) AS found ORDER BY {order} LIMIT %s"
+        found = await self._of_places(sql, each, which, limit, beside=(limit,))
+        return self.payloads.without_large([rows.execution(row) for row in found])
 
     async def page(
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
@@ -185,17 +186,8 @@ class PostgresHistory:
         return sum_up(counts, most, examine)
 
     async def count(self, which: Filter) -> dict[ExecutionState, int]:
-        # In one statement: one that ends while it is counted is in one table or the other.
-        selects: list[str] = []
-        values: list[Any] = []
-        for place, where, more in _places(which):
-            selects.append(f"SELECT state FROM {place} WHERE {where}")  # noqa: S608
-            values += more
-        if not selects:
-            return {}
-        places = " UNION ALL ".join(selects)
-        sql = f"SELECT state, count(*) FROM ({places}) AS found GROUP BY state"  # noqa: S608
-        return dict(await self._database.fetch(sql, values))
+        each = "SELECT state FROM {place} WHERE {where}"
+        return dict(await self._of_places(COUNT, each, which))
 
     async def outcomes(self, begin: Micros, end: Micros) -> list[OutcomeCount]:
         given = {"begin": begin, "end": end, "slot": first_slot(begin)}
@@ -214,47 +206,45 @@ class PostgresHistory:
         return count, first
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
-        found = await self._of_failures(CAUSES, which, which.limit)
+        found = await self._of_places(CAUSES, FAILED, which, which.limit, but="executions")
         ids, causes = Texts(row[4] for row in found), Texts(row[0] for row in found)
         failures = dict(await self._database.fetch(FAILURES, {"ids": ids}))
         # Of all that was looked at, what replays may have failed before.
         whole = which.since is None and which.until is None
-        more = " AND replay_of IS NOT NULL" if whole else ""
-        first = dict(await self._of_failures(FIRST, reading.first_of(which), causes, more))
+        each = f"{FAILED} AND replay_of IS NOT NULL" if whole else FAILED
+        of = reading.first_of(which)
+        first = dict(await self._of_places(FIRST, each, of, causes, but="executions"))
         return [reading.cause_group((*row, failures.get(row[4])), first) for row in found]
 
-    async def _of_failures(self, sql: str, which: Filter, last: Any, also: str = "") -> list[Any]:
-        """Read from what failed, wherever it is; `last` is the value after those of the filter."""
+    async def tally(self, which: Filter) -> list[Tally]:
+        found = await self._of_places(TALLY, ALIKE, which, which.limit)
+        return [Tally(*row[:7], reason=row[7].decode(), count=int(row[8])) for row in found]
+
+    async def _of_places(
+        self,
+        sql: str,
+        each: str,
+        which: Filter,
+        *last: Any,
+        but: str = "",
+        beside: tuple[Any, ...] = (),
+    ) -> list[Any]:
+        """Read from all tables at once in which there may be what a filter looks for.
+
+        So one that ends meanwhile is in one table or the other. `each` is the SELECT of one, with
+        the values of the filter and those `beside`; `last` are the values after all of these.
+        """
         selects: list[str] = []
         values: list[Any] = []
         for place, where, more in _places(which):
-            if place != "executions":
-                selects.append(
-                    "SELECT cause, ended_at, id, flow, instance, customer, accepted_at,"  # noqa: S608
-                    " replay_of, replay"
-                    f" FROM {place} WHERE {where} AND state = 'failed'{also}"
-                )
-                values += more
+            if place != but:
+                about = {"columns": PLACES[place], "why": WHY.get(place, WHY_ENDED)}
+                selects.append(each.format(place=place, where=where, **about))
+                values += (*more, *beside)
         if not selects:
             return []
         places = " UNION ALL ".join(selects)
-        return await self._database.fetch(sql.format(places=places), (*values, last))
-
-    async def tally(self, which: Filter) -> list[Tally]:
-        selects: list[str] = []
-        values: list[Any] = []
-        for place, where, more in _places(which):
-            why = "'', ''::bytea" if place == "executions" else "coalesce(cause, ''), min(reason)"
-            selects.append(
-                f"SELECT customer, instance, integration, flow, version, state, {why}, count(*)"  # noqa: S608
-                f" FROM {place} WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6, 7"
-            )
-            values += more
-        if not selects:
-            return []
-        sql = TALLY.format(places=" UNION ALL ".join(selects))
-        found = await self._database.fetch(sql, (*values, which.limit))
-        return [Tally(*row[:7], reason=row[7].decode(), count=int(row[8])) for row in found]
+        return await self._database.fetch(sql.format(places=places), (*values, *last))
 
     async def event(self, execution: str) -> Event | None:
         found = await self._found(EVENT, execution)

@@ -347,7 +347,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
             ids = Texts(row[0] for row in await cursor.fetchall())
             if ids.values:
                 for table in ("events", "orders", *ending.CLEAN):
-                    sql = f"DELETE FROM {table} WHERE execution = ANY(%s)"  # noqa: S608
+                    sql = f"DELETE FROM {table} WHERE execution = ANY(%s)"
                     await connection.execute(sql.encode(), (ids,))
                 await connection.execute("DELETE FROM executions WHERE id = ANY(%s)", (ids,))
             cursor = await connection.execute(ERASED_HISTORY, values, binary=True)

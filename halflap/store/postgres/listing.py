@@ -54,14 +54,14 @@ class PlaceLane:
         """Return the statement for the first `limit` rows of those that are examined."""
         inner = f"SELECT * {self.source} {self._order} LIMIT %s"
         columns = COLUMNS[self.place]
-        sql = f"SELECT {columns} FROM ({inner}) AS found WHERE {self.rest} LIMIT %s"  # noqa: S608
+        sql = f"SELECT {columns} FROM ({inner}) AS found WHERE {self.rest} LIMIT %s"
         most = examine if self.bounded else limit
         return sql, (*self.values, most, *self.more, limit)
 
     def count(self, examine: int) -> tuple[str, tuple[Any, ...]]:
         """Return the statement that counts the rows that are examined, and those that match."""
         inner = f"SELECT * {self.source} LIMIT %s"
-        sql = f"SELECT count(*), count(*) FILTER (WHERE {self.rest}) FROM ({inner}) AS found"  # noqa: S608
+        sql = f"SELECT count(*), count(*) FILTER (WHERE {self.rest}) FROM ({inner}) AS found"
         return sql, (*self.more, *self.values, examine)
 
     def last(self, examine: int) -> tuple[str, tuple[Any, ...]]:

@@ -55,7 +55,7 @@ SLOT = f"ended_at / {DAY} * {OF_A_DAY} + removed * {BARE}"
 SLOTS = f"""
 SELECT DISTINCT {SLOT} FROM executions
 WHERE ended_at IS NOT NULL AND (state <> 'failed' OR dismissed)
-"""  # noqa: S608
+"""
 MARK = "moved_from"
 COLUMNS = """
 SELECT column_name, data_type, is_identity = 'YES' FROM information_schema.columns
@@ -219,9 +219,9 @@ class _Copying:
         columns = self._columns_of(table)
         names = list(columns)
         skip = " WHERE name <> 'canary'" if table == "settings" else ""
-        found = self._source.execute(f"SELECT {', '.join(names)} FROM {table}{skip}")  # noqa: S608
+        found = self._source.execute(f"SELECT {', '.join(names)} FROM {table}{skip}")
         count = self._put(table, columns, (dict(zip(names, row, strict=True)) for row in found))
-        self._compare(table, count, f"SELECT count(*) FROM {table}{skip}")  # noqa: S608
+        self._compare(table, count, f"SELECT count(*) FROM {table}{skip}")
         return count
 
     def _make_slots(self) -> None:
@@ -248,7 +248,7 @@ class _Copying:
             self._chunk(some, counts, kept)
             self._progress(counts["executions"], total)
         for table, count in counts.items():
-            self._compare(table, count, f"SELECT count(*) FROM {table}")  # noqa: S608
+            self._compare(table, count, f"SELECT count(*) FROM {table}")
         return total
 
     def _chunk(
@@ -299,7 +299,7 @@ class _Copying:
 
     def _of(self, what: str, table: str, executions: Sequence[str | int]) -> list[Any]:
         marks = ", ".join("?" * len(executions))
-        sql = f"SELECT {what} FROM {table} WHERE execution IN ({marks}) ORDER BY rowid"  # noqa: S608
+        sql = f"SELECT {what} FROM {table} WHERE execution IN ({marks}) ORDER BY rowid"
         if table == "attempts":
             sql = sql.replace("ORDER BY rowid", "ORDER BY execution, number")
         return self._source.execute(sql, executions).fetchall()
@@ -326,7 +326,7 @@ class _Copying:
                 count += 1
         for name, _, identity in self._target.execute(COLUMNS, (table,)).fetchall():
             if identity and count:
-                last = f"(SELECT max({name}) FROM {table})"  # noqa: S608
+                last = f"(SELECT max({name}) FROM {table})"
                 self._target.execute(
                     f"SELECT setval(pg_get_serial_sequence(%s, %s), {last})".encode(), (table, name)
                 )

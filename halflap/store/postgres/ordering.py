@@ -23,7 +23,7 @@ Widths = dict[bytes, int]
 """Orders to settle, and how many of each may have their turn at once."""
 
 KEYS = Columns("scope bytea, key bytea")
-NAMES = f"SELECT scope, key, value FROM state WHERE (scope, key) IN (SELECT * FROM {KEYS.rows})".encode()  # noqa: S608
+NAMES = f"SELECT scope, key, value FROM state WHERE (scope, key) IN (SELECT * FROM {KEYS.rows})".encode()
 ANY = "SELECT FROM orders WHERE name = %s LIMIT 1"
 PLACES = Columns(
     "name bytea, execution text, width bigint, turn bigint, blocks bigint, passable bigint"
@@ -32,13 +32,13 @@ ENTER = f"""
 INSERT INTO orders ({PLACES.names})
 SELECT name, execution, width, turn <> 0, blocks <> 0, passable <> 0
 FROM {PLACES.unnest} WITH ORDINALITY AS w ({PLACES.names}, place) ORDER BY place
-"""  # noqa: S608
+"""
 HEIRS = Columns("replayed text, execution text, width bigint, blocks bigint, passable bigint")
 INHERIT = f"""
 UPDATE orders SET execution = w.execution, width = w.width, blocks = w.blocks <> 0,
     passable = w.passable <> 0
 FROM {HEIRS.rows} WHERE orders.execution = w.replayed
-"""  # noqa: S608
+"""
 LEAVE = "DELETE FROM orders WHERE execution = ANY(%s) AND NOT (blocks AND %s) RETURNING name, width"
 SET_ASIDE = """
 UPDATE orders SET back_at = CASE WHEN NOT passable THEN 0 WHEN due_at <= %s THEN %s

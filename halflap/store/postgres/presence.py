@@ -35,13 +35,13 @@ COLUMNS = "id, role, worker, host, pid, version, migration, started_at, seen_at"
 ENTER = f"""
 INSERT INTO processes ({COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
-"""  # noqa: S608
+"""
 NAMED = "SELECT FROM processes WHERE worker = %s AND id <> ALL(%s) AND seen_at > %s"
 BEAT = "UPDATE processes SET seen_at = %s WHERE id = %s"
 NEWEST = "SELECT coalesce(max(number), 0) FROM migrations WHERE phase = 'after'"
 LEAVE = "DELETE FROM processes WHERE id = ANY(%s)"
 FORGET = "DELETE FROM processes WHERE seen_at < %s"
-LIST = f"SELECT {COLUMNS} FROM processes WHERE seen_at > %s ORDER BY started_at, id"  # noqa: S608
+LIST = f"SELECT {COLUMNS} FROM processes WHERE seen_at > %s ORDER BY started_at, id"
 
 
 class Presence:

@@ -44,7 +44,7 @@ HELD = """(chain IS NOT NULL AND (
 OVER = f"""
 SELECT id, slot FROM {{table}} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
     USING (instance) WHERE slot < w.before AND NOT {HELD} LIMIT %s
-"""  # noqa: S608
+"""
 HOLDS = f"""
 SELECT FROM {{table}} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
     USING (instance) WHERE {HELD} LIMIT 1
@@ -54,13 +54,13 @@ WITH_PAYLOAD = f"""
 SELECT id, slot, steps, logs FROM {{table}}
     JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before) USING (instance)
 WHERE slot < w.before AND slot %% {OF_A_DAY} <> {BARE} LIMIT %s FOR UPDATE OF {{table}}
-"""  # noqa: S608
+"""
 REMOVE_PAYLOAD = f"""
 UPDATE history SET head = NULL, body = NULL, steps = w.steps, logs = w.logs,
     slot = slot / {OF_A_DAY} * {OF_A_DAY} + {BARE}
 FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) AS w (id, steps, logs)
 WHERE history.id = w.id AND slot = ANY(%s)
-"""  # noqa: S608
+"""
 HAS_PARTS = "SELECT to_regclass('parts') IS NOT NULL"
 HOUR: Micros = DAY // 24
 

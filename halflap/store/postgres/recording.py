@@ -9,7 +9,7 @@ from typing import Any
 from halflap.model import Continuation, LogLine, Micros, Outcome, Record, StateWrite
 from halflap.store.postgres import continuing, ending, lineage, ordering, rows, signalling
 from halflap.store.postgres.columns import Columns, Texts
-from halflap.store.postgres.connecting import Connection
+from halflap.store.postgres.connecting import Connection, fetched
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.protocol import Lease, Release, Written
 from halflap.store.recording import encode_failure, text
@@ -27,15 +27,15 @@ INSERT INTO steps SELECT * FROM {rows.STEPS.rows}
 ON CONFLICT (execution, path) DO UPDATE
     SET seq = excluded.seq, status = excluded.status, data = excluded.data
     WHERE steps.status = 'retrying' OR steps.seq < 0
-"""  # noqa: S608
+"""
 LINES = Columns("execution text, number bigint, data bytea")
-INSERT_LOGS = f"INSERT INTO logs SELECT * FROM {LINES.rows}"  # noqa: S608
+INSERT_LOGS = f"INSERT INTO logs SELECT * FROM {LINES.rows}"
 STATE = Columns("scope bytea, key bytea, value bytea, changed_at bigint")
 UPSERT_STATE = f"""
 INSERT INTO state SELECT * FROM {STATE.rows}
 ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at
-"""  # noqa: S608
-DELETE_STATE = f"DELETE FROM state WHERE (scope, key) IN (SELECT * FROM {ordering.KEYS.rows})"  # noqa: S608
+"""
+DELETE_STATE = f"DELETE FROM state WHERE (scope, key) IN (SELECT * FROM {ordering.KEYS.rows})"
 RELEASES = Columns(
     "id text, state text, due_at bigint, waiting_for bytea, failure bytea, heard bigint, now bigint"
 )
@@ -44,7 +44,7 @@ UPDATE executions SET state = w.state, due_at = w.due_at, lease_until = NULL, wo
     waiting_for = w.waiting_for, failure = w.failure, heard = w.heard, probation = false,
     ran = coalesce(ran, 0) + greatest(w.now - claimed_at, 0)
 FROM {RELEASES.rows} WHERE executions.id = w.id
-"""  # noqa: S608
+"""
 ATTEMPTS = Columns(
     "execution text, number bigint, started_at bigint, ended_at bigint, how text, failure bytea"
 )
@@ -52,7 +52,7 @@ ADD_ATTEMPTS = f"""
 INSERT INTO attempts SELECT * FROM {ATTEMPTS.rows}
 ON CONFLICT (execution, number) DO UPDATE SET started_at = excluded.started_at,
     ended_at = excluded.ended_at, how = excluded.how, failure = excluded.failure
-"""  # noqa: S608
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -191,14 +191,11 @@ class Recording:
     async def write(self, connection: Connection) -> None:
         """Decide who still holds what it writes to, and write; fills in the answers."""
         running: dict[str, _Locked] = {}
-        if self._locked is not None:
-            for id, fence, attempt, claimed_at, cancelling, state in await self._locked.fetchall():
-                if state == "running":
-                    running[id] = _Locked(HeldTurn(fence, cancelling), attempt, claimed_at)
-        values: dict[Key, bytes] = {}
-        if self._values is not None:
-            found = await self._values.fetchall()
-            values = {(row[0].decode(), row[1].decode()): row[2] for row in found}
+        for id, fence, attempt, claimed_at, cancelling, state in await fetched(self._locked):
+            if state == "running":
+                running[id] = _Locked(HeldTurn(fence, cancelling), attempt, claimed_at)
+        found = await fetched(self._values)
+        values: dict[Key, bytes] = {(row[0].decode(), row[1].decode()): row[2] for row in found}
         work = _Work()
         for item in self._items:
             item.answer = self._decide(item, running, values, work)

@@ -317,7 +317,7 @@ CREATE TABLE processes (
     started_at bigint NOT NULL,
     seen_at bigint NOT NULL
 );
-"""  # noqa: S608
+"""
 
 # The guards of the first migration; a table that comes later is left out here, and guarded by its own.
 FORMER: dict[str, dict[str, str]] = {

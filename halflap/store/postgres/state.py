@@ -42,7 +42,7 @@ class PostgresState:
             if bound is not None:
                 clauses.append(clause)
                 values.append(bound.encode())
-        sql = f"SELECT key, value FROM state WHERE {' AND '.join(clauses)} ORDER BY key LIMIT %s"  # noqa: S608
+        sql = f"SELECT key, value FROM state WHERE {' AND '.join(clauses)} ORDER BY key LIMIT %s"
         found = await self._database.fetch(sql, (*values, limit))
         return {key.decode(): value for key, value in found}
 
