@@ -9,7 +9,7 @@ from typing import Any
 from halflap.model import CustomerLimits, Micros, Record
 from halflap.store import reading
 from halflap.store.postgres import limiting, rows
-from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.protocol import Claim
 from halflap.store.turns import ClaimRequest, Place, Share, TurnRotation, allowances
@@ -46,18 +46,18 @@ _FROM_PLACE = (
     "due_at IS NOT NULL AND held = 0 AND (lane, instance, probation) >= (w.lane, w.instance, %s)"
 )
 _ALONG_PLACE = "ORDER BY lane, instance, probation, due_at, id"
+ASKED = Columns("lane text, instance text, most bigint, skip bigint")
 DUE_OF_PLACES = f"""
-SELECT w.turn, due.id
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
-    WITH ORDINALITY AS w (lane, instance, most, skip, turn)
+SELECT w.turn, due.id FROM {ASKED.unnest} WITH ORDINALITY AS w ({ASKED.names}, turn)
 CROSS JOIN LATERAL (
     SELECT id FROM executions WHERE {_FROM_PLACE}
         AND (lane, instance, probation, due_at) <= (w.lane, w.instance, %s, %s)
     {_ALONG_PLACE} LIMIT w.most OFFSET w.skip FOR NO KEY UPDATE SKIP LOCKED
 ) AS due ORDER BY w.turn
 """
+OTHERS = Columns("lane text, instance text")
 NEXT_OF_PLACES = f"""
-SELECT min(due.at) FROM unnest(%s::text[], %s::text[]) AS w (lane, instance)
+SELECT min(due.at) FROM {OTHERS.rows}
 CROSS JOIN LATERAL (
     SELECT due_at AS at FROM executions WHERE {_FROM_PLACE}
         AND (lane, instance, probation) <= (w.lane, w.instance, %s)
@@ -93,9 +93,8 @@ async def next_of_others(
     """When the next one becomes due of those that the last claim did not hold back."""
     found = await connection.execute(PLACES, binary=True)
     others = [place for place in await found.fetchall() if place[0] not in turns.held_back]
-    columns = (Texts(each[0] for each in others), Texts(each[1] for each in others))
-    values = (*columns, probation, probation)
-    cursor = await connection.execute(NEXT_OF_PLACES, values, binary=True)
+    values = (*OTHERS.of(others), probation, probation)
+    cursor = await connection.execute(NEXT_OF_PLACES.encode(), values, binary=True)
     times = (await _first(cursor), turns.tokens_at)
     return min((each for each in times if each is not None), default=None)
 
@@ -178,16 +177,9 @@ async def _in_turns(
 async def _found(
     connection: Connection, asks: Sequence[ClaimRequest], probation: bool, now: Micros
 ) -> list[list[str]]:
-    columns = (
-        Texts(each.place[0] for each in asks),
-        Texts(each.place[1] for each in asks),
-        Numbers(each.limit for each in asks),
-        Numbers(each.skip for each in asks),
-        probation,
-        probation,
-        now,
-    )
-    cursor = await connection.execute(DUE_OF_PLACES, columns, binary=True)
+    asked = ASKED.of((*each.place, each.limit, each.skip) for each in asks)
+    values = (*asked, probation, probation, now)
+    cursor = await connection.execute(DUE_OF_PLACES.encode(), values, binary=True)
     found: list[list[str]] = [[] for _ in asks]
     taken: list[tuple[int, str]] = await cursor.fetchall()
     for turn, id in taken:

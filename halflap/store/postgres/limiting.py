@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from halflap.model import SYSTEM, CustomerLimits, CustomerLoad, Micros
-from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.database import PostgresWays
 from halflap.store.turns import Limited, TurnRotation, limited, spent
@@ -21,8 +21,9 @@ WHERE customer = ANY(%s) ORDER BY customer FOR NO KEY UPDATE
 MAKE = """
 INSERT INTO limits (customer) SELECT unnest(%s::text[]) ON CONFLICT (customer) DO NOTHING
 """
-SPEND = """
-UPDATE limits SET full_at = w.full_at FROM unnest(%s::text[], %s::bigint[]) AS w (customer, full_at)
+SPENT = Columns("customer text, full_at bigint")
+SPEND = f"""
+UPDATE limits SET full_at = w.full_at FROM {SPENT.rows}
 WHERE limits.customer = w.customer
 """
 RUNNING = """
@@ -88,9 +89,8 @@ async def spend(
     now: Micros,
 ) -> None:
     """Note that so many have begun."""
-    changed = spent(limits, begun, turns, running, now)
-    if changed:
-        await connection.execute(SPEND, (Texts(changed), Numbers(changed.values())))
+    if changed := spent(limits, begun, turns, running, now):
+        await connection.execute(SPEND.encode(), SPENT.of(changed.items()))
 
 
 async def load(database: PostgresWays, customer: str, now: Micros, most: int) -> CustomerLoad:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from halflap.model import Micros, child_signal, made_at
 from halflap.store.lineage import why_cancelled
 from halflap.store.postgres import ordering, signalling
-from halflap.store.postgres.columns import Blobs, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.slots import first_slot
@@ -15,9 +15,10 @@ from halflap.store.retention import DAY
 from halflap.store.rules.ending import Consequences
 
 LOCK = "SELECT id FROM executions WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
-TELL = """
+ENDS = Columns("parent text, name bytea")
+TELL = f"""
 INSERT INTO signals (execution, name, payload, at, once)
-SELECT w.parent, w.name, '', %s, w.name FROM unnest(%s::text[], %s::bytea[]) AS w (parent, name)
+SELECT w.parent, w.name, '', %s, w.name FROM {ENDS.rows}
 WHERE EXISTS (SELECT FROM executions WHERE id = w.parent)
 ON CONFLICT DO NOTHING
 """
@@ -26,18 +27,19 @@ PARENTS = "SELECT id, parent FROM executions WHERE id = ANY(%s) AND parent IS NO
 ORDERS = """
 SELECT order_scope, order_key FROM executions WHERE id = ANY(%s) AND order_scope IS NOT NULL
 """
-CANCEL_CHILDREN = """
+REASONS = Columns("id text, why bytea")
+CANCEL_CHILDREN = f"""
 WITH children AS (
-    SELECT executions.id, w.why FROM unnest(%s::text[], %s::bytea[]) AS w (parent, why)
-    JOIN executions ON executions.parent = w.parent AND bound AND cancelling IS NULL
+    SELECT executions.id, w.why FROM {REASONS.rows}
+    JOIN executions ON executions.parent = w.id AND bound AND cancelling IS NULL
     ORDER BY executions.id FOR NO KEY UPDATE OF executions
 )
 UPDATE executions SET cancelling = children.why,
     due_at = CASE WHEN state = 'running' THEN NULL ELSE %s END
 FROM children WHERE executions.id = children.id
 """
-CANCEL = """
-UPDATE executions SET cancelling = w.why FROM unnest(%s::text[], %s::bytea[]) AS w (id, why)
+CANCEL = f"""
+UPDATE executions SET cancelling = w.why FROM {REASONS.rows}
 WHERE executions.id = w.id AND bound
 """
 
@@ -88,16 +90,16 @@ async def tell(connection: Connection, ended: Mapping[str, str], now: Micros) ->
     """
     if not ended:
         return {}
-    names = Blobs(child_signal(child).encode() for child in ended)
-    await connection.execute(TELL, (now, Texts(ended.values()), names))
+    ends = ENDS.of((parent, child_signal(child).encode()) for child, parent in ended.items())
+    await connection.execute(TELL.encode(), (now, *ends))
     return await signalling.wake(connection, [(each, now) for each in sorted(set(ended.values()))])
 
 
 async def cancel_children(connection: Connection, parents: Collection[str], now: Micros) -> None:
     """Have the bound children of those that were cancelled end too, at once or at their next step."""
     if parents:
-        why = Blobs(why_cancelled(each).encode() for each in parents)
-        await connection.execute(CANCEL_CHILDREN, (Texts(parents), why, now))
+        why = REASONS.of((each, why_cancelled(each).encode()) for each in parents)
+        await connection.execute(CANCEL_CHILDREN.encode(), (*why, now))
 
 
 async def live(connection: Connection, parents: Collection[str]) -> set[str]:
@@ -119,5 +121,5 @@ async def cancelled(connection: Connection, parents: set[str], now: Micros) -> s
 async def cancel_orphans(connection: Connection, orphans: Mapping[str, str]) -> None:
     """Children that came too late, as their parents were cancelled, are to be cancelled."""
     if orphans:
-        why = Blobs(why_cancelled(parent).encode() for parent in orphans.values())
-        await connection.execute(CANCEL, (Texts(orphans), why))
+        why = REASONS.of((id, why_cancelled(each).encode()) for id, each in orphans.items())
+        await connection.execute(CANCEL.encode(), why)

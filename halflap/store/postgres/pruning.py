@@ -8,7 +8,7 @@ from typing import Any
 from halflap.model import Clock, Micros
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.postgres import rows
-from halflap.store.postgres.columns import Blobs, Numbers, Texts
+from halflap.store.postgres.columns import Columns, Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.partitions import Partitions
@@ -41,25 +41,25 @@ HELD = """(chain IS NOT NULL AND (
     OR EXISTS (SELECT FROM letters AS other WHERE other.chain = {table}.chain)
     OR EXISTS (SELECT FROM history AS other
         WHERE other.chain = {table}.chain AND other.slot >= w.before)))"""
+BOUNDS = Columns("instance text, before bigint")
 OVER = f"""
-SELECT id, slot FROM {{table}} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
+SELECT id, slot FROM {{table}} JOIN {BOUNDS.rows}
     USING (instance) WHERE slot < w.before AND NOT {HELD} LIMIT %s
 """
 HOLDS = f"""
-SELECT FROM {{table}} JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before)
-    USING (instance) WHERE {HELD} LIMIT 1
+SELECT FROM {{table}} JOIN {BOUNDS.rows} USING (instance) WHERE {HELD} LIMIT 1
 """
 DELETE = "DELETE FROM {table} WHERE id = ANY(%s)"
 WITH_PAYLOAD = f"""
 SELECT id, slot, steps, logs FROM {{table}}
-    JOIN unnest(%s::text[], %s::bigint[]) AS w (instance, before) USING (instance)
+    JOIN {BOUNDS.rows} USING (instance)
 WHERE slot < w.before AND slot %% {OF_A_DAY} <> {BARE} LIMIT %s FOR UPDATE OF {{table}}
 """
+BARED = Columns("id text, steps bytea, logs bytea")
 REMOVE_PAYLOAD = f"""
 UPDATE history SET head = NULL, body = NULL, steps = w.steps, logs = w.logs,
     slot = slot / {OF_A_DAY} * {OF_A_DAY} + {BARE}
-FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) AS w (id, steps, logs)
-WHERE history.id = w.id AND slot = ANY(%s)
+FROM {BARED.rows} WHERE history.id = w.id AND slot = ANY(%s)
 """
 HAS_PARTS = "SELECT to_regclass('parts') IS NOT NULL"
 HOUR: Micros = DAY // 24
@@ -119,7 +119,7 @@ class PostgresPruning:
 
     async def _holds(self, table: str, over: Mapping[str, int]) -> bool:
         """Return whether a table has executions whose chain goes on, or ended later."""
-        values = (Texts(over), Numbers(over.values()))
+        values = BOUNDS.of(over.items())
         return bool(await self._database.fetch(HOLDS.format(table=table), values))
 
     async def _prune(
@@ -167,17 +167,16 @@ async def _rows(
 ) -> list[Any]:
     if not before or not limit:
         return []
-    values = (Texts(before), Numbers(before.values()), limit)
+    values = (*BOUNDS.of(before.items()), limit)
     return await (await connection.execute(sql.encode(), values, prepare=False)).fetchall()
 
 
 async def _remove_payloads(connection: Connection, found: list[Any]) -> None:
     if not found:
         return
-    values = (
-        Texts(row[0] for row in found),
-        Blobs(row[2] and rows.without_payload(row[2]) for row in found),
-        Blobs(row[3] and rows.without_fields(row[3]) for row in found),
-        Numbers({row[1] for row in found}),
+    bared = BARED.of(
+        (id, steps and rows.without_payload(steps), logs and rows.without_fields(logs))
+        for id, _, steps, logs in found
     )
+    values = (*bared, Numbers({row[1] for row in found}))
     await connection.execute(REMOVE_PAYLOAD.encode(), values, prepare=False)

@@ -6,11 +6,12 @@ from collections.abc import Collection
 
 from halflap.model import Micros
 from halflap.store.postgres import ordering
-from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.columns import Columns
 from halflap.store.postgres.connecting import Connection
 
-WAKE = """
-UPDATE executions SET due_at = w.now FROM unnest(%s::text[], %s::bigint[]) AS w (id, now)
+WAITING = Columns("id text, now bigint")
+WAKE = f"""
+UPDATE executions SET due_at = w.now FROM {WAITING.rows}
 WHERE executions.id = w.id AND state IN ('queued', 'waiting') AND (due_at IS NULL OR due_at > w.now)
     AND heard < (SELECT count(*) FROM signals WHERE signals.execution = w.id)
 RETURNING executions.id, order_scope IS NOT NULL
@@ -24,7 +25,6 @@ async def wake(connection: Connection, waiting: Collection[tuple[str, Micros]]) 
     """
     if not waiting:
         return {}
-    columns = (Texts(each for each, _ in waiting), Numbers(now for _, now in waiting))
-    cursor = await connection.execute(WAKE, columns, binary=True)
+    cursor = await connection.execute(WAKE.encode(), WAITING.of(waiting), binary=True)
     ordered = [id for id, ordered in await cursor.fetchall() if ordered]
     return await ordering.pause(connection, ordered, max(now for _, now in waiting))

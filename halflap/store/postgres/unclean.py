@@ -7,7 +7,7 @@ from typing import Any
 
 from halflap.model import Micros
 from halflap.store.postgres import ending, lineage, ordering
-from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.protocol import CancelResult
@@ -48,13 +48,14 @@ ASK = "UPDATE executions SET cancelling = %s, cut_at = %s WHERE id = ANY(%s)"
 OVER = """
 SELECT id FROM letters WHERE id = ANY(%(ids)s) UNION ALL SELECT id FROM history WHERE id = ANY(%(ids)s)
 """
-RENEW = """
+LEASES = Columns("id text, fence bigint")
+RENEW = f"""
 WITH held AS (
     SELECT id FROM executions WHERE id = ANY(%s) AND state = 'running'
     ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE executions SET lease_until = %s
-FROM held JOIN unnest(%s::text[], %s::bigint[]) AS w (id, fence) ON w.id = held.id
+FROM held JOIN {LEASES.rows} ON w.id = held.id
 WHERE executions.id = held.id AND executions.fence = w.fence AND executions.state = 'running'
 RETURNING executions.id, executions.fence
 """
@@ -92,10 +93,9 @@ async def renew(
     connection: Connection, leases: Collection[tuple[str, int]], until: Micros
 ) -> set[tuple[str, int]]:
     """Prolong leases, given as execution and fence; returns those that are still held."""
-    ids = Texts(each[0] for each in leases)
-    cursor = await connection.execute(
-        RENEW, (ids, until, ids, Numbers(each[1] for each in leases)), binary=True
-    )
+    ids, fences = LEASES.of(leases)
+    values = (ids, until, ids, fences)
+    cursor = await connection.execute(RENEW.encode(), values, binary=True)
     return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
