@@ -23,11 +23,15 @@ class BenchError(Exception):
 
 
 @contextmanager
-def started(module: str, *arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run a module of ours; yields the process and the URL that its first line of JSON names."""
+def started(
+    module: str, *arguments: str, cwd: Path = REPOSITORY
+) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run a module of ours, or of the checkout at `cwd`; yields the process and the URL that its
+    first line of JSON names.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
-        cwd=REPOSITORY,
+        cwd=cwd,
         stdout=subprocess.PIPE,
         text=True,
     )
