@@ -192,7 +192,7 @@ class Lifecycle:
 
         It ends between two times, since the next one asks from such a time on.
         """
-        recorder = running.recorder.get()
+        recorder = running.recording()
         assert isinstance(recorder, StepRecorder)
         target = replace(key, flow=flow.name)
 

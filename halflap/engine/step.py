@@ -35,15 +35,14 @@ async def run_action(
     perform: Perform | None,
 ) -> Any:
     """Call an action as a step: inputs and result are what its annotations say, or it fails."""
-    given = dict(arguments)
-    inputs = action.shape.by_name
-    for name, value in arguments.items():
-        if name in inputs:
-            try:
-                given[name] = inputs[name].adapter.validator.validate_python(value)
-            except ValidationError as error:
-                message = f"the input {name} does not fit: {first_line(error)}"
-                raise InputsRefused(message) from error
+    given, name = dict(arguments), ""
+    try:
+        for name, validate in action.validators:
+            if name in given:
+                given[name] = validate(given[name])
+    except ValidationError as error:
+        message = f"the input {name} does not fit: {first_line(error)}"
+        raise InputsRefused(message) from error
     limit = None
     if action.timeout is not None:
         seconds = action.timeout.total_seconds()

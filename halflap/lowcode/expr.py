@@ -44,7 +44,7 @@ class Expr:
         """The value; `UNSET` where there is none, by which a member or an input is left out."""
         expression = _parse(text)
         values = {name: seen(each) for name, each in names.items()}
-        recorder = running.recorder.get()
+        recorder = running.recording()
         if recorder is None:
             return expression.evaluate(Scope(values))
         seed = str(recorder.uuid()) if any(each in text for each in _CHANCE) else None

@@ -187,6 +187,12 @@ class Action(Generic[P, R]):
         return read_signature(self.function, connection_type=self._connection_type)
 
     @cached_property
+    def validators(self) -> list[tuple[str, Callable[[Any], Any]]]:
+        """Checks of the inputs' values, by their names; an input that takes any value has none."""
+        checked = [each for each in self.shape.inputs if each.annotation is not Any]
+        return [(each.name, each.adapter.validator.validate_python) for each in checked]
+
+    @cached_property
     def description(self) -> str:
         """Its first sentences, as customers read them."""
         return summary(self.function)
@@ -218,7 +224,7 @@ class Action(Generic[P, R]):
         return tuple(each.name for each in self.signature.parameters.values() if each.kind in kinds)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        recorder = running.recorder.get()
+        recorder = running.recording()
         if recorder is None and not self.fits and self.batch is None:
             return self.invoke(*args, **kwargs)
         bound = self.bind(args, kwargs)

@@ -87,6 +87,7 @@ def decode_json(text: bytes | str) -> Any:
     return decode(text, bounded=True)
 
 
+_TEXT: frozenset[type] = frozenset({str})
 _LEAVES = frozenset({str, int, bool, type(None)})
 
 
@@ -103,7 +104,7 @@ def _is_plain(value: Any) -> bool:
         kind = cast(type[Any], type(item))
         if kind is dict:
             fields = cast(dict[Any, Any], item)
-            if not set(map(type, fields)) <= {str}:
+            if not _TEXT.issuperset(map(type, fields)):
                 return False
             children: Iterable[Any] = fields.values()
         elif kind is list:
@@ -122,7 +123,7 @@ def _is_plain(value: Any) -> bool:
             return False
         if depth == MAX_DEPTH:
             raise NotJson(TOO_DEEP)
-        if not set(map(type, children)) <= _LEAVES:
+        if not _LEAVES.issuperset(map(type, children)):
             stack.extend((child, depth + 1) for child in children)
     return True
 

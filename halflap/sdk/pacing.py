@@ -34,22 +34,27 @@ def is_large(value: Any, other: int = 0) -> bool:
 
     `other` is the weight of a value of a type that JSON does not have.
     """
-    return type(value) not in _SCALARS and weigh(value, 4 * PIECE, other) > 4 * PIECE
+    kind = cast(type[Any], type(value))
+    if kind is str:
+        return len(value) >> 6 > 4 * PIECE
+    return kind not in _SCALARS and weigh(value, 4 * PIECE, other) > 4 * PIECE
 
 
 def weigh(value: Any, most: int, other: int = 0) -> int:
     """Return the weight of a value; where it is more than `most`, some number above that."""
     weight = 0
-    rest: list[Any] = [(value,)]
+    rest: list[Any] = [value.values() if type(value) is _OBJECT else (value,)]
     for children in rest:
         weight += len(children)
         if weight > most:
             break
         for each in children:
             kind = each.__class__
-            if kind in _SCALARS:
+            if kind is str:
+                weight += len(each) >> 6
+            elif kind in _SCALARS:
                 continue
-            if kind is str or isinstance(each, str):
+            elif isinstance(each, str):
                 weight += len(each) >> 6
             elif isinstance(each, _OBJECT):
                 rest.append(each.values())

@@ -30,7 +30,8 @@ from halflap.sdk.schema import UNSET, File, InputField
 Seal = Callable[[str], str]
 ECHO = "\0echo:"
 """The prefix of an envelope's content that is plain data in which a secret was found."""
-PLAIN: frozenset[type] = frozenset({str, int, bool, type(None)})
+SHORT: frozenset[type] = frozenset({int, bool, type(None)})
+PLAIN = SHORT | {str}
 LONG = f"NaN and numbers of more than {MAX_DIGITS} digits have no JSON; return it as a text"
 _TOO_MUCH = 10**MAX_DIGITS
 UNSET_BYTES, SECRET_BYTES = b'"UNSET"', b'"$secret"'
@@ -113,9 +114,13 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
 async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Encode inputs as `encode_inputs` does; large ones piece by piece."""
     inputs = action.shape.by_name
-    given = [value for name, value in arguments.items() if name in inputs]
-    if not is_large(given, other=LARGE):
-        return encode_inputs(action, arguments)
+    for name, value in arguments.items():
+        if type(value) not in SHORT and name in inputs and is_large(value, other=LARGE):
+            return await _large_inputs(action, arguments)
+    return encode_inputs(action, arguments)
+
+
+async def _large_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     written: dict[str, Any] = {}
     for each in action.shape.inputs:
         if each.annotation is Any and is_large(value := arguments.get(each.name)):
@@ -254,8 +259,9 @@ def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
             raise TypeError(f"{path}: {LONG}")
         return
     if isinstance(value, dict):
-        for name, each in cast(dict[Any, Any], value).items():
-            if type(each) not in PLAIN:
+        fields = cast(dict[Any, Any], value)
+        if not PLAIN.issuperset(map(type, fields.values())):
+            for name, each in fields.items():
                 refuse_lossy(each, f"{path}.{name}", typed=typed)
     elif isinstance(value, list | tuple | set | frozenset):
         for place, each in enumerate(cast(list[Any], value)):

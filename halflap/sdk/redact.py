@@ -14,7 +14,7 @@ import html
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Set
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -80,7 +80,11 @@ class Needles:
                 (number,) = struct.unpack_from(word, each, at)
                 held[number] = (*held.get(number, ()), each)
         long, short = made._long, made._short
-        tables: tuple[_Table, ...] = ((long, "Q", 8, 0), (short, "I", 4, 0), (short, "I", 4, 2))
+        tables: tuple[_Table, ...] = (
+            (long.keys(), long, "Q", 8, 0),
+            (short.keys(), short, "I", 4, 0),
+            (short.keys(), short, "I", 4, 2),
+        )
         made._tables = tuple(each for each in tables if each[0])
         return made
 
@@ -95,11 +99,11 @@ class Needles:
         if end - begin > PIECE:
             end = min(begin + PIECE + 8, end)  # a number may lie across the end of a piece
         near = _NONE
-        for held, word, size, shift in self._tables:
+        for numbers, held, word, size, shift in self._tables:
             at = begin + shift
             words = memoryview(data[at : end - (end - at) % size]).cast(word)
-            if not held.keys().isdisjoint(words):
-                near |= {each for number in held.keys() & words for each in held[number]}
+            if not numbers.isdisjoint(words):
+                near |= {each for number in numbers & words for each in held[number]}
         if near:
             reach = max(map(len, near))
             part = data[max(begin - reach, 0) : end + reach]
@@ -108,8 +112,8 @@ class Needles:
 
 
 _NONE: Set[bytes] = frozenset()
-_Table = tuple[dict[int, tuple[bytes, ...]], Literal["Q", "I"], int, int]
-"""Texts by number, the numbers' type and size, and where the first of them lies."""
+_Table = tuple[KeysView[int], dict[int, tuple[bytes, ...]], Literal["Q", "I"], int, int]
+"""The numbers, texts by number, the numbers' type and size, and where the first of them lies."""
 
 
 class Redactor:

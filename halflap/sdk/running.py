@@ -2,15 +2,15 @@
 it.
 
 Two context variables say where a call happens. In a flow, `recorder` is set and an action is a
-step. Inside an action, `recorder` is None (a nested action is a plain call) and `step` says which
-step's requests are being made. Elsewhere both are None and an action is a plain function.
+step. Inside an action, `step` says which step's requests are being made, and a nested action is a
+plain call. Elsewhere both are None and an action is a plain function.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
@@ -172,18 +172,16 @@ class RunningStep:
     log: Callable[[str, str, Mapping[str, Any]], None] | None = None
     sent: Callable[[Mapping[str, str]], None] | None = None
     extras: dict[str, Any] = field(default_factory=a_dict)
-    _before: tuple[Any, Any] | None = None
+    _before: Token[RunningStep | None] | None = None
 
     def __enter__(self) -> None:
         """Make what is called from now on this step's: its requests are, and no call is a step."""
-        self._before = recorder.set(None), step.set(self)
+        self._before = step.set(self)
 
     def __exit__(self, *_: object) -> None:
         """Make what is called from now on the flow's again."""
         assert self._before is not None
-        before, of_step = self._before
-        step.reset(of_step)
-        recorder.reset(before)
+        step.reset(self._before)
 
     async def enter(self, gate: Gate) -> None:
         """Wait for the leave of a connection to call, while the time-out stands still."""
@@ -217,6 +215,11 @@ def idempotency_key(root: str, path: str, number: int) -> str:
 
 recorder: ContextVar[Recorder | None] = ContextVar("halflap.recorder", default=None)
 step: ContextVar[RunningStep | None] = ContextVar("halflap.step", default=None)
+
+
+def recording() -> Recorder | None:
+    """Return what records a call that is made now; None where it is a plain call."""
+    return None if step.get() is not None else recorder.get()
 
 
 class Suspended(BaseException):

@@ -458,7 +458,7 @@ class SpecifiedAction(Action[..., Any]):
         async for customer in list_customers.each(stripe, email="ada@example.com"): ...
         """
         paging = self.declared.pages
-        if paging is None or running.recorder.get() is not None:
+        if paging is None or running.recording() is not None:
             raise DefinitionError(
                 f"{self.name}: a flow calls it with `{MOST}`, and is recorded; `each` is for actions"
                 if paging
