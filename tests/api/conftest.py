@@ -635,6 +635,11 @@ async def either(
         yield world
 
 
+ON_ONE_STORE = pytest.mark.parametrize("either", ["file"], indirect=True)
+"""For tests of a fixture on either store that ask of it nothing that the others do not: of tokens, rights
+and offers, which are decided before any store is asked.
+"""
+
 RUNS = DraftRuns()
 """One for all tests of a process."""
 

@@ -25,13 +25,13 @@ async def entries(world: Any, **query: Any) -> list[dict[str, Any]]:
     return answer.json["items"]
 
 
-async def test_every_change_is_in_the_log_with_who_and_what(either: Any) -> None:
-    customer = await either.customer("Initech")
-    browser = await signed_in(either, "developer")
+async def test_every_change_is_in_the_log_with_who_and_what(world: Any) -> None:
+    customer = await world.customer("Initech")
+    browser = await signed_in(world, "developer")
     limits = {"concurrency": 7, "rate": None}
     changed = await browser("PUT", "/api/customers/Initech/limits", limits)
     assert changed.status == 200
-    newest, *_ = await entries(either)
+    newest, *_ = await entries(world)
     assert (newest["kind"], newest["actor"], newest["label"], newest["address"]) == (
         "user",
         browser.user,
@@ -41,7 +41,7 @@ async def test_every_change_is_in_the_log_with_who_and_what(either: Any) -> None
     assert (newest["operation"], newest["status"]) == ("limit_customer", 200)
     assert (newest["customer"], newest["objects"]) == (customer, {"customer": customer})
     assert newest["changes"] == limits
-    signed, added, *_ = (await entries(either))[1:]
+    signed, added, *_ = (await entries(world))[1:]
     assert (signed["operation"], signed["kind"], signed["actor"]) == (
         "sign_in",
         "user",
@@ -94,15 +94,15 @@ async def test_what_only_looks_is_not_in_the_log_unless_it_shows_payloads_or_sec
         assert paths[path]["post"]["x-audited"] == "no"
 
 
-async def test_what_is_refused_is_in_the_log(either: Any) -> None:
-    browser = await signed_in(either, "viewer")
+async def test_what_is_refused_is_in_the_log(world: Any) -> None:
+    browser = await signed_in(world, "viewer")
     await browser("POST", "/api/customers", {"name": "x"})
     await browser(
         "POST", "/api/customers", {"name": "x"}, headers={"origin": "https://evil.example"}
     )
-    await Browser(either.api).sign_in(email="viewer@example.com", password="wrong guess")
-    await Browser(either.api).sign_in(email="a-password-in-the-wrong-field", password="x")
-    found = await entries(either)  # those of one millisecond come in any order
+    await Browser(world.api).sign_in(email="viewer@example.com", password="wrong guess")
+    await Browser(world.api).sign_in(email="a-password-in-the-wrong-field", password="x")
+    found = await entries(world)  # those of one millisecond come in any order
     [refused] = [each for each in found if each["operation"] == "add_customer"]
     [forged] = [each for each in found if each["operation"] == "/api/customers"]
     failed = [each for each in found if (each["operation"], each["status"]) == ("sign_in", 401)]
@@ -119,17 +119,17 @@ async def test_what_is_refused_is_in_the_log(either: Any) -> None:
     assert "wrong-field" not in str(unknown)
 
 
-async def test_no_secret_and_no_payload_is_in_the_log(either: Any) -> None:
-    await either.publish()
-    customer = await either.customer("Mine")
+async def test_no_secret_and_no_payload_is_in_the_log(world: Any) -> None:
+    await world.publish()
+    customer = await world.customer("Mine")
     draft = {
         "customer": customer,
         "integration": "orders",
         "field": "shop",
         "name": "shop",
-        "values": {"base_url": either.shop.url, "api_key": "good-key"},
+        "values": {"base_url": world.shop.url, "api_key": "good-key"},
     }
-    made = await either.api("POST", "/api/connections", draft)
+    made = await world.api("POST", "/api/connections", draft)
     config = {
         "customer": "Mine",
         "integration": "orders",
@@ -137,28 +137,28 @@ async def test_no_secret_and_no_payload_is_in_the_log(either: Any) -> None:
         "config": {"label": SECRET},
         "connections": {"shop": "shop"},
     }
-    instance = await either.api("POST", "/api/instances", config)
+    instance = await world.api("POST", "/api/instances", config)
     assert (made.status, instance.status) == (201, 201)
-    configured, connected, *_ = await entries(either, customer="Mine")
+    configured, connected, *_ = await entries(world, customer="Mine")
     assert configured["changes"]["config"] == ["label"]
     assert configured["objects"] == {"made": instance.json["id"]}
     assert connected["changes"]["values"] == ["api_key", "base_url"]
-    app = {"client_id": "us", "client_secret": SECRET, "origins": [either.shop.url]}
-    assert (await either.api("PUT", "/api/oauth-apps/http", app)).status in (200, 409, 422)
-    active = await either.api("POST", f"/api/instances/{instance.json['id']}/activate", wait=9)
-    execution = await either.send(active.json, {"id": SECRET, "amount": 5})
-    await either.ended(execution)
+    app = {"client_id": "us", "client_secret": SECRET, "origins": [world.shop.url]}
+    assert (await world.api("PUT", "/api/oauth-apps/http", app)).status in (200, 409, 422)
+    active = await world.api("POST", f"/api/instances/{instance.json['id']}/activate", wait=9)
+    execution = await world.send(active.json, {"id": SECRET, "amount": 5})
+    await world.ended(execution)
     edited = {"event": {"body": SECRET, "headers": {"x-y": SECRET}}, "from": "start"}
-    await either.api("POST", f"/api/executions/{execution}/replay", edited)
-    waiting = await either.send(active.json, {}, "waiting")
-    await either.state(waiting, "waiting")
-    await either.api("POST", f"/api/executions/{waiting}/signals/go", {"said": SECRET})
-    await either.api("POST", "/api/users", {"email": "a@b.c"})
-    await (await signed_in(either, "viewer"))(
+    await world.api("POST", f"/api/executions/{execution}/replay", edited)
+    waiting = await world.send(active.json, {}, "waiting")
+    await world.state(waiting, "waiting")
+    await world.api("POST", f"/api/executions/{waiting}/signals/go", {"said": SECRET})
+    await world.api("POST", "/api/users", {"email": "a@b.c"})
+    await (await signed_in(world, "viewer"))(
         "POST", "/api/me/password", {"password": f"{SECRET} and more"}
     )
     # The record of an execution is read from the execution, as lists of executions show it.
-    text = str([{**each, "names": {}} for each in await entries(either)])
+    text = str([{**each, "names": {}} for each in await entries(world)])
     for operation in ("replay_execution", "send_signal", "set_password"):
         assert operation in text
     for each in (SECRET, "good-key", "halflap_link_", "whsec_"):
@@ -185,37 +185,37 @@ async def test_the_log_is_read_by_actor_object_and_pages(either: Any) -> None:
     assert pages == [each["id"] for each in await entries(either)]
 
 
-async def test_entries_name_what_they_are_about(either: Any) -> None:
-    await either.publish()
-    instance = await either.instance()
-    execution = await either.send(instance, {"id": "o-1", "amount": 5})
-    await either.ended(execution)
-    browser = await signed_in(either, "support")
+async def test_entries_name_what_they_are_about(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    execution = await world.send(instance, {"id": "o-1", "amount": 5})
+    await world.ended(execution)
+    browser = await signed_in(world, "support")
     await browser("GET", f"/api/executions/{execution}")
-    await either.api("POST", f"/api/instances/{instance['id']}/pause", {})
-    [paused] = await entries(either, operation="pause_instance")
-    [look] = await entries(either, operation="get_execution")
+    await world.api("POST", f"/api/instances/{instance['id']}/pause", {})
+    [paused] = await entries(world, operation="pause_instance")
+    [look] = await entries(world, operation="get_execution")
     customer = instance["customer"]
-    owner = (await either.api("GET", f"/api/customers/{customer}")).json["name"]
+    owner = (await world.api("GET", f"/api/customers/{customer}")).json["name"]
     assert paused["names"] == {instance["id"]: instance["name"], customer: owner}
     assert look["names"] == {
         execution: "incoming o-1",
         customer: owner,
         browser.user: "support@example.com",
     }
-    published = (await entries(either, operation="publish_version"))[-1]
+    published = (await entries(world, operation="publish_version"))[-1]
     assert published["names"] == {published["objects"]["made"]: "orders, version 1"}
     # What is gone keeps its id.
-    await either.api("DELETE", f"/api/users/{browser.user}")
-    [look] = await entries(either, operation="get_execution")
+    await world.api("DELETE", f"/api/users/{browser.user}")
+    [look] = await entries(world, operation="get_execution")
     assert browser.user not in look["names"]
     assert (look["actor"], look["label"]) == (browser.user, "support@example.com")
-    found = (await either.api("GET", "/api/audit/operations")).json["items"]
+    found = (await world.api("GET", "/api/audit/operations")).json["items"]
     titles = {each["operation"]: (each["title"], each["text"]) for each in found}
     assert titles["begin_bulk"][0] == "begin bulk"
     assert titles["get_execution"][0] == "look at execution"
     assert titles["pause_instance"][1].startswith("Let an instance, or one flow of it, stand still")
-    assert {each["operation"] for each in await entries(either)} <= {*titles}
+    assert {each["operation"] for each in await entries(world)} <= {*titles}
     assert "list_executions" not in titles
 
 
@@ -267,15 +267,15 @@ async def test_what_is_about_several_customers_is_found_under_each(either: Any) 
     assert look["customer_count"] == len(look["customers"])
 
 
-async def test_a_search_over_all_is_in_the_log_of_each_customer_that_it_found(either: Any) -> None:
-    await either.publish()
+async def test_a_search_over_all_is_in_the_log_of_each_customer_that_it_found(world: Any) -> None:
+    await world.publish()
     for name, id in (("Acme", "sought-1"), ("Globex", "other")):
-        instance = await either.instance(await either.customer(name))
-        await either.ended(await either.send(instance, {"id": id, "amount": 5}))
-    browser = await signed_in(either, "support")
+        instance = await world.instance(await world.customer(name))
+        await world.ended(await world.send(instance, {"id": id, "amount": 5}))
+    browser = await signed_in(world, "support")
     assert "sought-1" in str((await browser("GET", "/api/search", q="sought-1")).body)
-    assert len(await entries(either, operation="search_payloads", customer="Acme")) == 1
-    assert await entries(either, operation="search_payloads", customer="Globex") == []
+    assert len(await entries(world, operation="search_payloads", customer="Acme")) == 1
+    assert await entries(world, operation="search_payloads", customer="Globex") == []
 
 
 def test_entries_of_one_moment_are_in_the_order_in_which_they_were_made() -> None:
@@ -302,17 +302,17 @@ async def test_the_log_is_read_by_time(either: Any) -> None:
 
 
 async def test_an_answer_never_precedes_its_entry(
-    either: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(log: AuditLog, entry: Any) -> None:
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
         broken.setattr(AuditLog, "add", refuse)
-        answer = await either.api("POST", "/api/customers", {"name": "Unaudited"})
+        answer = await world.api("POST", "/api/customers", {"name": "Unaudited"})
         assert (answer.status, answer.kind) == (503, "StoreError")
-        assert (await either.api("GET", "/api/customers")).status == 200
-    assert (await either.api("POST", "/api/customers", {"name": "Audited"})).status == 201
+        assert (await world.api("GET", "/api/customers")).status == 200
+    assert (await world.api("POST", "/api/customers", {"name": "Audited"})).status == 201
 
 
 async def test_a_change_has_one_entry_whose_answer_completes_it_and_a_refusal_has_none(

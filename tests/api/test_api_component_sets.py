@@ -127,25 +127,25 @@ async def test_a_set_that_no_draft_pins_is_deleted(either: Any) -> None:
 
 
 async def test_old_sets_of_a_name_go_and_all_have_a_most(
-    either: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets = "halflap.store.catalogue.component_sets"
     monkeypatch.setattr(f"{sets}.KEPT", 2)
-    draft, ids = await begun(either), list[str]()
+    draft, ids = await begun(world), list[str]()
     for source in (SHOP, RENAMED, SHOP, RENAMED):
-        ids.append((await deploy(either, either.components(source)))["id"])
+        ids.append((await deploy(world, world.components(source)))["id"])
         if len(ids) == 1:
-            await either.api("PUT", f"{draft}/components", {"components": ids[0]})
-    listed = (await either.api("GET", "/api/component-sets")).json["items"]
+            await world.api("PUT", f"{draft}/components", {"components": ids[0]})
+    listed = (await world.api("GET", "/api/component-sets")).json["items"]
     assert {each["id"] for each in listed} == {ids[0], ids[2], ids[3]}
     for most, allowed in (("MOST_SETS", 3), ("MOST_STORED", 1_000)):
         with monkeypatch.context() as patched:
             patched.setattr(f"{sets}.{most}", allowed)
-            body = either.components().to_bytes()
-            full = await either.api("POST", "/api/component-sets", body=body, name="others")
+            body = world.components().to_bytes()
+            full = await world.api("POST", "/api/component-sets", body=body, name="others")
             assert (full.status, full.kind) == (422, "ConfigError"), full.body
             assert "there are 3 component sets" in full.json["detail"]
-    assert (await deploy(either, either.components(), "others"))["number"] == 1
+    assert (await deploy(world, world.components(), "others"))["number"] == 1
 
 
 async def test_no_name_looks_like_an_id(world: Any) -> None:

@@ -111,21 +111,21 @@ async def test_a_draft_of_a_version_is_its_document(world: Any) -> None:
     assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
 
 
-async def test_an_unfinished_text_shows_all_flows_and_takes_edits_of_the_text(either: Any) -> None:
+async def test_an_unfinished_text_shows_all_flows_and_takes_edits_of_the_text(world: Any) -> None:
     half = TEXT.replace("log: first", "lo").replace("log: other", "log: [")
-    draft = await begun(either, half)
+    draft = await begun(world, half)
     assert draft["unreadable"]["line"] > 10
     assert {each["name"]: len(each["steps"]) for each in draft["flows"]} == {"one": 3, "two": 1}
     first = draft["flows"][0]["steps"][0]
     assert (first["kind"], first["key"]) == ("unknown", "n1")
-    refused = await edit(either, draft, 1, said("x"))
+    refused = await edit(world, draft, 1, said("x"))
     assert (refused.status, refused.json["kind"]) == (422, "UnwritableEdit")
     line = half[: half.index("log: [")].count("\n") + 1
     text = {"op": "text", "start": [line, 9], "end": [line, 15], "text": "log: [x]"}
-    made = (await edit(either, draft, 1, text)).json
+    made = (await edit(world, draft, 1, text)).json
     assert made["unreadable"] is None
     assert [each["name"] for each in made["flows"]] == ["two"]
-    found = (await either.api("GET", f"/api/drafts/{draft['id']}/findings")).json
+    found = (await world.api("GET", f"/api/drafts/{draft['id']}/findings")).json
     assert found["revision"] == 2
     assert found["items"][0]["path"][:4] == [*ONE, 0]
     assert found["items"][0]["node"] == "n1"
@@ -165,8 +165,8 @@ async def test_an_edit_answers_with_what_it_changed_and_no_more(either: Any) -> 
     assert (await again(either, draft, 4, "redo")).json["kind"] == "Conflict"
 
 
-async def test_edits_that_cannot_be_made_change_nothing(either: Any) -> None:
-    draft = await begun(either)
+async def test_edits_that_cannot_be_made_change_nothing(world: Any) -> None:
+    draft = await begun(world)
     for op in (
         {"op": "delete", "path": [*ONE, 9]},
         {"op": "move", "path": ["flows", "one"], "to": TWO, "at": 0},
@@ -176,16 +176,16 @@ async def test_edits_that_cannot_be_made_change_nothing(either: Any) -> None:
         {"op": "text", "start": [99, 1], "end": [99, 1], "text": ""},
         {"op": "text", "start": [1, 1], "end": [1, 1], "text": "\0"},
     ):
-        refused = await edit(either, draft, 1, said("kept"), op)
+        refused = await edit(world, draft, 1, said("kept"), op)
         assert refused.status == 422, (op, refused.json)
         assert refused.json["kind"] in {"UnwritableEdit", "DefinitionError", "InvalidRequest"}
     for wrong in ("", "x", '"-1"', "*"):
         path = f"/api/drafts/{draft['id']}/edits"
-        answer = await either.api("POST", path, {"ops": [said("x")]}, headers={"if-match": wrong})
+        answer = await world.api("POST", path, {"ops": [said("x")]}, headers={"if-match": wrong})
         assert answer.status == 422
-    assert (await edit(either, draft, 7, said("x"))).status == 409
-    assert (await edit(either, draft, 1, *[said("x")] * 101)).status == 422
-    assert (await now(either, draft)) == draft
+    assert (await edit(world, draft, 7, said("x"))).status == 409
+    assert (await edit(world, draft, 1, *[said("x")] * 101)).status == 422
+    assert (await now(world, draft)) == draft
 
 
 async def test_edits_that_take_too_long_are_refused_and_hold_up_nobody(
@@ -233,16 +233,16 @@ async def test_an_edit_that_is_sent_twice_is_made_once(either: Any) -> None:
     assert "token" in other.json["fields"]
 
 
-async def test_what_is_stale_is_made_where_it_is_apart_and_refused_where_not(either: Any) -> None:
-    draft = await begun(either)
-    await edit(either, draft, 1, said("a", "one"))
-    made = await edit(either, draft, 1, said("b", "two"))
+async def test_what_is_stale_is_made_where_it_is_apart_and_refused_where_not(world: Any) -> None:
+    draft = await begun(world)
+    await edit(world, draft, 1, said("a", "one"))
+    made = await edit(world, draft, 1, said("b", "two"))
     assert made.json["revision"] == 3
     assert {each["name"] for each in made.json["flows"]} == {"one", "two"}
-    text = (await now(either, draft))["text"]
+    text = (await now(world, draft))["text"]
     assert "log: a" in text
     assert "log: b" in text
-    stale = await edit(either, draft, 1, {"op": "set", "path": [*ONE, 0, "log"], "value": "c"})
+    stale = await edit(world, draft, 1, {"op": "set", "path": [*ONE, 0, "log"], "value": "c"})
     assert (stale.status, stale.json["kind"]) == (409, "StaleEdit")
     told = stale.json["draft"]
     assert told["revision"] == 3
@@ -250,53 +250,53 @@ async def test_what_is_stale_is_made_where_it_is_apart_and_refused_where_not(eit
         (2, ["one"]),
         (3, ["two"]),
     ]
-    assert (await now(either, draft))["text"] == text
+    assert (await now(world, draft))["text"] == text
 
 
-async def test_a_rename_meanwhile_is_never_merged_into_its_flow(either: Any) -> None:
+async def test_a_rename_meanwhile_is_never_merged_into_its_flow(world: Any) -> None:
     text = TEXT.replace("- log: first", "- {id: a, set: {v: 1}}")
-    draft = await begun(either, text)
-    await edit(either, draft, 1, {"op": "rename", "flow": "one", "name": "v", "to": "w"})
+    draft = await begun(world, text)
+    await edit(world, draft, 1, {"op": "rename", "flow": "one", "name": "v", "to": "w"})
     late = {"op": "set", "path": [*ONE, 2, "log"], "value": "=v"}
-    assert (await edit(either, draft, 1, late)).json["kind"] == "StaleEdit"
-    assert (await edit(either, draft, 1, said("apart", "two"))).status == 200
+    assert (await edit(world, draft, 1, late)).json["kind"] == "StaleEdit"
+    assert (await edit(world, draft, 1, said("apart", "two"))).status == 200
 
 
-async def test_each_takes_back_what_is_their_own(either: Any) -> None:
-    ada, bob = await signed_in(either, "developer"), await signed_in(either, "developer", "b@x.y")
-    draft = await begun(either)
+async def test_each_takes_back_what_is_their_own(world: Any) -> None:
+    ada, bob = await signed_in(world, "developer"), await signed_in(world, "developer", "b@x.y")
+    draft = await begun(world)
     await edit(ada, draft, 1, said("of ada", "one"))
     await edit(bob, draft, 2, said("of bob", "two"))
     undone = await again(ada, draft, 3, "undo")
     assert undone.status == 200, undone.json
-    text = (await now(either, draft))["text"]
+    text = (await now(world, draft))["text"]
     assert "of ada" not in text
     assert "of bob" in text
     assert (await again(ada, draft, 4, "undo")).json["kind"] == "Conflict"
     await again(ada, draft, 4, "redo")
-    assert "of ada" in (await now(either, draft))["text"]
+    assert "of ada" in (await now(world, draft))["text"]
     await again(bob, draft, 5, "undo")
     await again(ada, draft, 6, "undo")
-    assert (await now(either, draft))["text"] == TEXT
+    assert (await now(world, draft))["text"] == TEXT
 
 
-async def test_typing_in_one_field_is_taken_back_step_by_step_or_as_a_group(either: Any) -> None:
-    draft = await begun(either)
+async def test_typing_in_one_field_is_taken_back_step_by_step_or_as_a_group(world: Any) -> None:
+    draft = await begun(world)
     for revision, value in enumerate(("a", "ab", "abc"), start=1):
-        await edit(either, draft, revision, {"op": "set", "path": [*TWO, 0, "log"], "value": value})
+        await edit(world, draft, revision, {"op": "set", "path": [*TWO, 0, "log"], "value": value})
     for revision, value in enumerate(("ab", "a", "other"), start=4):
-        assert (await again(either, draft, revision, "undo")).status == 200
-        assert f"log: {value}\n" in (await now(either, draft))["text"]
+        assert (await again(world, draft, revision, "undo")).status == 200
+        assert f"log: {value}\n" in (await now(world, draft))["text"]
     for revision in (7, 8):
-        await again(either, draft, revision, "redo")
-    assert "log: ab\n" in (await now(either, draft))["text"]
+        await again(world, draft, revision, "redo")
+    assert "log: ab\n" in (await now(world, draft))["text"]
     for revision, value in enumerate(("x", "xy", "xyz"), start=9):
         change = {"op": "set", "path": [*TWO, 0, "log"], "value": value}
-        await edit(either, draft, revision, change, group="typing")
-    await again(either, draft, 12, "undo")
-    assert "log: ab\n" in (await now(either, draft))["text"]
-    await again(either, draft, 13, "redo")
-    assert "log: xyz\n" in (await now(either, draft))["text"]
+        await edit(world, draft, revision, change, group="typing")
+    await again(world, draft, 12, "undo")
+    assert "log: ab\n" in (await now(world, draft))["text"]
+    await again(world, draft, 13, "redo")
+    assert "log: xyz\n" in (await now(world, draft))["text"]
 
 
 async def test_many_at_once_lose_nothing(either: Any) -> None:
@@ -335,52 +335,50 @@ SOUND = TEXT.replace(
 )
 
 
-async def test_a_draft_is_published_as_deploy_does(either: Any) -> None:
-    draft = await begun(either, SOUND)
-    diff = (await either.api("GET", f"/api/drafts/{draft['id']}/diff")).json
+async def test_a_draft_is_published_as_deploy_does(world: Any) -> None:
+    draft = await begun(world, SOUND)
+    diff = (await world.api("GET", f"/api/drafts/{draft['id']}/diff")).json
     assert (diff["against"], diff["is_newest"]) == (None, True)
     assert {each["flow"]: each["change"] for each in diff["flows"]} == {
         "": "changed",
         "one": "added",
         "two": "added",
     }
-    made = await publish(either, draft, 1, note="first")
+    made = await publish(world, draft, 1, note="first")
     assert made.status == 201, made.json
     assert (made.json["number"], made.json["revision"]) == (1, 1)
-    shown = await now(either, draft)
+    shown = await now(world, draft)
     assert shown["base"] == {"number": 1, "hash": made.json["hash"]}
-    version = (await either.api("GET", "/api/integrations/tried/versions/dev")).json
+    version = (await world.api("GET", "/api/integrations/tried/versions/dev")).json
     assert (version["files"], version["note"]) == ({"tried.yaml": SOUND}, "first")
-    await edit(either, draft, 1, said("new", "two"))
-    diff = (await either.api("GET", f"/api/drafts/{draft['id']}/diff", against="base")).json
+    await edit(world, draft, 1, said("new", "two"))
+    diff = (await world.api("GET", f"/api/drafts/{draft['id']}/diff", against="base")).json
     assert diff["flows"] == [{"flow": "two", "change": "changed"}]
     assert "+      - log: new" in diff["lines"].split("\n")
-    stale = await publish(either, draft, 1)
+    stale = await publish(world, draft, 1)
     assert stale.json["kind"] == "StaleEdit"
-    assert (await publish(either, draft, 2)).json["number"] == 2
+    assert (await publish(world, draft, 2)).json["number"] == 2
 
 
-async def test_a_version_that_came_meanwhile_is_seen_before_it_is_followed(either: Any) -> None:
-    one, other = await begun(either, SOUND), await begun(either, SOUND)
-    first = (await publish(either, one, 1)).json
-    await edit(either, other, 1, said("of the other"))
-    overtaken = await publish(either, other, 2)
+async def test_a_version_that_came_meanwhile_is_seen_before_it_is_followed(world: Any) -> None:
+    one, other = await begun(world, SOUND), await begun(world, SOUND)
+    first = (await publish(world, one, 1)).json
+    await edit(world, other, 1, said("of the other"))
+    overtaken = await publish(world, other, 2)
     assert (overtaken.status, overtaken.json["kind"]) == (412, "OvertakenVersion")
     told = overtaken.json["draft"]
     assert told["newest"] == {"number": 1, "hash": first["hash"]}
     assert "+      - log: of the other" in told["lines"]
-    assert (await publish(either, other, 2, expect="x")).status == 412
-    both = await asyncio.gather(
-        *(publish(either, other, 2, expect=first["hash"]) for _ in range(2))
-    )
+    assert (await publish(world, other, 2, expect="x")).status == 412
+    both = await asyncio.gather(*(publish(world, other, 2, expect=first["hash"]) for _ in range(2)))
     assert [each.status for each in both] == [201, 201]  # the same content is the same version
     assert {each.json["number"] for each in both} == {2}
-    assert (await edit(either, one, 1, said("late"))).status == 200
-    assert (await publish(either, one, 2)).status == 412
+    assert (await edit(world, one, 1, said("late"))).status == 200
+    assert (await publish(world, one, 2)).status == 412
     # Also where the other one's publishing moved the target between two looks at it.
     with pytest.raises(OvertakenVersion):
-        await either.host.operations.versions.publish(
-            either.packed("tried.yaml", {"tried.yaml": SOUND.replace("other", "x")}).to_bytes(),
+        await world.host.operations.versions.publish(
+            world.packed("tried.yaml", {"tried.yaml": SOUND.replace("other", "x")}).to_bytes(),
             target="dev", expect=first["hash"], note="", overwrite=False, follows=first["hash"],
         )  # fmt: skip
 

@@ -76,9 +76,9 @@ async def test_editors_are_seen_and_their_flows_freed_as_they_leave(either: Any)
         assert (await ada("PUT", path + wrong, {})).status == 422
 
 
-async def test_one_fills_no_draft_with_windows_and_flows(either: Any) -> None:
-    ada, bob = await signed_in(either, "developer"), await signed_in(either, "developer", "b@x.y")
-    draft = await begun(either)
+async def test_one_fills_no_draft_with_windows_and_flows(world: Any) -> None:
+    ada, bob = await signed_in(world, "developer"), await signed_in(world, "developer", "b@x.y")
+    draft = await begun(world)
     path = f"/api/drafts/{draft['id']}/editors/"
     for window in range(MOST_OWN):
         assert (await ada("PUT", f"{path}w{window}", {})).status == 200
@@ -99,11 +99,11 @@ async def test_a_lease_ends_by_itself(world: Any, monkeypatch: pytest.MonkeyPatc
     assert (await edit(bob, draft, 2, said("b"))).status == 200
 
 
-async def test_edits_and_editors_are_told_as_they_come(either: Any) -> None:
-    ada = await signed_in(either, "developer")
-    draft = await begun(either)
+async def test_edits_and_editors_are_told_as_they_come(world: Any) -> None:
+    ada = await signed_in(world, "developer")
+    draft = await begun(world)
     topic = f"drafts:{draft['id']}"
-    async with either.api.stream("/api/stream", topics=topic) as stream:
+    async with world.api.stream("/api/stream", topics=topic) as stream:
         await stream.event()
         await edit(ada, draft, 1, said("a"))
         name, told = await stream.named()
@@ -112,9 +112,9 @@ async def test_edits_and_editors_are_told_as_they_come(either: Any) -> None:
         assert [each["flow"] for each in told["writers"]] == ["one"]
         await ada("PUT", f"/api/drafts/{draft['id']}/editors/w", {"selected": "n1"})
         assert (await stream.data())["editors"][0]["selected"] == "n1"
-        await either.api("DELETE", f"/api/drafts/{draft['id']}")
+        await world.api("DELETE", f"/api/drafts/{draft['id']}")
         assert (await stream.data())["revision"] is None
-    assert (await either.api("GET", "/api/stream", topics="drafts:drf_x")).status == 404
+    assert (await world.api("GET", "/api/stream", topics="drafts:drf_x")).status == 404
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ORDERS
+from tests.api.conftest import ON_ONE_STORE, ORDERS
 
 SHARED = """
 
@@ -70,6 +70,7 @@ async def objects(either: Any) -> dict[str, tuple[str, list[Edit]]]:
     return {what: (path, edits[what]) for what, path in paths.items()}
 
 
+@ON_ONE_STORE
 async def test_a_stale_edit_is_refused_with_what_the_object_is_now(
     either: Any, objects: dict[str, tuple[str, list[Edit]]]
 ) -> None:
@@ -118,6 +119,7 @@ async def test_of_two_edits_of_the_same_one_wins(
                 assert statuses == ([200, 412] if headers else [200, 200]), [e.body for e in done]
 
 
+@ON_ONE_STORE
 async def test_an_instance_is_changed_in_part(
     either: Any, objects: dict[str, tuple[str, list[Edit]]]
 ) -> None:

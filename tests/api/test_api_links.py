@@ -155,27 +155,27 @@ async def sending(ctx: Context[Settings], event: Any) -> None:
 )
 
 
-async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(either: Any) -> None:
-    await either.publish(either.bundle(orders=SENDING))
-    instance = await either.instance()
-    id = await either.send(instance, {}, flow="sending")
-    await either.ended(id)
+async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(world: Any) -> None:
+    await world.publish(world.bundle(orders=SENDING))
+    instance = await world.instance()
+    id = await world.send(instance, {}, flow="sending")
+    await world.ended(id)
     where = {"path": f"/api/executions/{id}/inputs", "step": "shop.find_order"}
-    whole = (await either.api("GET", **where)).body
+    whole = (await world.api("GET", **where)).body
     _, _, token = whole.decode().partition("/signals/")
     token = token.partition('"')[0]
     said, key, signature = token.split(".")
     draft = {"customer": instance["customer"], "access": "read"}
-    reader = (await either.api("POST", "/api/tokens", draft)).json["token"]
-    masked = (await either.api("GET", **where, token=reader)).body
+    reader = (await world.api("POST", "/api/tokens", draft)).json["token"]
+    masked = (await world.api("GET", **where, token=reader)).body
     assert masked == whole.replace(token.encode(), b"*" * len(token))
     for begin, end in ((0, 60), (70, 400), (len(whole) - 30, len(whole)), (100, 101)):
         range = {"range": f"bytes={begin}-{end - 1}"}
-        part = await either.api("GET", **where, token=reader, headers=range)
+        part = await world.api("GET", **where, token=reader, headers=range)
         assert (part.status, part.body) == (206, masked[begin:end])
 
-    async def found(text: str, token: str = either.api.token) -> bytes:
-        answer = await either.api("GET", "/api/search", q=text, limit=1, token=token)
+    async def found(text: str, token: str = world.api.token) -> bytes:
+        answer = await world.api("GET", "/api/search", q=text, limit=1, token=token)
         assert answer.status == 200
         return answer.body
 
@@ -186,9 +186,9 @@ async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(eit
     shown = await found('"id":"http', reader)
     assert id.encode() in shown
     assert signature[:5].encode() not in shown
-    page = await either.api("GET", "/api/executions", reason=signature[:5], token=reader)
+    page = await world.api("GET", "/api/executions", reason=signature[:5], token=reader)
     assert page.json["items"] == []
-    [failed] = (await either.api("GET", "/api/executions", reason="in vain")).json["items"]
+    [failed] = (await world.api("GET", "/api/executions", reason="in vain")).json["items"]
     assert "/signals/***" in failed["reason"]
 
 

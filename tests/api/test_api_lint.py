@@ -130,19 +130,19 @@ async def test_a_version_lends_its_own_components(world: Any) -> None:
     assert "did you mean find_order?" in beside.json[0]["message"]
 
 
-async def test_what_a_versions_components_declare_is_stored_as_it_is_published(either: Any) -> None:
-    hash = await either.publish()
-    versions = either.host.store.catalogue.versions
+async def test_what_a_versions_components_declare_is_stored_as_it_is_published(world: Any) -> None:
+    hash = await world.publish()
+    versions = world.host.store.catalogue.versions
     stored = await versions.components(hash)
     shop = read_shapes(stored)["shop"]
     assert [each.name for each in shop.actions["find_order"].inputs or ()] == ["id"]
 
-    other = either.packed("orders:integration", {"orders.py": ORDERS + "\n#"})
+    other = world.packed("orders:integration", {"orders.py": ORDERS + "\n#"})
     await versions.publish(
         "orders", other.hash, other.to_bytes()
     )  # as 0.1.0 did: nothing is stored
     assert await versions.components(other.hash) is None
-    beside = await lint(either, SHOP, integration="orders", version="2")
+    beside = await lint(world, SHOP, integration="orders", version="2")
     assert [each["line"] for each in beside.json] == [11]
 
 

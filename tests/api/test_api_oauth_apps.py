@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from halflap.sdk.oauth import allowed_origin
+from tests.api.conftest import ON_ONE_STORE
 from tests.api.test_api_scopes import offer
 from tests.cases import for_each
 
@@ -56,6 +57,7 @@ async def connected(world: Any, **auth: str) -> str:
     return f"/api/connections/{made.json['id']}"
 
 
+@ON_ONE_STORE
 async def test_a_customer_signs_in_through_the_teams_own_app(sold: Any) -> None:
     path = await connected(sold)
 
@@ -80,6 +82,7 @@ async def test_a_customer_signs_in_through_the_teams_own_app(sold: Any) -> None:
     assert "the-team" not in str((await sold.api("GET", path)).json)
 
 
+@ON_ONE_STORE
 async def test_a_customer_comes_back_to_the_registered_callback_alone(sold: Any) -> None:
     path = await connected(sold)
     for elsewhere in ("https://evil.example/cb", "http://127.0.0.1:1/callback"):
@@ -91,6 +94,7 @@ async def test_a_customer_comes_back_to_the_registered_callback_alone(sold: Any)
     assert (await sold.api("POST", f"{path}/authorize", draft)).status == 200
 
 
+@ON_ONE_STORE
 async def test_the_teams_secret_goes_to_the_origins_that_the_team_named(sold: Any) -> None:
     elsewhere = sold.shop.url.replace("127.0.0.1", "localhost")
     path = await connected(sold)
@@ -110,6 +114,7 @@ async def test_the_teams_secret_goes_to_the_origins_that_the_team_named(sold: An
     assert sold.shop.codes == []
 
 
+@ON_ONE_STORE
 async def test_forms_ask_neither_for_tokens_nor_for_the_teams_client(sold: Any) -> None:
     async def fields() -> dict[str, set[str]]:
         offers = (await sold.api("GET", "/api/offers", token=sold.token)).json["items"]
@@ -126,6 +131,7 @@ async def test_forms_ask_neither_for_tokens_nor_for_the_teams_client(sold: Any) 
     assert {"client_id", "client_secret"} <= (await fields())["oauth2_code"]
 
 
+@ON_ONE_STORE
 async def test_the_team_sees_its_app_without_the_secret_and_changes_it_in_parts(sold: Any) -> None:
     [shown] = (await sold.api("GET", "/api/oauth-apps")).json
     assert (shown["client_id"], shown["has_secret"]) == ("the-team", True)

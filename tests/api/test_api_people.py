@@ -15,7 +15,7 @@ from halflap.api.operations import passwords
 from halflap.server.host import Host
 from halflap.store.catalogue import sessions
 from halflap.store.rules.sign_in import FREE, LONGEST, wait_after
-from tests.api.conftest import Browser, Client, signed_in
+from tests.api.conftest import ON_ONE_STORE, Browser, Client, signed_in
 from tests.polling import DEADLINE
 
 NOBODYS = passwords.NOBODYS
@@ -93,9 +93,9 @@ class OverHttps(Client):
         return {**super().scope(*given), "scheme": "https"}
 
 
-async def test_over_https_the_cookie_is_secure_and_plain_pages_are_foreign(either: Any) -> None:
-    await member(either)
-    browser = Browser(OverHttps(either.api.app), origin="https://127.0.0.1:8400")
+async def test_over_https_the_cookie_is_secure_and_plain_pages_are_foreign(world: Any) -> None:
+    await member(world)
+    browser = Browser(OverHttps(world.api.app), origin="https://127.0.0.1:8400")
     answer = await browser.sign_in(email="developer@example.com", password=PASSWORD)
     assert answer.headers["set-cookie"].startswith("__Host-halflap_session=halflap_session_")
     assert answer.headers["set-cookie"].endswith("; Path=/; Secure")
@@ -109,30 +109,30 @@ async def test_over_https_the_cookie_is_secure_and_plain_pages_are_foreign(eithe
     assert (refused.status, refused.kind) == (403, "RequestForged")
 
 
-async def test_who_acts_is_who_has_signed_in_whatever_is_said(either: Any) -> None:
-    browser, customer = await member(either), await either.customer()
+async def test_who_acts_is_who_has_signed_in_whatever_is_said(world: Any) -> None:
+    browser, customer = await member(world), await world.customer()
     path = f"/api/customers/{customer}"
     [paused] = (await browser("POST", f"{path}/pause", {"by": "the boss"})).json
     assert paused["by"] == "developer@example.com"
     await browser("POST", f"{path}/resume")
-    [paused] = (await either.api("POST", f"{path}/pause", {"by": "the boss"})).json
+    [paused] = (await world.api("POST", f"{path}/pause", {"by": "the boss"})).json
     assert paused["by"] == "the boss"
 
 
-async def test_me_says_who_asks(either: Any) -> None:
-    root = (await either.api("GET", "/api/me")).json
+async def test_me_says_who_asks(world: Any) -> None:
+    root = (await world.api("GET", "/api/me")).json
     assert (root["kind"], root["user"], root["role"], root["csrf"]) == ("root", None, None, None)
     assert "admin" in root["rights"]
-    customer = await either.customer()
-    token = (await either.api("POST", "/api/tokens", {"customer": customer})).json["token"]
-    own = (await either.api("GET", "/api/me", token=token)).json
+    customer = await world.customer()
+    token = (await world.api("POST", "/api/tokens", {"customer": customer})).json["token"]
+    own = (await world.api("GET", "/api/me", token=token)).json
     assert (own["kind"], own["customer"], own["rights"]) == (
         "customer",
         customer,
         ["read", "payloads", "private_payloads", "operate", "configure"],
     )
-    made = await either.api("POST", "/api/keys", {"name": "ci", "rights": ["publish"]})
-    key = (await either.api("GET", "/api/me", token=made.json["key"])).json
+    made = await world.api("POST", "/api/keys", {"name": "ci", "rights": ["publish"]})
+    key = (await world.api("GET", "/api/me", token=made.json["key"])).json
     assert (key["kind"], key["label"], key["rights"]) == ("key", "ci", ["publish"])
 
 
@@ -152,17 +152,18 @@ async def test_only_hashes_are_stored(either: Any) -> None:
 # Theft ------------------------------------------------------------------------------------------
 
 
-async def test_a_session_is_never_one_that_was_there_before_the_sign_in(either: Any) -> None:
+async def test_a_session_is_never_one_that_was_there_before_the_sign_in(world: Any) -> None:
     """Session fixation: the cookie that an attacker planted is not the session that begins."""
-    await member(either)
-    for planted in ("halflap_session_planted", (await member(either, "viewer")).cookie):
-        browser = Browser(either.api, cookie=planted)
+    await member(world)
+    for planted in ("halflap_session_planted", (await member(world, "viewer")).cookie):
+        browser = Browser(world.api, cookie=planted)
         await browser.sign_in(email="developer@example.com", password=PASSWORD)
         assert browser.cookie != planted
-        thief = Browser(either.api, cookie=planted)
+        thief = Browser(world.api, cookie=planted)
         assert (await thief("GET", "/api/me")).status == 401
 
 
+@ON_ONE_STORE
 async def test_a_stolen_cookie_is_of_no_use_once_it_was_replaced(
     either: Any, clock: list[int]
 ) -> None:
@@ -193,6 +194,7 @@ async def test_of_requests_at_once_one_replaces_the_cookie(either: Any, clock: l
     assert sum("set-cookie" in each.headers for each in answers) == 1
 
 
+@ON_ONE_STORE
 async def test_a_session_ends_when_it_is_idle_or_old(either: Any, clock: list[int]) -> None:
     idle = await member(either)
     clock[0] += sessions.IDLE + MINUTE
@@ -206,19 +208,19 @@ async def test_a_session_ends_when_it_is_idle_or_old(either: Any, clock: list[in
     assert (await used("GET", "/api/me")).status == 401
 
 
-async def test_two_cookies_that_claim_to_be_the_session_are_none(either: Any) -> None:
-    browser = await member(either)
+async def test_two_cookies_that_claim_to_be_the_session_are_none(world: Any) -> None:
+    browser = await member(world)
     both = f"halflap_session={browser.cookie}; halflap_session=halflap_session_planted"
     assert (await browser("GET", "/api/me", headers={"cookie": both})).status == 401
     same = f"a=b; halflap_session={browser.cookie}; halflap_session={browser.cookie}"
     assert (await browser("GET", "/api/me", headers={"cookie": same})).status == 200
 
 
-async def test_a_token_beside_a_cookie_is_what_counts(either: Any) -> None:
-    browser = await member(either)
+async def test_a_token_beside_a_cookie_is_what_counts(world: Any) -> None:
+    browser = await member(world)
     bad = {"authorization": "Bearer halflap_nothing"}
     assert (await browser("GET", "/api/me", headers=bad)).status == 401
-    good = {"authorization": f"Bearer {either.api.token}", "x-csrf-token": "", "origin": ""}
+    good = {"authorization": f"Bearer {world.api.token}", "x-csrf-token": "", "origin": ""}
     assert (await browser("GET", "/api/me", headers=good)).json["kind"] == "root"
     assert (await browser("POST", "/api/links", {}, headers=good)).status == 201
     proxys = {"authorization": "Basic cHJveHk6cHJveHk="}
@@ -228,12 +230,12 @@ async def test_a_token_beside_a_cookie_is_what_counts(either: Any) -> None:
 # Forgery ----------------------------------------------------------------------------------------
 
 
-async def test_a_request_of_another_sites_page_changes_nothing(either: Any) -> None:
-    browser = await member(either)
+async def test_a_request_of_another_sites_page_changes_nothing(world: Any) -> None:
+    browser = await member(world)
     form = {"content-type": "application/x-www-form-urlencoded"}
     forged: list[dict[str, str]] = [
         {"x-csrf-token": ""},
-        {"x-csrf-token": (await member(either, "support")).csrf},
+        {"x-csrf-token": (await member(world, "support")).csrf},
         {"x-csrf-token": "k1.AAAA"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
@@ -256,8 +258,8 @@ async def test_a_request_of_another_sites_page_changes_nothing(either: Any) -> N
         assert made.status == 201
 
 
-async def test_another_sites_page_signs_nobody_in(either: Any) -> None:
-    await member(either)
+async def test_another_sites_page_signs_nobody_in(world: Any) -> None:
+    await member(world)
     draft = {"email": "developer@example.com", "password": PASSWORD}
     for headers in (
         {"origin": "https://evil.example"},
@@ -265,7 +267,7 @@ async def test_another_sites_page_signs_nobody_in(either: Any) -> None:
         {"content-type": "text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
     ):
-        refused = await Browser(either.api)("POST", "/api/session", draft, headers=headers)
+        refused = await Browser(world.api)("POST", "/api/session", draft, headers=headers)
         assert refused.status in (403, 422), headers
         assert "set-cookie" not in refused.headers
 
@@ -273,16 +275,16 @@ async def test_another_sites_page_signs_nobody_in(either: Any) -> None:
 # Guessing ---------------------------------------------------------------------------------------
 
 
-async def test_a_refusal_tells_nothing_and_costs_the_same_for_an_unknown_user(either: Any) -> None:
-    await member(either)
-    await signed_in(either, "viewer", "no-password@example.com")
-    disabled = await signed_in(either, "viewer", "disabled@example.com")
-    await either.api("PATCH", f"/api/users/{disabled.user}", {"disabled": True})
-    people = either.host.operations.people
+async def test_a_refusal_tells_nothing_and_costs_the_same_for_an_unknown_user(world: Any) -> None:
+    await member(world)
+    await signed_in(world, "viewer", "no-password@example.com")
+    disabled = await signed_in(world, "viewer", "disabled@example.com")
+    await world.api("PATCH", f"/api/users/{disabled.user}", {"disabled": True})
+    people = world.host.operations.people
     told: set[bytes] = set()
     for email in ("developer", "nobody", "no-password", "disabled"):
         made = people.passwords.made
-        answer = await Browser(either.api).sign_in(email=f"{email}@example.com", password="wrong")
+        answer = await Browser(world.api).sign_in(email=f"{email}@example.com", password="wrong")
         assert (answer.status, answer.kind) == (401, "SignInRefused")
         assert people.passwords.made == made + 1, email
         told.add(answer.body)
@@ -338,6 +340,7 @@ def at(world: Any, address: str) -> Browser:
     return Browser(Elsewhere(world.api.app))
 
 
+@ON_ONE_STORE
 async def test_a_guesser_elsewhere_makes_nobody_wait_where_they_signed_in_before(
     either: Any, clock: list[int]
 ) -> None:
@@ -361,17 +364,17 @@ async def test_a_guesser_elsewhere_makes_nobody_wait_where_they_signed_in_before
 
 
 async def test_a_flood_of_strangers_is_refused_and_who_is_known_comes_in(
-    either: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser = await member(either)
+    browser = await member(world)
     right = {"email": "developer@example.com", "password": PASSWORD}
-    assert (await at(either, "10.0.0.1").sign_in(**right)).status == 200
-    people = either.host.operations.people
+    assert (await at(world, "10.0.0.1").sign_in(**right)).status == 200
+    people = world.host.operations.people
     turn = people.passwords.strangers.of("slow")
     async with turn:  # whoever is not known waits
         monkeypatch.setattr(passwords, "MOST_WAITING", 2)
         waiting = [
-            asyncio.create_task(at(either, f"10.0.1.{n}").sign_in(email="a@b.c", password="x"))
+            asyncio.create_task(at(world, f"10.0.1.{n}").sign_in(email="a@b.c", password="x"))
             for n in range(2)
         ]
         async with asyncio.timeout(DEADLINE):
@@ -380,17 +383,17 @@ async def test_a_flood_of_strangers_is_refused_and_who_is_known_comes_in(
                     break
                 await asyncio.sleep(0.01)
         for _ in range(2 * FREE["account"]):  # which counts against nobody
-            refused = await at(either, "10.0.2.1").sign_in(**right)
+            refused = await at(world, "10.0.2.1").sign_in(**right)
             assert (refused.status, refused.kind) == (429, "TooManyAttempts")
         assert int(refused.headers["retry-after"]) == 5
-        assert (await at(either, "10.0.0.1").sign_in(**right)).status == 200
+        assert (await at(world, "10.0.0.1").sign_in(**right)).status == 200
         draft = {"password": "another battery staple", "current": PASSWORD}
         assert (await browser("GET", "/api/me")).status == 200
         changed = await browser("POST", "/api/me/password", draft)
         assert changed.status == 200
     assert [(await each).status for each in waiting] == [401, 401]
     right["password"] = draft["password"]
-    assert (await at(either, "10.0.2.1").sign_in(**right)).status == 200
+    assert (await at(world, "10.0.2.1").sign_in(**right)).status == 200
 
 
 def test_waits_grow_to_a_quarter_of_an_hour() -> None:
@@ -401,6 +404,7 @@ def test_waits_grow_to_a_quarter_of_an_hour() -> None:
         assert waits[-1] == LONGEST == 15 * MINUTE
 
 
+@ON_ONE_STORE
 async def test_an_address_is_the_connections_own_whatever_headers_say(
     either: Any, clock: list[int]
 ) -> None:
@@ -417,22 +421,23 @@ async def test_an_address_is_the_connections_own_whatever_headers_say(
 
 
 async def test_a_changed_user_is_signed_out_at_once(
-    either: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
     for change in ({"role": "viewer"}, {"disabled": True}):
-        browser = await signed_in(either, "developer", f"{len(change)}{list(change)}@example.com")
+        browser = await signed_in(world, "developer", f"{len(change)}{list(change)}@example.com")
         cookie = {"cookie": f"halflap_session={browser.cookie}"}
-        client = Client(either.api.app, None)
+        client = Client(world.api.app, None)
         async with client.stream("/api/stream", headers=cookie, topics="executions") as heard:
             assert await heard.event() == ": following"
-            changed = await either.api("PATCH", f"/api/users/{browser.user}", change)
+            changed = await world.api("PATCH", f"/api/users/{browser.user}", change)
             assert changed.status == 200
             async with asyncio.timeout(DEADLINE):
                 assert await heard.chunks.get() == b""
         assert (await browser("GET", "/api/me")).status == 401
 
 
+@ON_ONE_STORE
 async def test_a_new_password_ends_the_other_sessions(either: Any, clock: list[int]) -> None:
     browser = await member(either)
     other = Browser(either.api)
@@ -453,6 +458,7 @@ async def test_a_new_password_ends_the_other_sessions(either: Any, clock: list[i
     assert (short.status, "password" in short.json["fields"]) == (422, True)
 
 
+@ON_ONE_STORE
 async def test_a_link_signs_in_once_and_for_a_while(either: Any, clock: list[int]) -> None:
     await member(either)
     link = (await either.api("POST", "/api/links", {"email": "developer@example.com"})).json["link"]
@@ -466,28 +472,28 @@ async def test_a_link_signs_in_once_and_for_a_while(either: Any, clock: list[int
     assert (await Browser(either.api).sign_in(link=unused["link"])).status == 401
 
 
-async def test_a_link_is_void_once_its_user_is_another(either: Any) -> None:
-    await member(either)
+async def test_a_link_is_void_once_its_user_is_another(world: Any) -> None:
+    await member(world)
     path, email = "/api/users/developer@example.com", "developer@example.com"
 
     async def signs_in(*changes: Any) -> int:
-        link = (await either.api("POST", "/api/links", {"email": email})).json["link"]
+        link = (await world.api("POST", "/api/links", {"email": email})).json["link"]
         for each in changes:
-            assert (await either.api("PATCH", path, each)).status == 200
-        return (await Browser(either.api).sign_in(link=link)).status
+            assert (await world.api("PATCH", path, each)).status == 200
+        return (await Browser(world.api).sign_in(link=link)).status
 
     assert await signs_in({"name": "Ada"}) == 200
     assert await signs_in({"role": "support"}) == 401
     assert await signs_in({"disabled": True}, {"disabled": False}) == 401
-    await either.api("PATCH", path, {"disabled": True})
-    refused = await either.api("POST", "/api/links", {"email": email})
+    await world.api("PATCH", path, {"disabled": True})
+    refused = await world.api("POST", "/api/links", {"email": email})
     assert (refused.status, refused.kind) == (409, "Conflict")
 
 
-async def test_the_teams_token_signs_in_the_local_owner(either: Any) -> None:
-    link = (await either.api("POST", "/api/links", {})).json
+async def test_the_teams_token_signs_in_the_local_owner(world: Any) -> None:
+    link = (await world.api("POST", "/api/links", {})).json
     assert link["email"] == "local"
-    browser = Browser(either.api)
+    browser = Browser(world.api)
     await browser.sign_in(link=link["link"])
     assert (await browser("GET", "/api/me")).json["role"] == "owner"
     refused = await browser("POST", "/api/me/password", {"password": PASSWORD})
@@ -496,9 +502,9 @@ async def test_the_teams_token_signs_in_the_local_owner(either: Any) -> None:
     assert (refused.status, refused.json["fields"]) == (422, {"email": "is missing"})
 
 
-async def test_nobody_makes_themselves_or_others_more_than_they_are(either: Any) -> None:
-    developer, owner = await member(either), await member(either, "owner")
-    for browser in (developer, await member(either, "support")):
+async def test_nobody_makes_themselves_or_others_more_than_they_are(world: Any) -> None:
+    developer, owner = await member(world), await member(world, "owner")
+    for browser in (developer, await member(world, "support")):
         for method, path, draft in (
             ("PATCH", f"/api/users/{browser.user}", {"role": "owner"}),
             ("POST", "/api/users", {"email": "new@example.com", "role": "viewer"}),
@@ -510,19 +516,19 @@ async def test_nobody_makes_themselves_or_others_more_than_they_are(either: Any)
             assert (refused.status, refused.kind) == (403, "Forbidden"), path
     # A key that may administer, and nothing else, gives nobody what it lacks.
     rights = {"name": "admin", "rights": ["admin", "read"]}
-    key = (await either.api("POST", "/api/keys", rights)).json["key"]
+    key = (await world.api("POST", "/api/keys", rights)).json["key"]
     for method, path, draft in (
         ("POST", "/api/users", {"email": "new@example.com", "role": "developer"}),
         ("PATCH", f"/api/users/{developer.user}", {"name": "x"}),
         ("POST", "/api/links", {"email": "owner@example.com"}),
         ("POST", "/api/keys", {"name": "more", "rights": ["secrets"]}),
-        ("POST", "/api/tokens", {"customer": await either.customer(), "access": "read"}),
+        ("POST", "/api/tokens", {"customer": await world.customer(), "access": "read"}),
         ("DELETE", f"/api/users/{owner.user}", ...),
     ):
-        refused = await either.api(method, path, draft, token=key)
+        refused = await world.api(method, path, draft, token=key)
         assert (refused.status, refused.kind) == (403, "MissingRight"), (path, refused.body)
     viewer = {"email": "v@example.com", "role": "viewer"}
-    assert (await either.api("POST", "/api/users", viewer, token=key)).status == 201
+    assert (await world.api("POST", "/api/users", viewer, token=key)).status == 201
 
 
 async def test_the_last_owner_stays(either: Any) -> None:
@@ -546,17 +552,17 @@ async def test_the_last_owner_stays(either: Any) -> None:
     assert [each["role"] for each in users].count("owner") == 1
 
 
-async def test_a_user_is_named_once(either: Any) -> None:
-    await signed_in(either, "viewer", "Ada@Example.com")
-    again = await either.api("POST", "/api/users", {"email": " ada@example.com"})
+async def test_a_user_is_named_once(world: Any) -> None:
+    await signed_in(world, "viewer", "Ada@Example.com")
+    again = await world.api("POST", "/api/users", {"email": " ada@example.com"})
     assert (again.status, again.json["fields"]) == (422, {"email": "is taken"})
     for email in ("", "ada", "a b@c", "@x", "a@", "a@b@c"):
-        refused = await either.api("POST", "/api/users", {"email": email})
+        refused = await world.api("POST", "/api/users", {"email": email})
         assert (refused.status, set(refused.json["fields"])) == (422, {"email"}), email
-    found = await either.api("PATCH", "/api/users/ada@example.com", {"name": "Ada"})
+    found = await world.api("PATCH", "/api/users/ada@example.com", {"name": "Ada"})
     assert found.json["name"] == "Ada"
-    assert (await either.api("DELETE", "/api/users/ada@example.com")).status == 204
-    assert (await either.api("GET", "/api/users")).json["items"] == []
+    assert (await world.api("DELETE", "/api/users/ada@example.com")).status == 204
+    assert (await world.api("GET", "/api/users")).json["items"] == []
 
 
 # Keys -------------------------------------------------------------------------------------------

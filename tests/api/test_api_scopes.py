@@ -15,7 +15,7 @@ from halflap.api import stream
 from halflap.api.app import ROUTERS
 from halflap.api.asking import needed_by
 from halflap.api.rights import ACCESSES, ROLES
-from tests.api.conftest import document_of, signed_in
+from tests.api.conftest import ON_ONE_STORE, document_of, signed_in
 from tests.polling import DEADLINE
 
 ORDER = {"id": "o-1", "amount": 5}
@@ -86,12 +86,6 @@ NOBODYS = {
 }
 """Routes of customers that name nothing of a customer's: what is ended is named by a secret, a form by
 what is offered to all, a document by what all receivers may be sent.
-"""
-
-
-ON_ONE_STORE = pytest.mark.parametrize("either", ["file"], indirect=True)
-"""For tests of tokens, rights and offers, which are decided before any store is asked: what each store
-hides and shows, every route asks of both.
 """
 
 
@@ -431,6 +425,7 @@ async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
             seen.add(name)
 
 
+@ON_ONE_STORE
 async def test_bulks_are_followed_by_the_team_alone(two: Two) -> None:
     refused = await two.world.api("GET", "/api/stream", topics="bulks", token=two.mine.token)
     assert (refused.status, refused.kind) == (403, "Forbidden")
@@ -470,6 +465,7 @@ async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     assert len((await api("GET", "/api/tokens", customer="Mine")).json["items"]) == 1
 
 
+@ON_ONE_STORE
 async def test_of_a_token_only_its_hash_is_kept(two: Two) -> None:
     rows = await two.world.host.store.database.read(
         lambda c: c.execute("SELECT * FROM tokens").fetchall()

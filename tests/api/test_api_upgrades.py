@@ -360,27 +360,27 @@ async def test_a_canary_is_moved_first_and_paused_behind_until_it_goes_on(either
 
 
 async def test_a_canary_that_is_paused_is_taken_back_and_its_figures_are_those_of_its_version(
-    either: Any,
+    world: Any,
 ) -> None:
-    first = await either.publish(bundle(either, "1"))
-    made = await activated(either, 4)
+    first = await world.publish(bundle(world, "1"))
+    made = await activated(world, 4)
     for each in made:  # which opens their URLs
-        await either.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
+        await world.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
     for each in made:  # what ended before the upgrade is not counted
-        shown = (await either.api("GET", f"/api/instances/{each.id}")).json
-        await either.ended(await either.send(shown, {}))
-    await either.publish(bundle(either, "2", FAILING), target="")
+        shown = (await world.api("GET", f"/api/instances/{each.id}")).json
+        await world.ended(await world.send(shown, {}))
+    await world.publish(bundle(world, "2", FAILING), target="")
     draft = {"version": "2", "canary": "50%"}
-    plan = (await either.api("POST", UPGRADE, {**draft, "dry_run": True})).json
-    bulk = (await either.api("POST", UPGRADE, draft)).json["id"]
-    paused = await driven(either, bulk)
+    plan = (await world.api("POST", UPGRADE, {**draft, "dry_run": True})).json
+    bulk = (await world.api("POST", UPGRADE, draft)).json["id"]
+    paused = await driven(world, bulk)
     assert (paused["state"], paused["done"]) == ("paused", 2)
     canary = {each["id"] for each in plan["canary"]}
     for each in made:
-        shown = (await either.api("GET", f"/api/instances/{each.id}")).json
-        await either.ended(await either.send(shown, {}))
+        shown = (await world.api("GET", f"/api/instances/{each.id}")).json
+        await world.ended(await world.send(shown, {}))
 
-    rollout = (await either.api("GET", f"/api/bulks/{bulk}/rollout")).json
+    rollout = (await world.api("GET", f"/api/bulks/{bulk}/rollout")).json
     figures = [
         (
             each["version"]["number"],
@@ -395,11 +395,11 @@ async def test_a_canary_that_is_paused_is_taken_back_and_its_figures_are_those_o
     assert rollout["versions"][0]["p95_ms"] > 0
     assert {each["id"]: each["moved"] for each in rollout["canary"]} == dict.fromkeys(canary, True)
 
-    back = await either.api("POST", f"/api/bulks/{bulk}/back")
+    back = await world.api("POST", f"/api/bulks/{bulk}/back")
     assert (back.status, back.json["total"]) == (201, 2)
-    assert (await driven(either, back.json["id"]))["done"] == 2
-    assert await versions_of(either) == [first] * 4
-    assert (await either.api("GET", f"/api/bulks/{bulk}")).json["state"] == "cancelled"
+    assert (await driven(world, back.json["id"]))["done"] == 2
+    assert await versions_of(world) == [first] * 4
+    assert (await world.api("GET", f"/api/bulks/{bulk}")).json["state"] == "cancelled"
 
 
 async def test_one_of_a_canary_that_cannot_be_moved_is_not_tried_again_with_the_rest(
@@ -532,47 +532,47 @@ async def test_what_a_version_asks_for_is_asked_once_and_each_keeps_its_own(eith
 
 @pytest.mark.parametrize(("source", "goes_on"), [(FAILING, False), (PLAIN, True)])
 async def test_a_canary_pauses_by_its_own_rule_and_goes_on_by_itself(
-    either: Any, monkeypatch: pytest.MonkeyPatch, source: str, goes_on: bool
+    world: Any, monkeypatch: pytest.MonkeyPatch, source: str, goes_on: bool
 ) -> None:
     monkeypatch.setattr(bulks, "LOOK", 0.02)
-    await either.publish(bundle(either, "1"))
-    made = await activated(either, 4)
+    await world.publish(bundle(world, "1"))
+    made = await activated(world, 4)
     for each in made:  # which opens their URLs
-        await either.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
-    await either.publish(bundle(either, "2", source), target="")
+        await world.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
+    await world.publish(bundle(world, "2", source), target="")
     rule = {"failed": "40%", "of": 2}
     draft = {"version": "2", "canary": [made[0].id], "pause_on": rule}
-    bulk = (await either.api("POST", UPGRADE, draft)).json["id"]
-    driver = BulkDriver(either.host.store.catalogue, either.host.operations.bulks)
+    bulk = (await world.api("POST", UPGRADE, draft)).json["id"]
+    driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
     driving = asyncio.create_task(driver.run())
     try:
 
         async def sent(count: int) -> None:
-            shown = (await either.api("GET", f"/api/instances/{made[0].id}")).json
+            shown = (await world.api("GET", f"/api/instances/{made[0].id}")).json
             for _ in range(count):
-                await either.ended(await either.send(shown, {}))
+                await world.ended(await world.send(shown, {}))
 
         async with asyncio.timeout(DEADLINE):
-            while (await either.api("GET", f"/api/bulks/{bulk}")).json["done"] < 1:  # noqa: ASYNC110
+            while (await world.api("GET", f"/api/bulks/{bulk}")).json["done"] < 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await sent(1)  # too few to say anything
         for _ in range(5):
-            found = (await either.api("GET", f"/api/bulks/{bulk}")).json
+            found = (await world.api("GET", f"/api/bulks/{bulk}")).json
             assert (found["state"], found["done"]) == ("running", 1)
             await asyncio.sleep(0.02)
         await sent(1)
-        found = await ended(either, bulk)
+        found = await ended(world, bulk)
         if goes_on:
             assert (found["state"], found["done"]) == ("succeeded", 4)
             return
         assert (found["state"], found["done"]) == ("paused", 1)
         assert found["reason"].startswith("paused by its rule: 2 of 2 executions")
         # A person has looked at these: the rule counts from now on.
-        await either.api("POST", f"/api/bulks/{bulk}/resume")
+        await world.api("POST", f"/api/bulks/{bulk}/resume")
         await asyncio.sleep(0.1)
-        assert (await either.api("GET", f"/api/bulks/{bulk}")).json["state"] == "running"
+        assert (await world.api("GET", f"/api/bulks/{bulk}")).json["state"] == "running"
         await sent(2)
-        assert (await ended(either, bulk))["state"] == "paused"
+        assert (await ended(world, bulk))["state"] == "paused"
     finally:
         driver.stop()
         await driving

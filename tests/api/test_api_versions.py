@@ -175,24 +175,24 @@ async def test_a_versions_outline_is_read_from_what_was_published(world: Any) ->
     assert gone.status == 404
 
 
-async def test_an_integration_says_who_has_which_version_and_what_failed(either: Any) -> None:
-    first = await either.publish()
-    one = await either.instance(await either.customer("One"), "one")
-    await either.instance(await either.customer("Two"), "two")
-    either.shop.broken = True
-    await either.ended(await either.send(one, {"id": "o1", "amount": 1}))
-    added = await either.api("POST", "/api/keys", {"name": "ci", "rights": ["publish"]})
-    body = either.bundle(label="2").to_bytes()
-    await either.api("POST", "/api/versions", body=body, target="", token=added.json["key"])
+async def test_an_integration_says_who_has_which_version_and_what_failed(world: Any) -> None:
+    first = await world.publish()
+    one = await world.instance(await world.customer("One"), "one")
+    await world.instance(await world.customer("Two"), "two")
+    world.shop.broken = True
+    await world.ended(await world.send(one, {"id": "o1", "amount": 1}))
+    added = await world.api("POST", "/api/keys", {"name": "ci", "rights": ["publish"]})
+    body = world.bundle(label="2").to_bytes()
+    await world.api("POST", "/api/versions", body=body, target="", token=added.json["key"])
 
-    found = (await either.api("GET", "/api/integrations/orders")).json
+    found = (await world.api("GET", "/api/integrations/orders")).json
 
     assert found["instances"] == {first: 2}
     assert found["components"] == ["webhook", "shop", "shop:Shop"]
     assert found["failed_24h"] == 1
     assert [each["published_by"] for each in found["versions"]] == ["ci", ""]
-    assert (await either.api("GET", "/api/integrations")).json["items"] == [found]
-    missing = await either.api("GET", "/api/integrations/none")
+    assert (await world.api("GET", "/api/integrations")).json["items"] == [found]
+    missing = await world.api("GET", "/api/integrations/none")
     assert (missing.status, "integrations list" in missing.json["detail"]) == (404, True)
 
 

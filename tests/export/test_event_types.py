@@ -277,7 +277,6 @@ async def test_a_product_hears_that_a_change_would_break_somebody(product: Produ
     assert (refused.value.status, refused.value.retryable) == (409, False)
 
 
-@ON_BOTH_STORES
 async def test_a_type_says_who_takes_it_and_how_many_were_published(product: Product) -> None:
     for name in ("ada", "bob"):
         await product.instance(await product.customer(name))

@@ -53,7 +53,6 @@ async def test_an_event_starts_the_flows_of_that_customer_that_take_its_type(
     assert len(found.json["items"]) == 3
 
 
-@ON_BOTH_STORES
 async def test_an_event_with_a_known_key_is_the_same_one(product: Product) -> None:
     await product.instance(await product.customer("ada"))
     answers = [await product.publish("ada", data=order(), idempotency_key="k") for _ in range(3)]
@@ -77,7 +76,6 @@ async def test_an_event_with_a_known_key_is_the_same_one(product: Product) -> No
     ] == []
 
 
-@ON_BOTH_STORES
 async def test_an_event_that_nobody_took_is_taken_once_by_a_listener_that_came_since(
     product: Product,
 ) -> None:
@@ -104,7 +102,6 @@ async def test_an_event_that_nobody_took_is_taken_once_by_a_listener_that_came_s
     assert len(await product.results(flow="anything")) == 1
 
 
-@ON_BOTH_STORES
 async def test_nothing_is_started_where_a_key_has_other_contents(product: Product) -> None:
     customer = await product.customer("ada")
     await product.instance(customer)
@@ -234,7 +231,6 @@ async def test_numbers_keep_their_digits(product: Product) -> None:
     assert await product.results() == [["order.weighed", data]]
 
 
-@ON_BOTH_STORES
 async def test_what_comes_while_an_instance_is_activated_waits_for_it(product: Product) -> None:
     await product.integration(WAITING)
     made = await product.instance(await product.customer("ada"), active=False)

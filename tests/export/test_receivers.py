@@ -75,7 +75,6 @@ async def deliveries(product: Product, receiver: Any, **which: Any) -> list[Any]
     return found.json["items"]
 
 
-@ON_BOTH_STORES
 async def test_an_event_is_sent_signed_with_the_customers_headers(product: Product) -> None:
     await product.customer("ada")
     await product.customer("bob")
@@ -112,7 +111,6 @@ async def test_an_event_is_sent_signed_with_the_customers_headers(product: Produ
             assert secret.encode() not in answer.body
 
 
-@ON_BOTH_STORES
 async def test_a_rotated_secret_signs_beside_the_one_before_for_a_while(product: Product) -> None:
     await product.customer("ada")
     async with endpoint() as hooks:
@@ -205,7 +203,6 @@ async def test_what_was_missed_is_sent_once_however_often_it_is_recovered(produc
         assert sorted(sent["webhook-id"] for sent, _ in hooks.seen) == sorted(missed)
 
 
-@ON_BOTH_STORES
 async def test_a_recovery_is_refused_while_another_one_goes_on(product: Product) -> None:
     await product.customer("ada")
     since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
@@ -514,7 +511,6 @@ def files_with_canary(product: Product) -> list[str]:
     return [each.name for each in files if CANARY.encode() in each.read_bytes()]
 
 
-@ON_BOTH_STORES
 async def test_a_recovery_says_before_what_it_sends_and_what_waits_by_itself(
     product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -592,7 +588,6 @@ async def test_a_customers_token_manages_its_own_receivers_alone(product: Produc
         assert (await shown(product, bobs))["enabled"] is True
 
 
-@ON_BOTH_STORES
 async def test_a_receiver_is_not_configured_as_an_instance(product: Product) -> None:
     id = await product.customer("ada")
     async with endpoint() as hooks:
