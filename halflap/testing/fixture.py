@@ -114,13 +114,12 @@ def make_fixture(
     detail: Mapping[str, Any],
     *,
     config: Mapping[str, Any] | None = None,
-    emails: bool = True,
     beside: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An execution, as the API shows it, as the JSON of a fixture; secrets become `•••`.
 
-    `config` is the instance's plain config. `emails=False` takes e-mail addresses out, too. What is
-    `beside` it is redacted with it. Raises `DefinitionError` where the API cut what it needs.
+    `config` is the instance's plain config. What is `beside` it is redacted with it. Raises
+    `DefinitionError` where the API cut what it needs.
     """
     event = detail.get("event")
     if not event or event.get("note"):
@@ -170,7 +169,7 @@ def make_fixture(
         },
         **(beside or {}),
     }
-    safe = redacted(made, emails=emails, found=secrets)
+    safe = redacted(made, found=secrets)
     return without(safe, secrets)
 
 

@@ -14,7 +14,6 @@ SECRET = re.compile(
     r"|credential|cookie|session[-_]?id|(^|[-_])signature|^x-.*-signature",
     re.IGNORECASE,
 )
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
 
 
 def without(value: Any, secrets: Collection[str]) -> Any:
@@ -26,7 +25,7 @@ def without(value: Any, secrets: Collection[str]) -> Any:
     return codec.decode(text)
 
 
-def redacted(value: Any, *, emails: bool = True, found: set[str] | None = None) -> Any:
+def redacted(value: Any, *, found: set[str] | None = None) -> Any:
     """JSON with what is named like a secret as `•••`; `found` gathers what was hidden."""
     found = set() if found is None else found
     match value:
@@ -36,9 +35,7 @@ def redacted(value: Any, *, emails: bool = True, found: set[str] | None = None) 
                 return HIDDEN
             found |= {each for name, each in held.items() if is_secret(name, each)}
             return {
-                name: HIDDEN
-                if is_secret(name, each)
-                else redacted(each, emails=emails, found=found)
+                name: HIDDEN if is_secret(name, each) else redacted(each, found=found)
                 for name, each in held.items()
             }
         case list() | tuple():
@@ -46,9 +43,7 @@ def redacted(value: Any, *, emails: bool = True, found: set[str] | None = None) 
             if len(items) == 2 and isinstance(items[0], str) and is_secret(items[0], items[1]):
                 found.add(items[1])
                 return [items[0], HIDDEN]
-            return [redacted(each, emails=emails, found=found) for each in items]
-        case str() if not emails:
-            return EMAIL.sub("someone@example.com", value)
+            return [redacted(each, found=found) for each in items]
         case _:
             return value
 

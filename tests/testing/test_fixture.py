@@ -153,12 +153,6 @@ def test_no_secret_is_left_in_a_fixture(recorded: dict[str, Any]) -> None:
     assert "ada@ada.example" in text
 
 
-async def test_addresses_are_taken_out_on_request(run: Run, tmp_path: Path) -> None:
-    fixture = make_fixture(detail(), config={"currency": "USD"}, emails=False)
-    assert "ada.example" not in codec.encode(fixture).decode()
-    assert (await run.fixture(written(tmp_path, fixture), paid)).state == "succeeded"
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
