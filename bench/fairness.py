@@ -31,6 +31,7 @@ from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
 from halflap.server.host import Host
 from halflap.server.settings import Settings
+from tests.loopback import on_loopback
 
 RATE, FLOOD = 5, 500
 MOST_UNDER_WAY = 200
@@ -76,24 +77,9 @@ class Apps:
 
     def __init__(self) -> None:
         self.came: dict[str, float] = {}
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> str:
-        """Listen; returns the address."""
-        app = web.Application()
-        app.router.add_post("/b/{path:.*}", self._answer)
-        app.router.add_post("/hang/{path:.*}", self._hang)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
-
-    async def stop(self) -> None:
-        """Listen no more."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        self.app = web.Application()
+        self.app.router.add_post("/b/{path:.*}", self._answer)
+        self.app.router.add_post("/hang/{path:.*}", self._hang)
 
     async def _answer(self, request: web.Request) -> web.Response:
         at = time.monotonic()
@@ -108,14 +94,13 @@ class Apps:
 async def measure(directory: Path, seconds: float, rounds: int, share: float) -> Figures:
     """B's p50 and p99 in milliseconds, in each phase."""
     apps = Apps()
-    here = await apps.start()
     times: dict[str, list[float]] = {phase: [] for phase in PHASES}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as made:
-        for number in range(rounds):
-            for phase, found in times.items():
-                place = Path(made) / f"{phase}{number}"
-                found += await _phase(apps, here, place, phase, seconds, share)
-    await apps.stop()
+        async with on_loopback(apps.app) as here:
+            for number in range(rounds):
+                for phase, found in times.items():
+                    place = Path(made) / f"{phase}{number}"
+                    found += await _phase(apps, here, place, phase, seconds, share)
     return {
         f"{phase}_p{percent}_ms": quantile(found, percent / 100)
         for phase, found in times.items()

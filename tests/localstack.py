@@ -24,7 +24,7 @@ from aiohttp import web
 from halflap import sns
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
-from tests.loopback import free_port
+from tests.loopback import free_port, on_loopback
 from tests.polling import DEADLINE
 
 REQUIREMENTS = (
@@ -136,15 +136,9 @@ async def sink() -> AsyncIterator[Sink]:
     made = Sink()
     app = web.Application()
     app.router.add_post("/", made.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    try:
+    async with on_loopback(app) as url:
+        made.url = f"{url}/"
         yield made
-    finally:
-        await runner.cleanup()
 
 
 async def record() -> dict[str, Any]:

@@ -51,11 +51,11 @@ class LoopbackSandbox:
         """Ask the backstage to do something."""
         async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
             assert response.status < 300, await response.text()
-            return await response.json()
+            return await response.json(content_type=None)
 
-    async def look(self, path: str) -> Any:
+    async def look(self, path: str, **params: str) -> Any:
         """Look at something in the backstage."""
-        async with self.http.get(f"{self.url}/sandbox{path}") as response:
+        async with self.http.get(f"{self.url}/sandbox{path}", params=params) as response:
             assert response.status == 200, await response.text()
             return await response.json()
 

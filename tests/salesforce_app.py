@@ -17,28 +17,17 @@ from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress
 from halflap.server.host import Host
 from halflap_sandbox import salesforce as sandbox
-from tests.loopback import sandbox_on_loopback
+from tests.loopback import LoopbackSandbox, sandbox_on_loopback
 
 
-class SalesforceApp:
+class SalesforceApp(LoopbackSandbox):
     """The sandbox on loopback."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession, egress: Egress) -> None:
-        self.url, self.http, self.egress = url, http, egress
+        super().__init__(url, http, egress)
         self.refreshed = 0
         self.more: dict[str, Any] = {}
         """More fields of its connections."""
-
-    async def post(self, path: str, body: Any) -> Any:
-        async with self.http.post(f"{self.url}/sandbox{path}", json=body) as response:
-            assert response.status < 300, await response.text()
-            return await response.json(content_type=None)
-
-    async def look(self, path: str, **params: str) -> Any:
-        """Look behind the counter."""
-        async with self.http.get(f"{self.url}/sandbox{path}", params=params) as response:
-            assert response.status == 200, await response.text()
-            return await response.json()
 
     async def instance(self, host: Host, version: str, org: dict[str, Any]) -> Instance:
         """Add an instance of a version of `deals`, for a customer whose org this is; not active yet."""

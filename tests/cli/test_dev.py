@@ -24,6 +24,7 @@ from halflap.cli.test import run_tests
 from halflap.engine.bundle import pack
 from halflap.server.address import ServerAddress
 from tests.built import build_console
+from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
@@ -261,11 +262,12 @@ async def test_what_somebody_published_in_the_designer_stays_at_the_target(proje
         async with Client.connect(settings) as api, aiohttp.ClientSession() as http:
 
             async def targets() -> Any:
-                found = await api.get("/api/integrations/order-sync")
+                found = await api.request("GET", "/api/integrations/order-sync")
                 return found["targets"]["dev"], found["versions"][0]["hash"]
 
             draft = {"name": "Ada", "rights": ["read", "publish"]}
-            headers = {"authorization": f"Bearer {(await api.post('/api/keys', draft))['key']}"}
+            key = (await api.request("POST", "/api/keys", draft))["key"]
+            headers = {"authorization": f"Bearer {key}"}
             address = ServerAddress.read(project / ".halflap")
             assert address is not None
             query = {"target": "dev", "overwrite": "true", "note": "farther"}
@@ -447,24 +449,23 @@ async def test_sources_are_shown_with_what_they_need_and_where_they_fail(tmp_pat
 
     app = web.Application()
     app.router.add_get("/items", items)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     (tmp_path / "sources.py").write_text(SOURCES)
-    (tmp_path / ".env").write_text(f"API_BASE_URL={url}\nHALFLAP_MAIL_DOMAIN=in.example\n")
-    async with dev_in(tmp_path) as dev:
-        await dev.shows(r"hk_\w+@in\.example\n")
-        line = (await dev.shows(r"(curl -i \S+ -H 'content-type: application/cloudevents.*)\n"))[1]
-        assert '"specversion":"1.0"' in line
-        _, _, to, _, kind, _, body = shlex.split(line)
-        async with (
-            aiohttp.ClientSession() as http,
-            http.post(
-                to, data=body.encode(), headers={"Content-Type": kind.partition(": ")[2]}
-            ) as answer,
-        ):
-            assert answer.status == 200
-        await dev.shows(r"polled: the listener is retrying\n.*answered 500")
-        await dev.shows(r"polled: the listener works again")
-    await runner.cleanup()
+    async with on_loopback(app) as url:
+        env = f"API_BASE_URL={url}\nHALFLAP_MAIL_DOMAIN=in.example\n"
+        (tmp_path / ".env").write_text(env)
+        async with dev_in(tmp_path) as dev:
+            await dev.shows(r"hk_\w+@in\.example\n")
+            line = (
+                await dev.shows(r"(curl -i \S+ -H 'content-type: application/cloudevents.*)\n")
+            )[1]
+            assert '"specversion":"1.0"' in line
+            _, _, to, _, kind, _, body = shlex.split(line)
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(
+                    to, data=body.encode(), headers={"Content-Type": kind.partition(": ")[2]}
+                ) as answer,
+            ):
+                assert answer.status == 200
+            await dev.shows(r"polled: the listener is retrying\n.*answered 500")
+            await dev.shows(r"polled: the listener works again")

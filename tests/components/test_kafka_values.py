@@ -26,6 +26,7 @@ from halflap.sdk.egress import Egress, Policy
 from halflap.testing.listeners import AcceptedLog
 from tests.brokers import KafkaBroker, broker
 from tests.components.test_kafka import event_of, read
+from tests.loopback import on_loopback
 
 with warnings.catch_warnings(action="ignore"):  # of what the client imports
     from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
@@ -110,12 +111,8 @@ async def registry() -> AsyncIterator[tuple[Registry, str]]:
             web.get("/schemas/ids/{id}", found.by_id),
         ]
     )
-    runner = web.AppRunner(made, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield found, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with on_loopback(made) as url:
+        yield found, url
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from halflap.model import ENDED, Execution
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
+from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
@@ -80,14 +81,8 @@ async def door(*answers: tuple[int, str]) -> AsyncIterator[tuple[str, list[str]]
 
     app = web.Application()
     app.router.add_get("/guests/{name}", guest)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        await runner.cleanup()
+    async with on_loopback(app) as url:
+        yield url, asked
 
 
 async def visited(host: Host, folder: Path, url: str, name: str) -> Execution:

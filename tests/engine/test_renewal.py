@@ -23,6 +23,7 @@ from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import emptied_url
 from tests.faults.server import KEYS
+from tests.loopback import on_loopback
 from tests.polling import DEADLINE, stays, until
 from tests.world import Mortal, publish, sweep_away
 
@@ -151,12 +152,8 @@ async def app(clock: ManualClock) -> AsyncIterator[tuple[App, str]]:
     server.router.add_put("/hooks", made.ensure)
     server.router.add_put("/hooks/{id}", made.renew)
     server.router.add_delete("/hooks/{id}", made.remove)
-    runner = web.AppRunner(server, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield made, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with on_loopback(server) as url:
+        yield made, url
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from halflap import StandardWebhooks
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests import served
+from tests.loopback import on_loopback
 from tests.polling import DEADLINE, until
 from tests.served import TOKEN, Served
 from tests.world import publish
@@ -126,43 +127,39 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     sink = Sink()
     app = web.Application(client_max_size=0)
     app.router.add_put("/files/1", sink.put)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    (folder / "project").mkdir()
-    (folder / "project" / "relay.py").write_text(PROJECT)
-    host = await Host.open(Settings(dir=folder / "store"))
-    catalogue = host.store.catalogue
-    version = await publish(host, folder / "project", "relay:integration")
-    customer = await catalogue.customers.add("Initech")
-    connection = await catalogue.connections.save(
-        customer.id, "http", "sink", {"base_url": sink.url}, {}
-    )
-    instance = await catalogue.instances.add(customer.id, "relay", "relay", version.hash)
-    await catalogue.instances.set_revision(instance.id, {}, {"sink": connection.id})
-    await catalogue.instances.move(instance.id, ["configured"], "active")
-    endpoints = await catalogue.endpoints.ensure(instance.id, ["relay", "count", "whole"])
-    await catalogue.endpoints.open_all(instance.id)
-    secret = await catalogue.endpoints.secret(endpoints["relay"].id)
-    await host.store.close()
-    given = {"dir": str(folder / "store"), "port": 0, "drain_seconds": 5.0, **settings}
-    process = await asyncio.create_subprocess_exec(
-        PYTHON, served.__file__, json.dumps(given), stdout=asyncio.subprocess.PIPE
-    )
-    async with aiohttp.ClientSession() as http:
-        server = Served(process, http)
-        reading = asyncio.create_task(served._read(process.stdout, server))
-        await server.started(1)
-        hooks = {name: f"/hooks/{each.id}" for name, each in endpoints.items()}
-        try:
-            yield World(server, folder / "store", hooks, secret, sink)
-        finally:
-            process.terminate()
-            async with asyncio.timeout(DEADLINE):
-                await process.wait()
-            await reading
-    await runner.cleanup()
+    async with on_loopback(app) as sink.url:
+        (folder / "project").mkdir()
+        (folder / "project" / "relay.py").write_text(PROJECT)
+        host = await Host.open(Settings(dir=folder / "store"))
+        catalogue = host.store.catalogue
+        version = await publish(host, folder / "project", "relay:integration")
+        customer = await catalogue.customers.add("Initech")
+        connection = await catalogue.connections.save(
+            customer.id, "http", "sink", {"base_url": sink.url}, {}
+        )
+        instance = await catalogue.instances.add(customer.id, "relay", "relay", version.hash)
+        await catalogue.instances.set_revision(instance.id, {}, {"sink": connection.id})
+        await catalogue.instances.move(instance.id, ["configured"], "active")
+        endpoints = await catalogue.endpoints.ensure(instance.id, ["relay", "count", "whole"])
+        await catalogue.endpoints.open_all(instance.id)
+        secret = await catalogue.endpoints.secret(endpoints["relay"].id)
+        await host.store.close()
+        given = {"dir": str(folder / "store"), "port": 0, "drain_seconds": 5.0, **settings}
+        process = await asyncio.create_subprocess_exec(
+            PYTHON, served.__file__, json.dumps(given), stdout=asyncio.subprocess.PIPE
+        )
+        async with aiohttp.ClientSession() as http:
+            server = Served(process, http)
+            reading = asyncio.create_task(served._read(process.stdout, server))
+            await server.started(1)
+            hooks = {name: f"/hooks/{each.id}" for name, each in endpoints.items()}
+            try:
+                yield World(server, folder / "store", hooks, secret, sink)
+            finally:
+                process.terminate()
+                async with asyncio.timeout(DEADLINE):
+                    await process.wait()
+                await reading
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["streamed", "control: held in memory"])

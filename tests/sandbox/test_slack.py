@@ -13,6 +13,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from halflap_sandbox.slack.model import APP_TOKEN, SIGNING_SECRET
+from tests.loopback import on_loopback
 from tests.polling import until
 from tests.slack_app import slack_app
 
@@ -68,15 +69,9 @@ async def test_slacks_own_verifier_takes_what_is_sent_and_each_of_four_tries() -
 
     web_app = web.Application()
     web_app.router.add_post("/events", receive)
-    runner = web.AppRunner(web_app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    async with slack_app(waits=(0.0, 0.05, 0.05)) as app:
+    async with on_loopback(web_app) as here, slack_app(waits=(0.0, 0.05, 0.05)) as app:
         team = await app.team("initech")
-        url = f"http://127.0.0.1:{port}/events"
-        assert (await app.post("/urls", {"events": url}))["verified"]
+        assert (await app.post("/urls", {"events": f"{here}/events"}))["verified"]
         await app.post(f"/teams/{team['id']}/messages", {"text": "hi"})
         await app.post(f"/teams/{team['id']}/interactions", {"payload": {"type": "block_actions"}})
 
@@ -84,7 +79,6 @@ async def test_slacks_own_verifier_takes_what_is_sent_and_each_of_four_tries() -
             return len(tries) == 4
 
         await until(all_tried)
-    await runner.cleanup()
     assert tries == ["", "1", "2", "3"]
     assert len(verified) == 6
     assert all(verified)
