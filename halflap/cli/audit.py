@@ -6,7 +6,7 @@ import click
 
 from halflap.api.people_view import AuditPage, AuditView
 from halflap.cli.bulk import time_of
-from halflap.cli.client import Client, read
+from halflap.cli.client import Client
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import customer_option, speaks
 
@@ -37,7 +37,7 @@ async def audit(
     """
     query = {"actor": actor, "operation": operation, "on": on, "customer": customer}
     query["since"], query["until"] = (at and time_of(at) for at in (since, until))
-    page = read(AuditPage, await api.get("/api/audit", **query, limit=limit))
+    page = await api.get(AuditPage, "audit", **query, limit=limit)
     output.listing(
         page.items,
         ("when", "who", "what", "on", "status", "with"),

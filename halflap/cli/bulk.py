@@ -15,7 +15,7 @@ import click
 
 from halflap.api.execution_view import BulkView, PlanView
 from halflap.api.view import RolloutView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, Part, ago, full_name, in_own_words, state, version
 from halflap.cli.reach import speaks, sure, yes_option
@@ -142,7 +142,7 @@ def rate_of(text: str | None) -> float | None:
 async def do_many(api: Client, output: Output, do: str, many: Many, **options: Any) -> None:
     """Show the plan; unless that is all, do it on the server, and show how far it has come."""
     draft = {"do": do, "where": many.where, "rate": many.rate, **options}
-    plan = read(PlanView, await api.post("/api/bulks", {**draft, "dry_run": True}))
+    plan = await api.post(PlanView, "bulks", json={**draft, "dry_run": True})
     if many.dry_run and output.json:
         output.emit(plan)
         return
@@ -151,12 +151,11 @@ async def do_many(api: Client, output: Output, do: str, many: Many, **options: A
         if many.dry_run or not plan.total:
             return
         sure(many.yes, f"{do.capitalize()} {counted(plan.total)}?")
-    await follow(api, output, await api.post("/api/bulks", draft))
+    await follow(api, output, await api.post(BulkView, "bulks", json=draft))
 
 
-async def follow(api: Client, output: Output, begun: Any) -> None:
+async def follow(api: Client, output: Output, bulk: BulkView) -> None:
     """Show how far a bulk has come that the API began, until it has ended."""
-    bulk = read(BulkView, begun)
     if not api.runs and bulk.do != "upgrade":
         if not output.emitted(bulk):
             output.line((bulk.id, "bold"), f": {counted(bulk.total)}")
@@ -173,11 +172,11 @@ async def follow(api: Client, output: Output, begun: Any) -> None:
             output.progress((f"{come:,} of {bulk.total:,}{stage(bulk, come)}", "dim"))
         if is_running:
             await asyncio.sleep(LOOKS_EVERY)
-            bulk = read(BulkView, await api.get(path("bulks", bulk.id)))
+            bulk = await api.get(BulkView, "bulks", bulk.id)
     if not output.emitted(bulk):
         bulk_lines(output, bulk)
         if bulk.do == "upgrade" and bulk.state == "paused":
-            figures(output, read(RolloutView, await api.get(path("bulks", bulk.id, "rollout"))))
+            figures(output, await api.get(RolloutView, "bulks", bulk.id, "rollout"))
             output.note(("  to go on: ", "dim"), output.command(f"halflap bulks resume {bulk.id}"))
             output.note(("  to go back: ", "dim"), output.command(f"halflap bulks back {bulk.id}"))
     if bulk.state == "failed" or (bulk.do == "upgrade" and bulk.refused):
@@ -228,7 +227,7 @@ async def list_bulks(api: Client, output: Output) -> None:
     Example: halflap bulks list
     """
     output.listing(
-        read(list[BulkView], await api.list("/api/bulks")),
+        await api.list(BulkView, "bulks"),
         ("id", "what", "state!", "done!", "refused!", "begun!"),
         lambda each: (
             each.id,
@@ -250,7 +249,7 @@ async def show_bulk(api: Client, output: Output, bulk: str) -> None:
 
     Example: halflap bulks show blk_01m8878zf8ej8rwgbd9q0d5h66
     """
-    await follow(api, output, await api.get(path("bulks", bulk)))
+    await follow(api, output, await api.get(BulkView, "bulks", bulk))
 
 
 @bulks.command("pause")
@@ -261,7 +260,7 @@ async def pause_bulk(api: Client, output: Output, bulk: str) -> None:
 
     Example: halflap bulks pause blk_01m8878zf8ej8rwgbd9q0d5h66
     """
-    found = read(BulkView, await api.post(path("bulks", bulk, "pause")))
+    found = await api.post(BulkView, "bulks", bulk, "pause")
     output.emit(found) if output.json else bulk_lines(output, found)
 
 
@@ -273,7 +272,7 @@ async def resume_bulk(api: Client, output: Output, bulk: str) -> None:
 
     Example: halflap bulks resume blk_01m8878zf8ej8rwgbd9q0d5h66
     """
-    await follow(api, output, await api.post(path("bulks", bulk, "resume")))
+    await follow(api, output, await api.post(BulkView, "bulks", bulk, "resume"))
 
 
 @bulks.command("cancel")
@@ -284,7 +283,7 @@ async def cancel_bulk(api: Client, output: Output, bulk: str) -> None:
 
     Example: halflap bulks cancel blk_01m8878zf8ej8rwgbd9q0d5h66
     """
-    found = read(BulkView, await api.post(path("bulks", bulk, "cancel")))
+    found = await api.post(BulkView, "bulks", bulk, "cancel")
     output.emit(found) if output.json else bulk_lines(output, found)
 
 
@@ -300,10 +299,10 @@ async def undo_bulk(api: Client, output: Output, bulk: str, yes: bool) -> None:
     Example: halflap bulks back blk_01m8878zf8ej8rwgbd9q0d5h66 --yes
     """
     if not yes and not output.json:
-        moved = read(BulkView, await api.get(path("bulks", bulk))).done
+        moved = (await api.get(BulkView, "bulks", bulk)).done
         many = f"{moved:,} instance{'' if moved == 1 else 's'}"
         sure(yes, f"Move {many} back to the version and the config of before?")
-    await follow(api, output, await api.post(path("bulks", bulk, "back")))
+    await follow(api, output, await api.post(BulkView, "bulks", bulk, "back"))
 
 
 def plan_lines(output: Output, plan: PlanView) -> None:

@@ -56,8 +56,8 @@ class ApiAnswer:
 class Client:
     """The API of one server, wherever it is.
 
-    `async with Client.connect(settings) as api: await api.list("/api/customers")`. Parts of a path
-    are quoted by `path("instances", name)`. What the API refuses is raised as the error that it was.
+    `async with Client.connect(settings) as api: await api.list(CustomerView, "customers")`: what is read,
+    and the parts of its path. What the API refuses is raised as the error that it was.
     """
 
     def __init__(self, line: HttpLine | Offline) -> None:
@@ -103,55 +103,57 @@ class Client:
         finally:
             await line.close()
 
-    async def get(self, path: str, **query: Any) -> Any:
-        """GET, as JSON with exact numbers."""
-        return await self.request("GET", path, query=query)
+    async def get(self, kind: type[T], *parts: str, **query: Any) -> T:
+        """GET what the API says that it is; `HalflapError` where the answer is another thing."""
+        return read(kind, await self.request("GET", path(*parts), **query))
 
-    async def list(self, path: str, *, after: Any = None, **query: Any) -> list[Any]:
+    async def list(self, kind: type[T], *parts: str, after: Any = None, **query: Any) -> list[T]:
         """GET a list whole, page by page; or what of it comes after a place."""
-        found: list[Any] = []
+        found: list[T] = []
         while True:
-            page = await self.get(path, **query, limit=LARGEST_PAGE, after=after)
-            found += page["items"]
+            place = {"limit": LARGEST_PAGE, "after": after}
+            page = await self.get(dict[str, Any], *parts, **query, **place)
+            found += [read(kind, each) for each in page["items"]]
             if (after := page["next"]) is None:
                 return found
 
-    async def post(self, path: str, json: Any = ..., *, data: bytes = b"", **query: Any) -> Any:
+    async def post(
+        self, kind: type[T], *parts: str, json: Any = ..., data: bytes = b"", **query: Any
+    ) -> T:
         """POST JSON, or bytes."""
-        return await self.request("POST", path, json, data=data, query=query)
+        sent = await self.request("POST", path(*parts), json, data=data, **query)
+        return read(kind, sent)
 
-    async def patch(self, path: str, json: Any, **query: Any) -> Any:
+    async def put(self, kind: type[T], *parts: str, json: Any) -> T:
+        """PUT JSON."""
+        return read(kind, await self.request("PUT", path(*parts), json))
+
+    async def patch(self, kind: type[T], *parts: str, json: Any) -> T:
         """PATCH with JSON."""
-        return await self.request("PATCH", path, json, query=query)
+        return read(kind, await self.request("PATCH", path(*parts), json))
 
-    async def delete(self, path: str, **query: Any) -> Any:
+    async def delete(self, *parts: str, **query: Any) -> Any:
         """DELETE."""
-        return await self.request("DELETE", path, query=query)
+        return await self.request("DELETE", path(*parts), **query)
 
     async def request(
-        self,
-        method: str,
-        path: str,
-        json: Any = ...,
-        *,
-        data: bytes = b"",
-        query: Mapping[str, Any] | None = None,
+        self, method: str, path: str, json: Any = ..., *, data: bytes = b"", **query: Any
     ) -> Any:
-        """Send a request; what is None in the query is left out. Raises the API's error."""
-        answer = await self._call(method, path, json, data, query or {})
+        """Send any request, and return its JSON; what is None in the query is left out."""
+        answer = await self._call(method, path, json, data, query)
         return codec.decode(answer.body) if answer.body else None
 
-    async def bytes(self, path: str, **query: Any) -> bytes:
+    async def bytes(self, *parts: str, **query: Any) -> bytes:
         """GET, as the bytes that came."""
-        return (await self._call("GET", path, ..., b"", query)).body
+        return (await self._call("GET", path(*parts), ..., b"", query)).body
 
-    async def stream(self, path: str, **query: Any) -> AsyncIterator[Any]:
+    async def stream(self, *parts: str, **query: Any) -> AsyncIterator[Any]:
         """Yield the events of a stream, each as JSON, until the server ends it.
 
         The first thing is None: from then on nothing is missed. A stream that fell behind raises
         `HalflapError`.
         """
-        async with aclosing(self._line.follow(path, encoded(query))) as lines:
+        async with aclosing(self._line.follow(path(*parts), encoded(query))) as lines:
             started = False
             async for line in lines:
                 if line.startswith(b":") and not started:
@@ -271,7 +273,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def read(kind: type[T], answer: Any) -> T:
-    """Return an answer as what the API says that it is: `read(list[CustomerView], await api.get(…))`."""
+    """Return an answer as what the API says that it is."""
     try:
         return _adapter(kind).validate_python(answer)
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from halflap.api.draft_view import ComponentSetPage
-from halflap.cli.client import LARGEST_PAGE, Client, path, read
+from halflap.cli.client import LARGEST_PAGE, Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
@@ -28,9 +28,7 @@ async def list_component_sets(api: Client, output: Output, name: str | None) -> 
     Example: halflap component-sets list
     """
     output.listing(
-        read(
-            ComponentSetPage, await api.get("/api/component-sets", name=name, limit=LARGEST_PAGE)
-        ).items,
+        (await api.get(ComponentSetPage, "component-sets", name=name, limit=LARGEST_PAGE)).items,
         ("id", "name", "hash", "components", "sent", "by", "drafts"),
         lambda each: (
             each.id,
@@ -53,5 +51,5 @@ async def remove_component_set(api: Client, output: Output, id: str) -> None:
 
     Example: halflap component-sets remove cset_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
-    await api.delete(path("component-sets", id))
+    await api.delete("component-sets", id)
     output.answer({"removed": id}, f"removed {id}")

@@ -10,7 +10,7 @@ import click
 from halflap.api.view import ChoicesView, ConnectionView, InstanceView, IntegrationView, VersionView
 from halflap.cli import ask
 from halflap.cli.choices import MOST_CHOICES, pick
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.output import Output, full_name, quoted
 from halflap.errors import ConfigError, NotFound
 
@@ -37,7 +37,7 @@ async def version_of(
 ) -> VersionView:
     """A version in full: the one that is named, or that a target has, else the newest."""
     if number is None and target is None:
-        listed = read(list[IntegrationView], await api.list("/api/integrations"))
+        listed = await api.list(IntegrationView, "integrations")
         known = {each.name: each for each in listed}
         if integration not in known:
             raise NotFound(
@@ -45,8 +45,8 @@ async def version_of(
                 f"{', '.join(known) or 'none yet'}. In its project: halflap deploy --to dev"
             )
         number = known[integration].versions[0].hash
-    at = path("integrations", integration, "versions", number or target or "")
-    return read(VersionView, await api.get(at))
+    named = number or target or ""
+    return await api.get(VersionView, "integrations", integration, "versions", named)
 
 
 async def filled(
@@ -149,7 +149,7 @@ async def choose_listed(
             "search": search,
             "limit": MOST_CHOICES,
         }
-        return read(ChoicesView, await api.post("/api/sources", question))
+        return await api.post(ChoicesView, "sources", json=question)
 
     for name in form.names({}):
         field = form.field(name, {})
@@ -197,7 +197,7 @@ async def choose(
     named: str | None = None,
 ) -> str:
     """The customer's connection for a field: the named, the only one that fits, or it is asked."""
-    found = read(list[ConnectionView], await api.list("/api/connections", customer=customer))
+    found = await api.list(ConnectionView, "connections", customer=customer)
     fitting = [each for each in found if each.component == kind]
     if named is not None and fitting:
         return named

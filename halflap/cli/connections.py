@@ -17,7 +17,7 @@ from halflap.api.view import (
 )
 from halflap.cli import ask
 from halflap.cli.amount import NUMBER, RATE, changed
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, Part, ago, quoted, state
 from halflap.cli.reach import customer_option, speaks, sure, yes_option
@@ -32,8 +32,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 async def find(api: Client, connection: str, customer: str | None) -> ConnectionDetail:
     """A connection, by id or name."""
-    found = await api.get(path("connections", connection), customer=customer)
-    return read(ConnectionDetail, found)
+    return await api.get(ConnectionDetail, "connections", connection, customer=customer)
 
 
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,9 +70,9 @@ async def list_connections(api: Client, output: Output, customer: str | None) ->
 
     Example: halflap connections list --customer Initech
     """
-    found = read(list[ConnectionView], await api.list("/api/connections", customer=customer))
-    listed: Any = [] if output.json else await api.list("/api/customers")
-    names = {each.id: each.name for each in read(list[CustomerView], listed)}
+    found = await api.list(ConnectionView, "connections", customer=customer)
+    listed = [] if output.json else await api.list(CustomerView, "customers")
+    names = {each.id: each.name for each in listed}
     output.listing(
         found,
         ("name", "customer", "to", "status", "id", "added?"),
@@ -127,7 +126,7 @@ async def add_connection(
         "values": values,
         "test": not no_test,
     }
-    told(output, read(ConnectionView, await api.post("/api/connections", draft)), "saved")
+    told(output, await api.post(ConnectionView, "connections", json=draft), "saved")
 
 
 @connections.command("show")
@@ -171,8 +170,8 @@ async def change_connection(
 
     values = nested({}, {**given, **ask.secrets(hidden)})
     change = {"name": name, "values": values, "test": not no_test}
-    made = await api.patch(path("connections", found.id), change)
-    told(output, read(ConnectionView, made), "changed")
+    made = await api.patch(ConnectionView, "connections", found.id, json=change)
+    told(output, made, "changed")
 
 
 @connections.command("limits")
@@ -192,8 +191,7 @@ async def limit_connection(
     Example: halflap connections limits acme --customer Initech --rate 10 --concurrency 4
     """
     if (limits := changed(found.limits, given)) is not None:
-        at = path("connections", found.id, "limits")
-        found = read(ConnectionDetail, await api.request("PUT", at, limits))
+        found = await api.put(ConnectionDetail, "connections", found.id, "limits", json=limits)
     shown(output, found)
 
 
@@ -205,8 +203,7 @@ async def test_connection(api: Client, output: Output, found: ConnectionDetail) 
 
     Example: halflap connections test acme --customer Initech
     """
-    tested = await api.post(path("connections", found.id, "test"))
-    told(output, read(ConnectionView, tested), "tested")
+    told(output, await api.post(ConnectionView, "connections", found.id, "test"), "tested")
 
 
 @connections.command("authorize")
@@ -240,23 +237,22 @@ async def remove_connection(
     Example: halflap connections remove acme --customer Initech
     """
     sure(yes, f"Remove the connection {found.name} ({found.id}) and its secrets?")
-    await api.delete(path("connections", found.id))
+    await api.delete("connections", found.id)
     output.answer({"removed": found.id}, f"removed connection {found.name}")
 
 
 async def kind_of(api: Client, named: str) -> tuple[dict[str, str], Mapping[str, Any]]:
     """The type of connection that is meant, as the API takes it, and its form."""
-    installed = read(list[ComponentView], await api.get("/api/components", schemas=False))
+    installed = await api.get(list[ComponentView], "components", schemas=False)
     for each in installed:
         if each.name == named and each.connection is not None:
             return {"component": named}, each.connection
     integration, _, field = named.partition(".")
-    listed = read(list[IntegrationView], await api.list("/api/integrations"))
+    listed = await api.list(IntegrationView, "integrations")
     known = [each.name for each in installed if each.connection is not None]
     for each in listed:
         newest = each.versions[0].hash
-        at = path("integrations", each.name, "versions", newest)
-        version = read(VersionView, await api.get(at))
+        version = await api.get(VersionView, "integrations", each.name, "versions", newest)
         known += [f"{each.name}.{name}" for name in version.connections]
         if each.name == integration and field in version.connections:
             wanted = {"integration": integration, "field": field, "version": newest}

@@ -15,7 +15,7 @@ from halflap.cli.amount import (
     retention_options,
     retention_table,
 )
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.pauses import go_on, stand_still
@@ -29,7 +29,7 @@ TOLD_EVERY = 2.0
 
 async def find(api: Client, customer: str) -> CustomerDetail:
     """A customer, by id or name."""
-    return read(CustomerDetail, await api.get(path("customers", customer)))
+    return await api.get(CustomerDetail, "customers", customer)
 
 
 @click.group("customers", cls=CommandGroup)
@@ -48,7 +48,7 @@ async def list_customers(api: Client, output: Output) -> None:
     Example: halflap customers list --json
     """
     output.listing(
-        read(list[CustomerView], await api.list("/api/customers")),
+        await api.list(CustomerView, "customers"),
         ("name", "id", "external id", "added?", "paused"),
         lambda each: (
             each.name,
@@ -71,7 +71,7 @@ async def add_customer(api: Client, output: Output, name: str, external_id: str 
     Example: halflap customers add Initech --external-id 4711
     """
     draft = {"name": name, "external_id": external_id}
-    made = read(CustomerView, await api.post("/api/customers", draft))
+    made = await api.post(CustomerView, "customers", json=draft)
     if output.emitted(made):
         return
     output.line("added customer ", (made.name, "bold"), (f"  {made.id}", "dim"))
@@ -130,8 +130,7 @@ async def limit_customer(api: Client, output: Output, found: CustomerDetail, **g
     Example: halflap customers limits Initech --concurrency 50 --rate 20 --backlog 10000
     """
     if (limits := changed(found.limits, given)) is not None:
-        at = path("customers", found.id, "limits")
-        found = read(CustomerDetail, await api.request("PUT", at, limits))
+        found = await api.put(CustomerDetail, "customers", found.id, "limits", json=limits)
     told(output, found)
 
 
@@ -147,8 +146,7 @@ async def retain_customer(api: Client, output: Output, found: CustomerDetail, **
     Example: halflap customers retention Initech --execution 90 --payload 7
     """
     if (said := changed(found.retention, given)) is not None:
-        at = path("customers", found.id, "retention")
-        found = read(CustomerDetail, await api.request("PUT", at, said))
+        found = await api.put(CustomerDetail, "customers", found.id, "retention", json=said)
     if output.emitted(found.model_dump(include={"id", "retention", "default_retention"})):
         return
     output.line((found.name, "bold"), (f"  {found.id}", "dim"))
@@ -170,7 +168,7 @@ async def make_private(api: Client, output: Output, found: CustomerDetail, off: 
     Example: halflap customers private Initech
     """
     change = {"private": not off}
-    found = read(CustomerDetail, await api.patch(path("customers", found.id), change))
+    found = await api.patch(CustomerDetail, "customers", found.id, json=change)
     said = "are private" if found.private else "are shown to the team's support"
     output.answer(found, f"payloads of {found.name} {said}")
 
@@ -183,7 +181,7 @@ async def remove_customer(api: Client, output: Output, found: CustomerDetail) ->
 
     Example: halflap customers remove Initech
     """
-    await api.delete(path("customers", found.id))
+    await api.delete("customers", found.id)
     output.answer({"removed": found.id}, f"removed customer {found.name}")
 
 
@@ -203,8 +201,8 @@ async def erase_customer(
 
     Example: halflap customers erase Initech --dry-run
     """
-    place = path("customers", found.id, "erasure")
-    plan = read(ErasureView, await api.get(place))
+    place = ("customers", found.id, "erasure")
+    plan = await api.get(ErasureView, *place)
     if not dry_run and not plan.before:
         sure(
             yes,
@@ -212,7 +210,7 @@ async def erase_customer(
             f"{plan.instances} instances, {plan.connections} connections?",
         )
     if not dry_run:
-        while (plan := read(ErasureView, await api.post(place, {"by": by}, wait=TOLD_EVERY))).left:
+        while (plan := await api.post(ErasureView, *place, json={"by": by}, wait=TOLD_EVERY)).left:
             total = sum(getattr(plan, what) for what in ERASED) + 1
             output.progress((f"{total - plan.left:,} of {total:,} …", "dim"))
     if output.emitted({**plan.model_dump(), "erased": not dry_run}):

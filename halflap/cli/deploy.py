@@ -17,7 +17,9 @@ from typing import Any, cast
 import click
 
 from halflap.api.draft_view import ComponentSetPage, ComponentSetView
+from halflap.api.execution_view import BulkView
 from halflap.api.view import (
+    InstancePage,
     IntegrationView,
     Published,
     UpgradePlan,
@@ -26,7 +28,7 @@ from halflap.api.view import (
 )
 from halflap.cli.bulk import follow
 from halflap.cli.changes import Changes, outline
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.project import STORE, Project, ProjectEntry
 from halflap.cli.reach import speaks, sure
@@ -178,16 +180,12 @@ async def deploy_components(
     without = [each.file for each in project.integrations]
     bundle = await asyncio.to_thread(pack_components, project.root, without)
     async with Client.connect(settings, make=not dry_run) as api:
-        newest = read(
-            ComponentSetPage, await api.get("/api/component-sets", name=name, limit=1)
-        ).items
+        newest = (await api.get(ComponentSetPage, "component-sets", name=name, limit=1)).items
         same = bool(newest) and newest[0].hash == bundle.hash
         made = newest[0] if same else None
         if made is None and not dry_run:
             data = bundle.to_bytes()
-            made = read(
-                ComponentSetView, await api.post("/api/component-sets", data=data, name=name)
-            )
+            made = await api.post(ComponentSetView, "component-sets", data=data, name=name)
     found = {"name": name, "hash": bundle.hash, "number": made and made.number, "changed": not same}
     if output.emitted({**found, "files": [path for path, _ in bundle.files]}):
         return
@@ -212,13 +210,12 @@ async def prepare(
     bundle = await asyncio.to_thread(pack, project.root, entry.entry)
     with tempfile.TemporaryDirectory(prefix="halflap-deploy-") as cache:
         after = await asyncio.to_thread(outline, bundle, Path(cache))
-    listed = read(list[IntegrationView], await api.list("/api/integrations"))
+    listed = await api.list(IntegrationView, "integrations")
     found = next((each for each in listed if each.name == entry.name), None)
     now = found.targets.get(target) if found is not None else None
     before = None
     if now is not None:
-        at = path("integrations", entry.name, "versions", now)
-        before = read(VersionView, await api.get(at))
+        before = await api.get(VersionView, "integrations", entry.name, "versions", now)
     return DeploymentPlan(entry, bundle, target, found, Changes.between(before, after, bundle))
 
 
@@ -268,15 +265,15 @@ async def publish(
     api: Client, plan: DeploymentPlan, seen: str | None, note: str, *, overwrite: bool
 ) -> Published:
     """Send the bundle, and point the target at it."""
-    made = await api.post(
-        "/api/versions",
+    return await api.post(
+        Published,
+        "versions",
         data=plan.bundle.to_bytes(),
         target=plan.target,
         expect=seen,
         note=note,
         overwrite=overwrite,
     )
-    return read(Published, made)
 
 
 async def follow_up(
@@ -285,10 +282,10 @@ async def follow_up(
     """Upgrade the target's instances, or say which ones stay where they are."""
     name = plan.entry.name
     draft = {"version": plan.bundle.hash, "stay": sorted(others_versions(plan))}
-    at = path("integrations", name, "upgrade")
-    behind = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True})).total
+    at = ("integrations", name, "upgrade")
+    behind = (await api.post(UpgradePlan, *at, json={**draft, "dry_run": True})).total
     if upgrades and behind:
-        await follow(api, output, await api.post(at, draft))
+        await follow(api, output, await api.post(BulkView, *at, json=draft))
     elif behind:
         many = f"{behind:,} {'instance stays on its' if behind == 1 else 'instances stay on their'}"
         output.progress(f"{many} version; to move to version {number}:")
@@ -296,7 +293,7 @@ async def follow_up(
         output.progress(f"  {output.command(again)}")
     elif (
         not output.json
-        and not (await api.get("/api/instances", integration=name, limit=1))["items"]
+        and not (await api.get(InstancePage, "instances", integration=name, limit=1)).items
     ):
         at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
         output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")

@@ -25,7 +25,7 @@ import click
 
 import halflap
 from halflap.api.view import IntegrationView, VersionView
-from halflap.cli.client import Client, HttpLine, has_store, local, path, read
+from halflap.cli.client import Client, HttpLine, has_store, local
 from halflap.cli.output import Output, state
 from halflap.cli.reach import settings_here
 from halflap.cli.tunnel import PROGRAMS
@@ -350,11 +350,11 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
         async with Client.connect(settings) as api:
             wrong: list[str] = []
             count = 0
-            for each in read(list[IntegrationView], await api.list("/api/integrations")):
+            for each in await api.list(IntegrationView, "integrations"):
                 for hash in dict.fromkeys([each.versions[0].hash, *each.targets.values()]):
                     count += 1
-                    at = path("integrations", each.name, "versions", hash)
-                    found = read(VersionView, await api.get(at))
+                    at = ("integrations", each.name, "versions", hash)
+                    found = await api.get(VersionView, *at)
                     if found.error:
                         said = " ".join(found.error.split())
                         wrong.append(f"{each.name} version {found.number}: {said}")

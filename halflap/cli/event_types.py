@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import click
 
 from halflap.api.event_view import EventTypePage, EventTypeView, PublishedEvent
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
@@ -31,7 +31,7 @@ async def list_event_types(api: Client, output: Output) -> None:
     Example: halflap event-types list
     """
     output.listing(
-        read(EventTypePage, await api.get("/api/event-types")).items,
+        (await api.get(EventTypePage, "event-types")).items,
         ("type", "version", "title", "changed"),
         lambda each: (
             each.name,
@@ -52,9 +52,8 @@ async def show_event_type(api: Client, output: Output, name: str, version: int |
 
     Example: halflap event-types show order.created
     """
-    found = await api.get(path("event-types", name), version=version)
-    shown = read(EventTypeView, found)
-    output.answer(found, codec.encode(shown.schema_).decode())
+    found = await api.get(EventTypeView, "event-types", name, version=version)
+    output.answer(found, codec.encode(found.schema_).decode())
 
 
 @event_types.command("openapi")
@@ -64,7 +63,7 @@ async def print_webhooks_document(api: Client, output: Output) -> None:
 
     Example: halflap event-types openapi
     """
-    found = await api.get("/api/event-types/openapi.json")
+    found = await api.get(dict[str, Any], "event-types", "openapi.json")
     output.answer(found, codec.encode(found).decode())
 
 
@@ -76,8 +75,8 @@ async def declare_event_types(api: Client, output: Output, file: BinaryIO) -> No
 
     Example: halflap event-types declare event-types.json
     """
-    found = await api.request("PUT", "/api/event-types", json_of(file))
-    names = [f"{each.name} {each.version}" for each in read(EventTypePage, found).items]
+    found = await api.put(EventTypePage, "event-types", json=json_of(file))
+    names = [f"{each.name} {each.version}" for each in found.items]
     output.answer(found, f"declared {', '.join(names)}")
 
 
@@ -89,7 +88,7 @@ async def remove_event_type(api: Client, output: Output, name: str) -> None:
 
     Example: halflap event-types remove order.created
     """
-    await api.delete(path("event-types", name))
+    await api.delete("event-types", name)
     output.answer({"removed": name}, f"removed {name}")
 
 
@@ -120,11 +119,10 @@ async def publish_event(
     """
     draft: dict[str, Any] = {"type": type, "data": {} if data is None else json_of(data)}
     draft |= {name: each for name, each in (("subject", subject), ("idempotency_key", key)) if each}
-    found = await api.post(path("customers", customer, "events"), draft)
-    published = read(PublishedEvent, found)
-    started = " ".join(published.executions) or "no flow of the customer takes it"
-    again = " (published before)" if published.duplicate else ""
-    output.answer(found, f"{published.id}: {started}{again}")
+    found = await api.post(PublishedEvent, "customers", customer, "events", json=draft)
+    started = " ".join(found.executions) or "no flow of the customer takes it"
+    again = " (published before)" if found.duplicate else ""
+    output.answer(found, f"{found.id}: {started}{again}")
 
 
 def json_of(file: BinaryIO) -> Any:

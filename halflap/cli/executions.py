@@ -95,7 +95,7 @@ def narrowing_query(given: Mapping[str, Any]) -> dict[str, Any]:
 
 async def whole(api: Client, execution: str) -> ExecutionView:
     """An execution in full, by its id; `last` is the newest."""
-    return read(ExecutionView, await api.get(path("executions", execution)))
+    return await api.get(ExecutionView, "executions", execution)
 
 
 @click.group("executions", cls=CommandGroup)
@@ -134,8 +134,7 @@ async def list_executions(
     before: str | None = None
     while len(found) < limit:
         most = min(limit - len(found), 200)
-        page = await api.get("/api/executions", **query, limit=most, before=before)
-        answer = read(ExecutionPage, page)
+        answer = await api.get(ExecutionPage, "executions", **query, limit=most, before=before)
         found += answer.items
         before = answer.next
         if before is None:
@@ -163,8 +162,7 @@ async def list_failures(
     Example: halflap executions failures --since 2h
     """
     query = {**narrowing_query(given), "dismissed": dismissed or None, "limit": limit}
-    listed = await api.get("/api/executions/causes", **query)
-    found = read(list[CauseView], listed)
+    found = await api.get(list[CauseView], "executions", "causes", **query)
     if output.json:
         output.emit_all(found)
         return
@@ -196,7 +194,7 @@ async def search_executions(
     before: str | None = None
     while len(found) < limit:
         most = min(limit - len(found), 200)
-        answer = await api.bytes("/api/search", **query, limit=most, before=before)
+        answer = await api.bytes("search", **query, limit=most, before=before)
         *lines, end = [codec.decode(each) for each in answer.splitlines()]
         found += read(list[SearchHit], [each for each in lines if "execution" in each])
         before = read(SearchEnd, end).next
@@ -293,13 +291,13 @@ async def show_execution(
     Example: halflap executions show last
     """
     if outline:
-        laid = read(ExecutionOutline, await api.get(path("executions", execution, "outline")))
+        laid = await api.get(ExecutionOutline, "executions", execution, "outline")
         output.emit(laid) if output.json else outline_lines(output, laid)
         return
     found = await whole(api, execution)
     if output.emitted(found):
         return
-    logs = read(list[LogView], await api.list(path("executions", found.id, "logs")))
+    logs = await api.list(LogView, "executions", found.id, "logs")
     execution_lines(output, found, logs, await doubts_below(api, found), full=full)
 
 
@@ -331,8 +329,7 @@ async def show_logs(api: Client, output: Output, found: ExecutionView, follow: b
     """
     after = 0
     while True:
-        lines = await api.list(path("executions", found.id, "logs"), after=after)
-        for each in read(list[LogView], lines):
+        for each in await api.list(LogView, "executions", found.id, "logs", after=after):
             after = each.id
             if not output.emitted(each):
                 log_line(output, each)
@@ -356,8 +353,8 @@ async def tail_executions(
     Example: halflap executions tail --instance Initech/warehouse
     """
     customer, instance = apart(customer, instance)
-    changes = api.stream("/api/stream", topics="executions", customer=customer, instance=instance)
-    listed = read(list[InstanceSummary], await api.list("/api/instances"))
+    changes = api.stream("stream", topics="executions", customer=customer, instance=instance)
+    listed = await api.list(InstanceSummary, "instances")
     names = {each.id: full_name(each) for each in listed}
     async for heard in changes:
         change = None if heard is None else read(ChangeView, heard)
@@ -381,9 +378,7 @@ async def signal_execution(
     Example: halflap executions signal last approved --data '{"by": "Ada"}'
     """
     payload = json_of("--data", data)
-    sent = read(
-        ExecutionSummary, await api.post(path("executions", found.id, "signals", name), payload)
-    )
+    sent = await api.post(ExecutionSummary, "executions", found.id, "signals", name, json=payload)
     if output.emitted(sent):
         return
     output.line(f"{sent.id} was sent ", (name, "bold"))
@@ -419,8 +414,7 @@ async def cancel_execution(
         await do_many(api, output, "cancel", many, **how)
         return
     for execution in executions:
-        done = await api.post(path("executions", execution, "cancel"), how)
-        found = read(ExecutionSummary, done)
+        found = await api.post(ExecutionSummary, "executions", execution, "cancel", json=how)
         ended = found.state in ENDED
         said = state(found.state) if ended else "ends at its next step, or is cut"
         output.answer(found, f"{found.id}  ", said)
@@ -519,7 +513,7 @@ async def replay_execution(
         how["done"] = {"result": json_of("--done", done), "by": whoever(), "step": step}
     for execution in executions:
         found = await whole(api, execution)
-        made = read(Replayed, await api.post(path("executions", found.id, "replay"), how))
+        made = await api.post(Replayed, "executions", found.id, "replay", json=how)
         if wait:
             await ended(api, output, made.execution, timeout)
         elif not output.emitted(made):
@@ -556,7 +550,7 @@ async def dismiss_execution(
         return
     for execution in executions:
         found = await whole(api, execution)
-        await api.post(path("executions", found.id, "dismiss"))
+        await api.request("POST", path("executions", found.id, "dismiss"))
         output.answer({"dismissed": found.id}, f"dismissed {found.id}")
 
 
@@ -587,9 +581,9 @@ async def last_event(
     """
     customer, instance = apart(**whose)
     query = {"customer": customer, "instance": instance, "flow": flow}
-    found = read(LastEvent, await api.get("/api/events/last", **query))
+    found = await api.get(LastEvent, "events", "last", **query)
     if body:
-        raw = await api.bytes(path("executions", found.execution, "body"))
+        raw = await api.bytes("executions", found.execution, "body")
         if sys.stdout.isatty():
             output.line(raw.decode(errors="replace"))
         else:

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from halflap.api.execution_view import BulkView
 from halflap.api.view import (
     InstanceSummary,
     InstanceView,
+    ListenerPage,
     ListenerView,
-    RejectionView,
+    RejectionPage,
     Rotated,
     SubscriptionView,
     UpgradePlan,
@@ -21,7 +23,7 @@ from halflap.api.view import (
 from halflap.cli import ask
 from halflap.cli.amount import Lasting, changed, retention_options, retention_table
 from halflap.cli.bulk import follow, time_of
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import CommandGroup
 from halflap.cli.moves import Move, repeated, settle
@@ -45,7 +47,7 @@ async def find(api: Client, instance: str, customer: str | None) -> InstanceView
     owner, slash, name = instance.rpartition("/")
     if slash:
         instance, customer = name, owner
-    return read(InstanceView, await api.get(path("instances", instance), customer=customer))
+    return await api.get(InstanceView, "instances", instance, customer=customer)
 
 
 @click.group("instances", cls=CommandGroup)
@@ -69,8 +71,8 @@ async def list_instances(
 
     Example: halflap instances list --customer Initech
     """
-    listed = await api.list("/api/instances", customer=customer, integration=integration)
-    found = read(list[InstanceSummary], listed)
+    which = {"customer": customer, "integration": integration}
+    found = await api.list(InstanceSummary, "instances", **which)
     output.listing(
         found,
         ("customer", "name", "integration", "version!", "state!", "id", "changed?"),
@@ -105,13 +107,13 @@ async def show_instance(
     """
     secrets: dict[str, str] = {}
     if shows_secrets:
-        secrets = await api.get(path("instances", found.id, "secrets"))
-    refused = (await api.get("/api/rejections", instance=found.id))["items"]
-    listeners = (await api.get(path("instances", found.id, "listeners")))["items"]
+        secrets = await api.get(dict[str, str], "instances", found.id, "secrets")
+    refused = (await api.get(RejectionPage, "rejections", instance=found.id)).items
+    listeners = (await api.get(ListenerPage, "instances", found.id, "listeners")).items
     if output.json:
         more = {
-            "rejections": refused,
-            "listeners": listeners,
+            "rejections": [each.model_dump() for each in refused],
+            "listeners": [each.model_dump() for each in listeners],
             **({"secrets": secrets} if secrets else {}),
         }
         output.emit({**found.model_dump(), **more})
@@ -139,10 +141,7 @@ async def show_instance(
     part(output, "Config", {name: inline(each) for name, each in found.config.items()})
     part(output, "Connections", found.connections)
     part(output, "Made at apps", {each.flow: subscribed(each) for each in found.subscriptions})
-    heard = {
-        f"{each.flow} {each.shard}".strip(): listened(each)
-        for each in read(list[ListenerView], listeners)
-    }
+    heard = {f"{each.flow} {each.shard}".strip(): listened(each) for each in listeners}
     part(output, "Listens to", heard)
     counted = {
         flow: ", ".join(f"{count} {what}" for what, count in each.items())
@@ -151,7 +150,7 @@ async def show_instance(
     part(output, "Counted, not kept", counted)
     if refused:
         output.line(("\nRefused requests", "bold"), "  newest first")
-        for each in read(list[RejectionView], refused[:5]):
+        for each in refused[:5]:
             said = f"{each.status} {each.reason}"
             output.line("  ", (f"{ago(each.at):<12} ", "dim"), f"{each.flow}: {said}")
 
@@ -206,9 +205,9 @@ async def rotate_secret(
 
     Example: halflap instances rotate Initech/warehouse incoming
     """
-    at = path("instances", found.id, "secrets", flow)
     secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
-    made = read(Rotated, await api.post(at, {"grace_seconds": grace, "secret": secret}))
+    draft = {"grace_seconds": grace, "secret": secret}
+    made = await api.post(Rotated, "instances", found.id, "secrets", flow, json=draft)
     if output.emitted(made):
         return
     output.line((made.secret, "bold"))
@@ -230,8 +229,7 @@ async def retain_instance(api: Client, output: Output, found: InstanceView, **gi
     Example: halflap instances retention Initech/warehouse --execution 90 --payload 7
     """
     if (said := changed(found.retention, given)) is not None:
-        at = path("instances", found.id, "retention")
-        found = read(InstanceView, await api.request("PUT", at, said))
+        found = await api.put(InstanceView, "instances", found.id, "retention", json=said)
     if output.emitted(found.model_dump(include={"id", "retention", "kept"})):
         return
     output.line((full_name(found), "bold"))
@@ -275,7 +273,7 @@ async def add_instance(
         "connections": chosen,
         "version": wanted.hash,
     }
-    made = read(InstanceView, await api.post("/api/instances", draft))
+    made = await api.post(InstanceView, "instances", json=draft)
     await configured(api, output, made, activates, timeout)
 
 
@@ -307,8 +305,7 @@ async def configure_instance(
         api, output, found.customer_name, wanted, answers, links, known=found
     )
     draft = {"config": config, "connections": chosen}
-    at = path("instances", found.id, "config")
-    found = read(InstanceView, await api.request("PUT", at, draft))
+    found = await api.put(InstanceView, "instances", found.id, "config", json=draft)
     await configured(api, output, found, activates, timeout)
 
 
@@ -466,11 +463,11 @@ async def upgrade_all(
         "leave_out": await ids_of(api, leave_out) if leave_out else [],
         "config": shared_config(wanted, answers),
     }
-    at = path("integrations", integration, "upgrade")
-    plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
+    at = ("integrations", integration, "upgrade")
+    plan = await api.post(UpgradePlan, *at, json={**draft, "dry_run": True})
     if output.asks and (asked := set(plan.asked) - set(draft["config"])):
         draft["config"] |= shared_config(wanted, (), asked)
-        plan = read(UpgradePlan, await api.post(at, {**draft, "dry_run": True}))
+        plan = await api.post(UpgradePlan, *at, json={**draft, "dry_run": True})
     if dry_run and output.json:
         output.emit(plan)
         return
@@ -485,7 +482,7 @@ async def upgrade_all(
         sure(yes, f"Move {what}?")
     if canary:
         draft["canary"] = [each.id for each in plan.canary]
-    await follow(api, output, await api.post(at, draft))
+    await follow(api, output, await api.post(BulkView, *at, json=draft))
 
 
 async def canary_of(api: Client, text: str | None) -> str | list[str] | None:
@@ -637,10 +634,9 @@ async def read_on(
     Example: halflap instances read-on Initech/orders --flow changed --from earliest
     """
     told = {"start": start, "shard": shard, "cursor": cursor}
-    answer = await api.post(path("instances", found.id, "listeners", flow), json=told)
-    heard = read(list[ListenerView], answer["items"])
-    if output.json:
-        output.emit(answer["items"])
+    at = ("instances", found.id, "listeners", flow)
+    heard = (await api.post(ListenerPage, *at, json=told)).items
+    if output.emitted([each.model_dump() for each in heard]):
         return
     shown = {f"{each.flow} {each.shard}".strip(): listened(each) for each in heard}
     part(output, "Listens to", shown)
@@ -693,7 +689,7 @@ async def remove_instance(api: Client, output: Output, found: InstanceView, yes:
             + output.command(f"halflap instances disable {quoted(named)}")
         )
     sure(yes, f"Remove {named} ({found.id}), its URLs, its config and what its flows kept?")
-    await api.delete(path("instances", found.id))
+    await api.delete("instances", found.id)
     output.answer({"removed": found.id}, f"removed {named}")
 
 

@@ -6,7 +6,7 @@ import click
 
 from halflap.api.view import IntegrationView, OfferView, SharedEndpointView, SharedSecrets
 from halflap.cli import ask
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, quoted
 from halflap.cli.reach import speaks
@@ -29,7 +29,7 @@ async def list_integrations(api: Client, output: Output) -> None:
     Example: halflap integrations list --json
     """
     output.listing(
-        read(list[IntegrationView], await api.list("/api/integrations")),
+        await api.list(IntegrationView, "integrations"),
         ("name", "title", "version", "targets", "published?"),
         lambda each: (
             each.name,
@@ -59,12 +59,12 @@ async def offer_integration(
     """
     if withdraw == (version is not None):
         raise click.UsageError("say which VERSION to offer, or --withdraw")
-    at = path("integrations", integration, "offer")
+    at = ("integrations", integration, "offer")
     if withdraw:
-        await api.delete(at)
+        await api.delete(*at)
         output.answer({"withdrawn": integration}, f"{integration} is offered no longer")
         return
-    offered = read(OfferView, await api.request("PUT", at, {"version": version}))
+    offered = await api.put(OfferView, *at, json={"version": version})
     output.answer(offered, f"offered {integration} version {offered.version.number}")
 
 
@@ -102,8 +102,8 @@ async def shared_endpoint(
     """
     if rotate and given is not None:
         raise click.UsageError("--rotate makes a secret, and --secret gives one: use one of them")
-    listed = await api.get(path("integrations", integration, "endpoints"))
-    found = [e for e in read(list[SharedEndpointView], listed) if flow in (None, e.flow)]
+    listed = await api.get(list[SharedEndpointView], "integrations", integration, "endpoints")
+    found = [each for each in listed if flow in (None, each.flow)]
     if not found:
         named = f" {flow!r}" if flow is not None else ""
         raise NotFound(
@@ -122,15 +122,15 @@ async def shared_endpoint(
             tell(output, each, None)
         return
     one = found[0]
-    at = path("integrations", integration, "endpoints", one.flow)
+    at = ("integrations", integration, "endpoints", one.flow)
     if version is not None:
-        one = read(SharedEndpointView, await api.patch(at, {"version": version}))
+        one = await api.patch(SharedEndpointView, *at, json={"version": version})
     secrets: SharedSecrets | None = None
     if rotate or given is not None:
         secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
-        secrets = read(SharedSecrets, await api.post(f"{at}/secret", {"secret": secret}))
+        secrets = await api.post(SharedSecrets, *at, "secret", json={"secret": secret})
     elif shows_secret:
-        secrets = read(SharedSecrets, await api.get(f"{at}/secret"))
+        secrets = await api.get(SharedSecrets, *at, "secret")
     if output.emitted({**one.model_dump(), **(secrets.model_dump() if secrets else {})}):
         return
     tell(output, one, secrets)

@@ -7,7 +7,7 @@ import click
 from halflap.api.people_view import KeyMade, KeyView
 from halflap.api.rights import RIGHTS
 from halflap.cli.amount import Lasting
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
@@ -43,7 +43,7 @@ async def make_key(
     Example: halflap keys make "deploys from CI" --right read --right publish --lasts 90d
     """
     draft = {"name": name, "rights": list(rights), "lasts_seconds": lasts}
-    show(output, read(KeyMade, await api.post("/api/keys", draft)))
+    show(output, await api.post(KeyMade, "keys", json=draft))
 
 
 @keys.command("list")
@@ -54,7 +54,7 @@ async def list_keys(api: Client, output: Output) -> None:
     Example: halflap keys list
     """
     output.listing(
-        read(list[KeyView], await api.list("/api/keys")),
+        await api.list(KeyView, "keys"),
         ("id", "name", "rights", "used", "expires"),
         lambda each: (
             each.id,
@@ -83,7 +83,7 @@ async def rotate_key(api: Client, output: Output, id: str, overlap: int) -> None
     Example: halflap keys rotate key_01jdq5m4x2f8t9v0c3k7n6b1wa --overlap 1h
     """
     draft = {"overlap_seconds": overlap}
-    show(output, read(KeyMade, await api.post(path("keys", id, "rotate"), draft)))
+    show(output, await api.post(KeyMade, "keys", id, "rotate", json=draft))
 
 
 @keys.command("revoke")
@@ -94,7 +94,7 @@ async def revoke_key(api: Client, output: Output, id: str) -> None:
 
     Example: halflap keys revoke key_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
-    await api.delete(path("keys", id))
+    await api.delete("keys", id)
     output.answer({"revoked": id}, f"revoked {id}")
 
 

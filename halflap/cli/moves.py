@@ -10,7 +10,7 @@ from typing import Any
 
 from halflap.api.execution_view import ExecutionView, StepView
 from halflap.api.view import CatchUpView, InstanceView
-from halflap.cli.client import Client, ServerAway, path, read
+from halflap.cli.client import Client, ServerAway
 from halflap.cli.output import Output, Part, full_name, quoted, state, took, version
 from halflap.cli.record import text_of
 from halflap.errors import HalflapError, NotFound
@@ -44,11 +44,11 @@ async def settle(
     `begun`: the instance is being moved already, as it is given.
     """
     named = full_name(instance)
-    where = path("instances", instance.id)
+    where = ("instances", instance.id)
     draft = dict(move.draft) if move.draft else ...
     found = instance
     if not begun:
-        found = read(InstanceView, await api.post(f"{where}/{move.verb}", draft, **move.query))
+        found = await api.post(InstanceView, *where, move.verb, json=draft, **move.query)
     output.progress((f"{found.state} {named} …", "dim"))
     if not api.runs:
         output.progress(("no server runs: this command does it, and runs nothing else", "dim"))
@@ -66,7 +66,7 @@ async def settle(
             )
         await asyncio.sleep(LOOKS_EVERY)
         try:
-            found = read(InstanceView, await api.get(where))
+            found = await api.get(InstanceView, *where)
         except ServerAway as error:
             raise ServerAway(
                 f"{error.message} {named} was {found.state}: that goes on once the server is back. {see}"
@@ -94,10 +94,10 @@ class DeploymentSteps:
         if deployment is None or deployment == before or self._output.json:
             return
         try:
-            found = await self._api.get(path("executions", deployment))
+            found = await self._api.get(ExecutionView, "executions", deployment)
         except NotFound:
             return  # it has its id, and is started in a moment
-        for each in read(ExecutionView, found).steps:
+        for each in found.steps:
             seen = (each.path, each.status, each.tries)
             if seen in self._seen or each.kind == "trigger" or each.name == "subscriptions":
                 continue

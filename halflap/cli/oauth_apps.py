@@ -6,7 +6,7 @@ import click
 
 from halflap.api.view import OAuthAppView, RoutedEvent, UnroutedEventPage
 from halflap.cli import ask
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure, yes_option
@@ -28,7 +28,7 @@ async def list_oauth_apps(api: Client, output: Output) -> None:
     Example: halflap oauth-apps list
     """
     output.listing(
-        read(list[OAuthAppView], await api.get("/api/oauth-apps")),
+        await api.get(list[OAuthAppView], "oauth-apps"),
         ("component", "client id", "callback", "origins", "events", "changed?"),
         lambda each: (
             each.component,
@@ -89,7 +89,7 @@ async def set_oauth_app(
         "callback": callback,
         "origins": list(origins),
     }
-    stored = read(OAuthAppView, await api.request("PUT", path("oauth-apps", component), draft))
+    stored = await api.put(OAuthAppView, "oauth-apps", component, json=draft)
     output.answer(stored, "stored ", (component, "bold"), f": {', '.join(stored.origins)}")
     if stored.url is not None and not output.json:
         output.line(f"  have the app send events to {stored.url}")
@@ -111,15 +111,15 @@ async def unrouted_events(
 
     Example: halflap oauth-apps unrouted slack
     """
-    at = path("oauth-apps", component, "unrouted")
+    at = ("oauth-apps", component, "unrouted")
     if replayed is not None:
-        routed = read(RoutedEvent, await api.post(f"{at}/{replayed}/replay"))
+        routed = await api.post(RoutedEvent, *at, replayed, "replay")
         output.answer(routed, f"replayed: {routed.started} executions started")
     elif removed is not None:
-        await api.delete(f"{at}/{removed}")
+        await api.delete(*at, removed)
         output.answer({"removed": removed}, f"removed {removed}")
     else:
-        found = read(UnroutedEventPage, await api.get(at))
+        found = await api.get(UnroutedEventPage, *at)
         output.listing(
             found.items,
             ("id", "account", "reason", "received?"),
@@ -138,5 +138,5 @@ async def remove_oauth_app(api: Client, output: Output, component: str, yes: boo
     Example: halflap oauth-apps remove salesforce
     """
     sure(yes, f"Remove your team's OAuth app of {component}, and its secret?")
-    await api.delete(path("oauth-apps", component))
+    await api.delete("oauth-apps", component)
     output.answer({"removed": component}, f"removed the OAuth app of {component}")

@@ -9,7 +9,7 @@ from itertools import groupby
 import click
 
 from halflap.api.view import InstanceView, PairPage, PairView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client, read
 from halflap.cli.output import Output
 from halflap.cli.reach import sure
 from halflap.errors import Conflict, NotFound
@@ -73,8 +73,8 @@ async def forget_pair(
         "next event of either finds no pair.",
     )
     side = next(each for each, id in pair.ids.items() if id == wanted.id)
-    at = path("instances", instance.id, "pairs", pair.pairs)
-    gone = read(PairView, await api.delete(at, id=wanted.id, side=side))
+    at = ("instances", instance.id, "pairs", pair.pairs)
+    gone = read(PairView, await api.delete(*at, id=wanted.id, side=side))
     told = f"forgot the pair of {gone.pairs}: {records(gone)}"
     output.answer({"forgot": gone.model_dump()}, told)
 
@@ -84,8 +84,7 @@ async def asked(
 ) -> PairPage:
     """A page of what is wanted."""
     query = {"pairs": wanted.of, "id": wanted.id, "side": wanted.side, "after": after}
-    page = await api.get(path("instances", instance.id, "pairs"), **query, limit=limit)
-    return read(PairPage, page)
+    return await api.get(PairPage, "instances", instance.id, "pairs", **query, limit=limit)
 
 
 def tell(output: Output, rows: Sequence[PairView]) -> None:

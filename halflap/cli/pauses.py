@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
-from typing import Any
 
 from halflap.api.view import CustomerDetail, InstanceSummary, InstanceView, PauseView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.output import Output, ago, full_name, quoted
 
 Paused = CustomerDetail | InstanceView
@@ -19,7 +18,7 @@ async def stand_still(
 ) -> None:
     """Pause a customer, an instance or a flow of one, and say so."""
     draft = {"by": whoever(), "reason": reason, **({"flow": flow} if flow else {})}
-    paused = read(list[PauseView], await api.post(path(kind, found.id, "pause"), draft))
+    paused = await api.post(list[PauseView], kind, found.id, "pause", json=draft)
     if output.json:
         output.emit_all(paused)
         return
@@ -34,14 +33,14 @@ async def go_on(
 ) -> None:
     """Resume what was paused, and say what still stands still of it."""
     draft = {"flow": flow} if flow else {}
-    paused = read(list[PauseView], await api.post(path(kind, found.id, "resume"), draft))
+    paused = await api.post(list[PauseView], kind, found.id, "resume", json=draft)
     if output.json:
         output.emit_all(paused)
         return
     output.line("resumed ", (name_of(found, flow), "bold"))
     customer = found.customer if isinstance(found, InstanceView) else found.id
-    listed: Any = await api.list("/api/instances", customer=customer) if paused else []
-    for each in read(list[InstanceSummary], listed):
+    listed = await api.list(InstanceSummary, "instances", customer=customer) if paused else []
+    for each in listed:
         if customer == found.id or each.id == found.id:
             whose = f"{full_name(each)}: " if customer == found.id else ""
             for pause in each.paused:

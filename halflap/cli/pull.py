@@ -10,7 +10,7 @@ import click
 
 from halflap.api.draft_view import DraftSummary
 from halflap.api.view import IntegrationView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.deploy import OWN, DeploymentLedger, at_target
 from halflap.cli.output import Output
 from halflap.cli.project import Project
@@ -79,7 +79,7 @@ async def pull(
     ledger = DeploymentLedger(project, settings)
     async with Client.connect(settings) as api:
         name, at = await source_of(api, project, integration, target, draft)
-        bundle = Bundle.from_bytes(await api.bytes(at))
+        bundle = Bundle.from_bytes(await api.bytes(*at))
         known = ledger.known(target, name)
         base = await files_of(api, name, known)
     there = dict(bundle.files)
@@ -111,19 +111,19 @@ async def pull(
 
 async def source_of(
     api: Client, project: Project, integration: str | None, target: str, draft: str | None
-) -> tuple[str, str]:
-    """Return the name of what is pulled, and where its bundle is."""
+) -> tuple[str, tuple[str, ...]]:
+    """Return the name of what is pulled, and the path of its bundle."""
     if draft is not None:
-        found = read(DraftSummary, await api.get(path("drafts", draft)))
-        return found.integration, path("drafts", draft, "bundle")
+        found = await api.get(DraftSummary, "drafts", draft)
+        return found.integration, ("drafts", draft, "bundle")
     name = integration or project.integration().name
-    listed = read(list[IntegrationView], await api.list("/api/integrations"))
+    listed = await api.list(IntegrationView, "integrations")
     targets = {
         t: version for each in listed if each.name == name for t, version in each.targets.items()
     }
     if target not in targets:
         raise NotFound(f"{target} has no version of {name}; targets of it: {', '.join(targets)}")
-    return name, path("integrations", name, "versions", targets[target], "bundle")
+    return name, ("integrations", name, "versions", targets[target], "bundle")
 
 
 async def files_of(api: Client, name: str, version: str | None) -> Files:
@@ -131,7 +131,7 @@ async def files_of(api: Client, name: str, version: str | None) -> Files:
     if version is None:
         return {}
     try:
-        data = await api.bytes(path("integrations", name, "versions", version, "bundle"))
+        data = await api.bytes("integrations", name, "versions", version, "bundle")
     except NotFound:
         return {}
     return dict(Bundle.from_bytes(data).files)

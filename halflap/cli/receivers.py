@@ -11,7 +11,7 @@ from halflap.api.execution_view import BulkView
 from halflap.cli import ask
 from halflap.cli.amount import Lasting
 from halflap.cli.bulk import time_of
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure, yes_option
@@ -34,7 +34,7 @@ async def list_receivers(api: Client, output: Output, customer: str | None) -> N
     Example: halflap receivers list
     """
     output.listing(
-        read(list[ReceiverView], await api.list("/api/receivers", customer=customer)),
+        await api.list(ReceiverView, "receivers", customer=customer),
         ("id", "customer", "name", "url", "events", "state"),
         lambda each: (
             *(each.id, each.customer_name, each.name, each.url),
@@ -77,9 +77,8 @@ async def add_receiver(
     }
     if name is not None:
         draft["name"] = name
-    found = await api.post(path("customers", customer, "receivers"), draft)
-    made = read(ReceiverMade, found)
-    output.answer(found, f"{made.id}; its secret, shown this once: {made.secret}")
+    made = await api.post(ReceiverMade, "customers", customer, "receivers", json=draft)
+    output.answer(made, f"{made.id}; its secret, shown this once: {made.secret}")
 
 
 @receivers.command("rotate")
@@ -97,9 +96,9 @@ async def rotate_secret(api: Client, output: Output, receiver: str, overlap: int
 
     Example: halflap receivers rotate ins_01jdq5m4x2f8t9v0c3k7n6b1wa --overlap 3d
     """
-    at = path("receivers", receiver, "secret")
-    found = await api.post(at, {"overlap_seconds": overlap})
-    output.answer(found, f"its secret, shown this once: {read(ReceiverMade, found).secret}")
+    draft = {"overlap_seconds": overlap}
+    made = await api.post(ReceiverMade, "receivers", receiver, "secret", json=draft)
+    output.answer(made, f"its secret, shown this once: {made.secret}")
 
 
 @receivers.command("disable")
@@ -111,8 +110,9 @@ async def disable_receiver(api: Client, output: Output, receiver: str, reason: s
 
     Example: halflap receivers disable ins_01jdq5m4x2f8t9v0c3k7n6b1wa --reason "asked by mail"
     """
-    found = await api.post(path("receivers", receiver, "disable"), {"reason": reason})
-    output.answer(found, state(read(ReceiverView, found)))
+    draft = {"reason": reason}
+    found = await api.post(ReceiverView, "receivers", receiver, "disable", json=draft)
+    output.answer(found, state(found))
 
 
 @receivers.command("enable")
@@ -123,8 +123,8 @@ async def enable_receiver(api: Client, output: Output, receiver: str) -> None:
 
     Example: halflap receivers enable ins_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
-    found = await api.post(path("receivers", receiver, "enable"))
-    output.answer(found, state(read(ReceiverView, found)))
+    found = await api.post(ReceiverView, "receivers", receiver, "enable")
+    output.answer(found, state(found))
 
 
 @receivers.command("test")
@@ -136,8 +136,8 @@ async def send_test_event(api: Client, output: Output, receiver: str, type: str)
 
     Example: halflap receivers test ins_01jdq5m4x2f8t9v0c3k7n6b1wa --type order.created
     """
-    found = await api.post(path("receivers", receiver, "test"), {"type": type})
-    output.answer(found, f"sent by {' '.join(read(PublishedEvent, found).executions)}")
+    found = await api.post(PublishedEvent, "receivers", receiver, "test", json={"type": type})
+    output.answer(found, f"sent by {' '.join(found.executions)}")
 
 
 @receivers.command("recover")
@@ -152,13 +152,12 @@ async def recover_receiver(api: Client, output: Output, receiver: str, since: st
     Example: halflap receivers recover ins_01jdq5m4x2f8t9v0c3k7n6b1wa --since 3d
     """
     begun = {"since": time_of(since)}
-    plan = read(RecoveryPlan, await api.get(path("receivers", receiver, "recovery"), **begun))
-    found = await api.post(path("receivers", receiver, "recover"), begun)
-    bulk = read(BulkView, found)
+    plan = await api.get(RecoveryPlan, "receivers", receiver, "recovery", **begun)
+    bulk = await api.post(BulkView, "receivers", receiver, "recover", json=begun)
     text = f"{plan.sent} again, by {bulk.id}: halflap bulks show {bulk.id}"
     if plan.waiting:
         text += f"\n{plan.waiting} more wait for their next try, and are sent by themselves then"
-    output.answer(found, text)
+    output.answer(bulk, text)
 
 
 @receivers.command("remove")
@@ -171,7 +170,7 @@ async def remove_receiver(api: Client, output: Output, receiver: str, yes: bool)
     Example: halflap receivers remove ins_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
     sure(yes, f"Remove {receiver}, and cancel what waits for it?")
-    await api.delete(path("receivers", receiver))
+    await api.delete("receivers", receiver)
     output.answer({"removed": receiver}, f"removed {receiver}")
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import click
 
 from halflap.api.view import InstanceView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.output import Output
 from halflap.cli.project import Project, ProjectEntry
 from halflap.cli.reach import speaks
@@ -38,12 +38,11 @@ async def send_event(
     """
     project = Project.read()
     entry = project.integration(integration)
-    named = path("instances", entry.name)
-    found = read(InstanceView, await api.get(named, customer=DEV_CUSTOMER))
+    found = await api.get(InstanceView, "instances", entry.name, customer=DEV_CUSTOMER)
     if flow not in found.urls:
         known = ", ".join(found.urls) or "none"
         raise NotFound(f"{entry.name} has no URL for a flow {flow!r}; it has: {known}")
-    secrets: dict[str, str] = await api.get(path("instances", found.id, "secrets"))
+    secrets = await api.get(dict[str, str], "instances", found.id, "secrets")
     url, data = found.urls[flow], b"{}" if body is None else body.read()
     method, headers = await asyncio.to_thread(
         signed, project.root, entry, flow, data, url, secrets.get(flow, "")

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from halflap.api import payload
 from halflap.api.recordings import RecordingPage, RecordingView
 from halflap.cli.ask import pairs
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.executions import apart, instance_option
 from halflap.cli.output import Output, inline
 from halflap.cli.project import Project, ProjectEntry
@@ -131,8 +131,8 @@ async def integration_of(
     if number is not None:
         if project is not None or name is None:
             raise click.UsageError("--version needs --integration NAME, and no project")
-        where = path("integrations", name, "versions", number, "bundle")
-        return await loaded(Bundle.from_bytes(await api.bytes(where)))
+        where = ("integrations", name, "versions", number, "bundle")
+        return await loaded(Bundle.from_bytes(await api.bytes(*where)))
     here = Project.read(project)
     entry: ProjectEntry = here.integration(name)
     return await loaded(pack(here.root, entry.entry))
@@ -166,7 +166,7 @@ async def recordings(
             "before": before,
             "limit": min(left, PAGE),
         }
-        page = read(RecordingPage, await api.get("/api/recordings", **query))
+        page = await api.get(RecordingPage, "recordings", **query)
         counts["removed"] += page.removed
         for each in page.items:
             yield each

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from halflap.api.view import AuthorizationView, ConnectionView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.output import Output, clean
 from halflap.errors import ConfigError, HalflapError, UpstreamError
 
@@ -48,8 +48,8 @@ async def sign_in(
                 f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; choose another --port"
             ) from error
         redirect = f"http://127.0.0.1:{runner.addresses[0][1]}/callback"
-        at = path("connections", connection.id, "authorize")
-        begun = read(AuthorizationView, await api.post(at, {"redirect_uri": redirect}))
+        at = ("connections", connection.id, "authorize")
+        begun = await api.post(AuthorizationView, *at, json={"redirect_uri": redirect})
         back.state = begun.state
         output.note(f"Sign in to {connection.name} here:")
         output.note("  ", (begun.url, "bold"))
@@ -107,8 +107,7 @@ class Callback:
                 "the app sent no code back; is this connection's authorize_url right?"
             )
         answer = {"state": query["state"], "code": query["code"]}
-        signed_in = await self._api.post("/api/connections/authorized", answer)
-        return read(ConnectionView, signed_in)
+        return await self._api.post(ConnectionView, "connections", "authorized", json=answer)
 
 
 def page(status: int, title: str, said: str) -> web.Response:

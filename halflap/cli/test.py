@@ -14,7 +14,8 @@ from typing import Any
 import click
 import msgspec
 
-from halflap.cli.client import Client, path
+from halflap.api.view import InstanceView
+from halflap.cli.client import Client
 from halflap.cli.output import Output
 from halflap.cli.project import Project, find_root
 from halflap.cli.reach import speaks
@@ -178,8 +179,8 @@ async def record_in_document(
 async def changed_since(api: Client, file: Path, found: Mapping[str, Any]) -> str:
     """Return the note about a document that an execution did not run; empty where it did."""
     version = found["version"]
-    where = path("integrations", found["integration"], "versions", version["hash"], "bundle")
-    bundle = Bundle.from_bytes(await api.bytes(where))
+    where = ("integrations", found["integration"], "versions", version["hash"], "bundle")
+    bundle = Bundle.from_bytes(await api.bytes(*where))
     if dict(bundle.files).get(bundle.document or "") == file.read_bytes():
         return ""
     return f"it ran version {version['number']}, and {file.name} is not as it was then"
@@ -225,19 +226,19 @@ def check_installed() -> None:
 
 async def fetch(api: Client, execution: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """An execution that has ended, and the config of its instance; a shared endpoint's has none."""
-    found = await api.get(path("executions", execution))
+    found = await api.get(dict[str, Any], "executions", execution)
     if found["state"] not in ENDED:
         raise ConfigError(f"{found['id']} is {found['state']}; wait until it has ended")
     if found["customer"].startswith("$"):
         return found, {}
-    instance = await api.get(path("instances", found["instance"]))
-    return found, instance["config"]
+    instance = await api.get(InstanceView, "instances", found["instance"])
+    return found, instance.config
 
 
 async def fetch_customer(api: Client, found: Mapping[str, Any]) -> dict[str, Any]:
     """The customer of an execution; a shared endpoint has none."""
     customer: str = found["customer"]
-    return {} if customer.startswith("$") else await api.get(path("customers", customer))
+    return {} if customer.startswith("$") else await api.get(dict[str, Any], "customers", customer)
 
 
 def write(

@@ -6,7 +6,7 @@ import click
 
 from halflap.api.view import Minted, TokenView
 from halflap.cli.amount import Lasting
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks
@@ -55,7 +55,7 @@ async def mint_token(
         "lasts_seconds": lasts,
         "label": label,
     }
-    made = read(Minted, await api.post("/api/tokens", draft))
+    made = await api.post(Minted, "tokens", json=draft)
     if output.emitted(made):
         return
     output.line((made.token, "bold"))
@@ -72,7 +72,7 @@ async def list_tokens(api: Client, output: Output, customer: str | None) -> None
     """
     query = {} if customer is None else {"customer": customer}
     output.listing(
-        read(list[TokenView], await api.list("/api/tokens", **query)),
+        await api.list(TokenView, "tokens", **query),
         ("id", "customer", "access", "label", "minted?", "expires"),
         lambda each: (
             each.id,
@@ -94,5 +94,5 @@ async def revoke_token(api: Client, output: Output, id: str) -> None:
 
     Example: halflap tokens revoke tok_01jdq5m4x2f8t9v0c3k7n6b1wa
     """
-    await api.delete(path("tokens", id))
+    await api.delete("tokens", id)
     output.answer({"revoked": id}, f"revoked {id}")

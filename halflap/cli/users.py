@@ -7,7 +7,7 @@ from typing import get_args
 import click
 
 from halflap.api.people_view import LinkView, UserAdded, UserView
-from halflap.cli.client import Client, path, read
+from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure, yes_option
@@ -26,7 +26,7 @@ async def console(api: Client, output: Output, email: str | None) -> None:
 
     Example: halflap console
     """
-    made = read(LinkView, await api.post("/api/links", {"email": email}))
+    made = await api.post(LinkView, "links", json={"email": email})
     output.answer(made, made.url)
 
 
@@ -36,7 +36,7 @@ async def console_lines(api: Client, again: str = "halflap console") -> list[str
     `again` is the command that makes another one.
     """
     try:
-        made = read(LinkView, await api.post("/api/links", {})) if Console().is_built else None
+        made = await api.post(LinkView, "links", json={}) if Console().is_built else None
     except HalflapError as error:
         return [error.message]
     if made is None:
@@ -61,7 +61,7 @@ async def list_users(api: Client, output: Output) -> None:
     Example: halflap users list
     """
     output.listing(
-        read(list[UserView], await api.list("/api/users")),
+        await api.list(UserView, "users"),
         ("email", "role", "name", "id", "signed in"),
         lambda each: (
             each.email,
@@ -87,7 +87,7 @@ async def add_user(api: Client, output: Output, email: str, role: str, name: str
     Example: halflap users add ada@example.com --role support
     """
     draft = {"email": email, "role": role, "name": name}
-    made = read(UserAdded, await api.post("/api/users", draft))
+    made = await api.post(UserAdded, "users", json=draft)
     if output.emitted(made):
         return
     output.line("added ", (made.email, "bold"), (f"  {made.id}, {made.role}", "dim"))
@@ -103,7 +103,7 @@ async def set_role(api: Client, output: Output, user: str, role: str) -> None:
 
     Example: halflap users set-role ada@example.com developer
     """
-    changed = read(UserView, await api.patch(path("users", user), {"role": role}))
+    changed = await api.patch(UserView, "users", user, json={"role": role})
     output.answer(changed, f"{changed.email} is {changed.role} now")
 
 
@@ -116,7 +116,7 @@ async def disable_user(api: Client, output: Output, user: str, off: bool) -> Non
 
     Example: halflap users disable ada@example.com
     """
-    changed = read(UserView, await api.patch(path("users", user), {"disabled": not off}))
+    changed = await api.patch(UserView, "users", user, json={"disabled": not off})
     state = "disabled" if changed.disabled else "enabled"
     output.answer(changed, f"{changed.email} is {state}")
 
@@ -129,7 +129,7 @@ async def link_user(api: Client, output: Output, user: str) -> None:
 
     Example: halflap users link ada@example.com
     """
-    made = read(LinkView, await api.post("/api/links", {"email": user}))
+    made = await api.post(LinkView, "links", json={"email": user})
     output.answer(made, made.url)
 
 
@@ -143,5 +143,5 @@ async def remove_user(api: Client, output: Output, user: str, yes: bool) -> None
     Example: halflap users remove ada@example.com
     """
     sure(yes, f"Remove {user}, with all keys that this user made?")
-    await api.delete(path("users", user))
+    await api.delete("users", user)
     output.answer({"removed": user}, f"removed {user}")

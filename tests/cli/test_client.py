@@ -6,7 +6,7 @@ import signal
 import pytest
 from aiohttp import web
 
-from halflap.api.view import ChoiceView, VersionName
+from halflap.api.view import ChoiceView, CustomerView, VersionName
 from halflap.cli.client import Client, HttpLine, path, read
 from halflap.cli.offline import Offline
 from halflap.cli.output import Output
@@ -27,13 +27,13 @@ async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served)
         assert (tmp_path / "server.json").stat().st_mode & 0o077 == 0
         async with Client.connect(settings) as api:
             assert (api.where, api.runs) == (said["url"], True)
-            await api.post("/api/customers", {"name": "Initech"})
+            await api.request("POST", "/api/customers", {"name": "Initech"})
         process.kill()
         await process.wait()
     assert (tmp_path / "server.json").exists()
     async with Client.connect(settings) as api:
         assert (api.where, api.runs) == (str(tmp_path), False)
-        assert [each["name"] for each in await api.list("/api/customers")] == ["Initech"]
+        assert [each.name for each in await api.list(CustomerView, "customers")] == ["Initech"]
 
 
 async def test_a_supervised_server_is_started_again_and_found(tmp_path, served):
@@ -67,7 +67,7 @@ async def test_the_port_of_a_dead_server_is_not_given_the_token(tmp_path):
         ServerAddress(url, os.getpid(), str(tmp_path)).write(tmp_path)
         async with Client.connect(Settings(dir=tmp_path), make=True) as api:
             assert not api.runs
-            await api.get("/api/customers")
+            await api.request("GET", "/api/customers")
     assert asked == ["/api/health"]
 
 
@@ -107,14 +107,16 @@ async def test_a_server_elsewhere_is_reached_by_its_name_and_token(tmp_path, ser
         token = (tmp_path / "token").read_text()
         settings = Settings(server="staging", remotes={"staging": Remote(said["url"], token)})
         async with Client.connect(settings) as api:
-            made = await api.post("/api/customers", {"name": "Ä & Co. 50%"})
-            assert (await api.get(path("customers", made["name"]))).items() >= made.items()
+            made = await api.request("POST", "/api/customers", {"name": "Ä & Co. 50%"})
+            assert (
+                await api.request("GET", path("customers", made["name"]))
+            ).items() >= made.items()
             with pytest.raises(NotFound):
-                await api.get(path("customers", "nobody"))
+                await api.request("GET", path("customers", "nobody"))
         wrong = Settings(server=said["url"], token="wrong")
         async with Client.connect(wrong) as api:
             with pytest.raises(ConfigError, match="refused the token"):
-                await api.get("/api/customers")
+                await api.request("GET", "/api/customers")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, 
         served(tmp_path, "--no-supervisor"),
         Client.connect(Settings(dir=tmp_path)) as api,
     ):
-        async for change in api.stream("/api/stream", topics="executions"):
+        async for change in api.stream("stream", topics="executions"):
             assert change is None
             break
 
@@ -160,7 +162,7 @@ async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, 
 async def test_nothing_can_be_followed_where_nothing_runs(tmp_path):
     async with Client.connect(Settings(dir=tmp_path), make=True) as api:
         with pytest.raises(HalflapError, match="no server runs"):
-            async for _ in api.stream("/api/stream", topics="executions"):
+            async for _ in api.stream("stream", topics="executions"):
                 pass
 
 

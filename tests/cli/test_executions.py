@@ -179,14 +179,15 @@ class Bulks:
     def __init__(self) -> None:
         self.come = [100, 200, 250]
 
-    async def get(self, _: str) -> dict[str, Any]:
+    async def get(self, *_: Any) -> BulkView:
         done = self.come.pop(0)
         state = "running" if self.come else "succeeded"
-        return {
+        found = {
             "id": "blk_1", "do": "replay", "state": state, "total": 250, "done": done, "refused": 0,
             "refusals": [], "stages": [], "reason": "", "wanted": {}, "made_at": at(hours=1),
             "ended_at": None,
         }  # fmt: skip
+        return BulkView.model_validate(found)
 
 
 async def test_the_progress_of_a_bulk_is_shown_to_its_end(
@@ -194,12 +195,12 @@ async def test_the_progress_of_a_bulk_is_shown_to_its_end(
 ) -> None:
     monkeypatch.setattr("halflap.cli.bulk.LOOKS_EVERY", 0)
     api: Any = Bulks()
-    await follow(api, Output(), await api.get(""))
+    await follow(api, Output(), await api.get())
     first, *told = capsys.readouterr().err.splitlines()
     assert first.startswith("blk_1: goes on at the server")
     assert told == ["100 of 250", "200 of 250", "250 of 250"]
 
     api.come = [250]
-    await follow(api, Output(), await api.get(""))
+    await follow(api, Output(), await api.get())
     said = capsys.readouterr()
     assert (said.err, said.out) == ("", "blk_1  succeeded  replayed 250\n")

@@ -39,15 +39,16 @@ class App:
         self.codes: list[str] = []
         self.refuses = False
 
-    async def post(self, path: str, json: Any = ..., **query: Any) -> Any:
-        if path == "/api/connections/con_1/authorize":
+    async def post(self, kind: Any, *parts: str, json: Any) -> Any:
+        if parts == ("connections", "con_1", "authorize"):
             self.begun.set_result(json["redirect_uri"])
-            return {"url": "https://app.example/authorize?state=the-state", "state": "the-state"}
-        assert path == "/api/connections/authorized"
+            url = "https://app.example/authorize?state=the-state"
+            return kind(url=url, state="the-state")
+        assert parts == ("connections", "authorized")
         if self.refuses:
             raise UpstreamError("the code <b>is</b> no code")
         self.codes.append(json["code"])
-        return {**CONNECTION.model_dump(), "status": "working"}
+        return CONNECTION.model_copy(update={"status": "working"})
 
     async def browse(self, **query: str) -> tuple[int, str]:
         redirect = await self.begun

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from halflap.api.view import CustomerView
 from halflap.cli.client import Client
 from halflap.errors import ConfigError
 from halflap.server.settings import Settings
@@ -58,7 +59,7 @@ async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> Non
     settings = Settings(dir=tmp_path, store=url, keys=KEYS)
     async with Client.connect(settings) as api:
         assert api.runs
-        await api.post("/api/customers", {"name": "Ada"})
+        await api.request("POST", "/api/customers", {"name": "Ada"})
     process.terminate()
     async with asyncio.timeout(DEADLINE):
         _, said = await process.communicate()
@@ -67,7 +68,7 @@ async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> Non
     assert not (tmp_path / "halflap.db").exists()
     async with Client.connect(settings) as api:
         assert not api.runs
-        assert [each["name"] for each in await api.list("/api/customers")] == ["Ada"]
+        assert [each.name for each in await api.list(CustomerView, "customers")] == ["Ada"]
 
 
 async def test_a_server_without_keys_says_how_to_make_one(tmp_path: Path, url: str) -> None:

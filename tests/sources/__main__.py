@@ -80,18 +80,20 @@ async def activate(api: Client, peers: Peers) -> Any:
     declared = {"types": [each.declaration() for each in product]}
     await api.request("PUT", "/api/event-types", declared)
     bundle = pack(EXAMPLES, "sources:integration")
-    await api.post("/api/versions", data=bundle.to_bytes(), target="production")
+    await api.request("POST", "/api/versions", data=bundle.to_bytes(), target="production")
     shop = {"name": "Shop", "external_id": CUSTOMER}
-    customer = (await api.post("/api/customers", shop))["id"]
+    customer = (await api.request("POST", "/api/customers", shop))["id"]
     ids: dict[str, str] = {}
     for name, values in peers.connections.items():
         body = {"customer": customer, "integration": "sources", "field": name, "name": name}
-        made = await api.post("/api/connections", {**body, "values": values, "test": False})
+        made = await api.request(
+            "POST", "/api/connections", {**body, "values": values, "test": False}
+        )
         ids[name] = made["id"]
     await peers.install_app(api, ids["hubspot"])
     body = {"customer": customer, "integration": "sources", "config": peers.config}
-    instance = await api.post("/api/instances", {**body, "connections": ids})
-    return await api.post(f"/api/instances/{instance['id']}/activate", wait=60)
+    instance = await api.request("POST", "/api/instances", {**body, "connections": ids})
+    return await api.request("POST", f"/api/instances/{instance['id']}/activate", wait=60)
 
 
 class SourcesDemo:
@@ -212,8 +214,8 @@ async def set_stage(folder: Path, *, installs: bool) -> AsyncGenerator[SourcesDe
             raise HalflapError(f"the example is {instance['state']}: {instance['error']}")
         if "topic" not in peers.missing:
             await peers.confirmed()
-        secrets = await api.get(f"/api/instances/{instance['id']}/secrets")
-        key = await api.post("/api/keys", {"name": "product", "rights": ["events"]})
+        secrets = await api.request("GET", f"/api/instances/{instance['id']}/secrets")
+        key = await api.request("POST", "/api/keys", {"name": "product", "rights": ["events"]})
         sources = peers.sources(server.url, key["key"], instance["urls"], secrets)
         arrivals = Arrivals(peers)
         watching = asyncio.create_task(arrivals.watch())

@@ -186,12 +186,12 @@ class Peers:
 
     async def install_app(self, api: Client, connection: str) -> None:
         """Install the team's app in the portal, as its admin does in a browser."""
-        begun = await api.post(f"/api/connections/{connection}/authorize", {})
+        begun = await api.request("POST", f"/api/connections/{connection}/authorize", {})
         page = f"{begun['url']}&portal={self.portal['id']}"
         async with self.http.get(page, allow_redirects=False) as answer:
             back = parse_qs(urlsplit(answer.headers["location"]).query)
         ended = {name: back[name][0] for name in ("state", "code")}
-        await api.post("/api/connections/authorized", ended)
+        await api.request("POST", "/api/connections/authorized", ended)
 
     async def confirmed(self) -> None:
         """Wait until the topic's subscription is confirmed: SNS asked the flow, and has its answer."""

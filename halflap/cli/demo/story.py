@@ -145,7 +145,7 @@ class Story:
         claim = f"Salesforce ⇄ Acme is published, version {version['number']}"
         self.check(version["number"] == 1, claim, version["hash"][:8], self.stage.server.url)
         for name in ("Initech", "Globex"):
-            made = await self.api.post("/api/customers", {"name": name})
+            made = await self.api.request("POST", "/api/customers", {"name": name})
             org = await self.salesforce.call("POST", "/sandbox/orgs", json={"name": name})
             space = await self.acme.call("POST", "/sandbox/workspaces", json={"name": name})
             customer = DemoCustomer(name, made["id"], org, space["id"], space["api_key"])
@@ -281,14 +281,14 @@ class Story:
         published = f"version {version['number']} is published"
         self.check(version["number"] == 2, published, version["hash"][:8])
         path = f"/api/instances/{one.instance['id']}/upgrade"
-        one.instances[TWO_WAY] = await self.api.post(path, {"version": "2"}, wait=30)
+        one.instances[TWO_WAY] = await self.api.request("POST", path, {"version": "2"}, wait=30)
         messages, flows, hooks = footprint = await self.footprint(one)
         self.check(
             one.instance["state"] == "active" and footprint == (3, 3, 2),
             f"{one.name} is on version 2; both apps call its new URLs, none twice",
             f"{messages} outbound messages, {flows} flows, {hooks} webhooks",
         )
-        instance = await self.api.get(f"/api/instances/{other.instance['id']}")
+        instance = await self.api.request("GET", f"/api/instances/{other.instance['id']}")
         same = instance["version"]["number"] == 1 and await self.footprint(other) == before
         self.check(same, f"{other.name} is on version 1, its URLs as they were")
         fields = {"FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@initech.example"}
@@ -307,7 +307,7 @@ class Story:
         """Both customers disable their instances; both apps are as they were before."""
         self.act("Both switch it off")
         for each in self.both:
-            await self.api.post(f"/api/instances/{each.instance['id']}/disable", wait=60)
+            await self.disable(each, TWO_WAY)
             claim = f"{each.name}'s apps are clean: no outbound message, no flow, no webhook"
             self.check(await self.footprint(each) == (0, 0, 0), claim)
         one = self.both[0]
@@ -345,7 +345,7 @@ class Story:
         self.check(theirs == [], f"nothing of it reached {other.name}")
         await self.send_stock(one)
         for module in RECEIVING:
-            await self.api.post(f"/api/instances/{one.instances[module]['id']}/disable", wait=60)
+            await self.disable(one, module)
         repos = [each["repo"] for each in hooks.values()]
         gone = await self.sends(one, "stock", "warehouse") == 404
         claim = (
@@ -466,7 +466,7 @@ class Story:
         """Pack an example and publish it."""
         bundle = pack(examples(), f"{module}:integration")
         query = {"target": "production", "expect": expect}
-        return await self.api.post("/api/versions", data=bundle.to_bytes(), **query)
+        return await self.api.request("POST", "/api/versions", data=bundle.to_bytes(), **query)
 
     async def connects(
         self, customer: DemoCustomer, module: str, app: str, values: dict[str, Any]
@@ -475,7 +475,7 @@ class Story:
         named = {"integration": module.replace("_", "-"), "field": app, "name": app}
         body = {"customer": customer.id, **named, "values": values, "test": True}
         try:
-            made = await self.api.post("/api/connections", body)
+            made = await self.api.request("POST", "/api/connections", body)
         except HalflapError:
             return False
         customer.connections[app] = made["id"]
@@ -484,12 +484,17 @@ class Story:
     async def activate(self, customer: DemoCustomer, module: str) -> None:
         """Configure and activate one instance."""
         name = module.replace("_", "-")
-        version = await self.api.get(f"/api/integrations/{name}/versions/1")
+        version = await self.api.request("GET", f"/api/integrations/{name}/versions/1")
         wanted = {field: customer.connections[field] for field in version["connections"]}
         body = {"customer": customer.id, "integration": name, "config": {}, "connections": wanted}
-        made = await self.api.post("/api/instances", body)
+        made = await self.api.request("POST", "/api/instances", body)
         path = f"/api/instances/{made['id']}/activate"
-        customer.instances[module] = await self.api.post(path, wait=30)
+        customer.instances[module] = await self.api.request("POST", path, wait=30)
+
+    async def disable(self, customer: DemoCustomer, module: str) -> None:
+        """Disable one instance."""
+        path = f"/api/instances/{customer.instances[module]['id']}/disable"
+        await self.api.request("POST", path, wait=60)
 
     async def sends(
         self, customer: DemoCustomer, flow: str, module: str = TWO_WAY, body: bytes = b"{}"
@@ -507,10 +512,10 @@ class Story:
             path = f"/api/executions/{answer.headers['halflap-execution']}"
 
         async def over() -> bool:
-            return (await self.api.get(path))["state"] in ENDED
+            return (await self.api.request("GET", path))["state"] in ENDED
 
         await eventually(over)
-        return await self.api.get(path)
+        return await self.api.request("GET", path)
 
     async def rename(self, customer: DemoCustomer, name: str) -> float:
         """Rename the deal at Salesforce; return the milliseconds until it is so at Acme."""
@@ -552,7 +557,8 @@ class Story:
 
     async def executions(self, state: str = "", **more: Any) -> Any:
         """Return a page of executions."""
-        return await self.api.get("/api/executions", **{"state": state, "limit": 1, **more})
+        query = {"state": state, "limit": 1, **more}
+        return await self.api.get(dict[str, Any], "executions", **query)
 
     async def tally(self, customer: DemoCustomer) -> tuple[int, int, int, int]:
         """Count the executions that succeeded, echoes, others, and the writes at both apps."""
