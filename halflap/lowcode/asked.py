@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 from halflap.errors import ExpressionError
 from halflap.lowcode.expressions.error import described
 from halflap.lowcode.expressions.number import simple
 from halflap.lowcode.expressions.value import is_number
+from halflap.sdk.duration import duration
 from halflap.sdk.schema import UNSET
 
 
@@ -29,7 +31,7 @@ def as_text(found: Any, what: str) -> str:
     return str(found)
 
 
-def as_items(found: Any) -> list[Any]:
+def as_items(found: Any, what: str) -> list[Any]:
     """A list; null is none, and one value is a list of it."""
     if found is None:
         return []
@@ -49,6 +51,14 @@ def as_status(found: Any, what: str) -> int:
     if not isinstance(number, int) or not 200 <= number <= 599:
         raise wrong(found, what, "a status from 200 to 599")
     return number
+
+
+def as_duration(found: Any, what: str) -> timedelta:
+    """Return a time, of a text such as `2 h` or of seconds."""
+    try:
+        return duration(found)
+    except ValueError as error:
+        raise ExpressionError(str(error)) from error
 
 
 def wrong(found: Any, what: str, wanted: str) -> ExpressionError:

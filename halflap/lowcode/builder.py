@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path as File
@@ -13,22 +12,21 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.compile import FlowCompiler
 from halflap.lowcode.config import config_of, trigger_inputs
 from halflap.lowcode.document import Document, FlowPart, OrderPart, PreprocessPart, Triggered
-from halflap.lowcode.expr import names_of
-from halflap.lowcode.frame import Frame, Stopped, plain, scope_of
-from halflap.lowcode.kinds.run import Asked, run_all
+from halflap.lowcode.expr import filter_of, sender_of
+from halflap.lowcode.frame import Frame, Stopped, scope_of
+from halflap.lowcode.kinds.run import Asked, Outside, run_all
 from halflap.lowcode.observer import Tracer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.routing import preprocess
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.shape import document_of
 from halflap.lowcode.source import Path, SourceText, read
-from halflap.lowcode.template import NO_HOST, ExpressionHost, template
+from halflap.lowcode.template import ExpressionHost, Names
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.order import FlowOrder, Rule, fifo, latest_wins, parallel, singleton
 from halflap.sdk.pairs import Pairs
-from halflap.sdk.request import Request, pointer
-from halflap.sdk.schema import UNSET, Config
+from halflap.sdk.request import pointer
 from halflap.sdk.trigger import BoundTrigger
 
 
@@ -42,28 +40,6 @@ def build(
 ) -> Integration[Any]:
     """The integration of a document that was read; `observer` watches its steps, in tests."""
     return _Builder(source, document_of(source), components, observer).integration()
-
-
-@dataclass(frozen=True, slots=True)
-class OfRequest:
-    """An expression's view of a request: its `event`, `headers` and `query`."""
-
-    asked: Asked
-    used: frozenset[str]
-
-    def with_config(self, request: Request, config: Config) -> bool:
-        """Return whether a condition holds that reads the config of the instance."""
-        names = {**names_of(request, self.used), "config": plain(config)}
-        return self.asked.truth_of(names, NO_HOST)
-
-    def truth_of(self, request: Request) -> bool:
-        """Return whether a condition holds."""
-        return self.asked.truth_of(names_of(request, self.used), NO_HOST)
-
-    def text_of(self, request: Request) -> str | None:
-        """A text; None where there is none."""
-        found = self.asked.fill(names_of(request, self.used), NO_HOST)
-        return None if found is UNSET or found is None else str(found)
 
 
 class _Builder:
@@ -97,11 +73,10 @@ class _Builder:
     def _preprocess(self, made: Integration[Any], name: str, part: PreprocessPart) -> None:
         path: Path = ("preprocess", name)
         function = preprocess(self._source, self._document, name, self._observer)
-        sender = self._of_request(part.sender, path, "sender")
-        asked = None if sender is None else sender.text_of
+        sender = self._of_request(part.sender, (*path, "sender"), Asked.value, sender_of)
 
         def make(**given: Any) -> Flow[Any, Any, Any]:
-            return made.preprocess(shared=part.shared, sender=asked, **given)(function)
+            return made.preprocess(shared=part.shared, sender=sender, **given)(function)
 
         self._made(made, part, path, make, timedelta(minutes=1))
 
@@ -139,7 +114,7 @@ class _Builder:
                 trigger=self._trigger(made, part, path),
                 name=str(path[-1]),
                 title=part.title,
-                filter=self._filter(part, path),
+                filter=self._of_request(part.filter, (*path, "filter"), Asked.truth, filter_of),
                 keep=part.keep,
                 timeout=part.timeout or timeout,
                 max_age=part.max_age or timedelta(days=3),
@@ -190,20 +165,23 @@ class _Builder:
         run.__doc__ = flow.description
         return run
 
-    def _filter(self, flow: Triggered, path: Path) -> Callable[..., bool] | None:
-        asked = self._of_request(flow.filter, path, "filter")
-        if asked is None:
-            return None
-        return asked.with_config if "config" in asked.used else asked.truth_of
-
-    def _of_request(self, value: Any, path: Path, key: str) -> OfRequest | None:
-        """Return the view of a request before it is accepted."""
+    def _of_request(
+        self,
+        value: Any,
+        path: Path,
+        read: Callable[[Asked, Outside], Any],
+        made: Callable[..., Any],
+    ) -> Any:
+        """Return what a template tells of a request before it is accepted."""
         if value is None:
             return None
-        place = (*path, key)
         used = set[str]()
-        fill = template(value, self._source, place, used)
-        return OfRequest(Asked(fill, self._source.at(place), f"`{key}`"), frozenset(used))
+        asked = Asked.of(value, self._source, path, used)
+
+        def asked_of(names: Names) -> Any:
+            return read(asked, Outside(names))
+
+        return made(asked_of, used)
 
     def _placed(self, error: DefinitionError, path: Path) -> DefinitionError:
         """An error of a definition, at its place in the document."""

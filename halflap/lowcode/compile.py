@@ -15,7 +15,6 @@ from halflap.lowcode.observer import Tracer
 from halflap.lowcode.registry import Components
 from halflap.lowcode.scoping import Scoping
 from halflap.lowcode.source import Path, SourceText
-from halflap.lowcode.template import template
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.pairs import Pairs
@@ -69,10 +68,8 @@ class FlowCompiler:
 
     # What steps are made of -------------------------------------------------------------------
 
-    def asked(self, value: Any, path: Path, *key: str | int, what: str | None = None) -> Asked:
-        place = (*path, *key)
-        fill = template(value, self.source, place, self.used)
-        return Asked(fill, self.source.at(place), what or f"`{key[-1] if key else 'value'}`")
+    def asked(self, value: Any, path: Path, *key: str | int) -> Asked:
+        return Asked.of(value, self.source, (*path, *key), self.used)
 
     def maybe(self, value: Any, path: Path, *key: str | int) -> Asked | None:
         return None if value is None else self.asked(value, path, *key)

@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Any, cast
 
 from halflap.errors import FAILURES, ExpressionError
-from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
+from halflap.lowcode.asked import as_duration, as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.expressions import Expression, Scope
 from halflap.lowcode.frame import error_of, plain
+from halflap.lowcode.template import Names
 from halflap.sdk import running
-from halflap.sdk.duration import duration
 from halflap.sdk.request import Request
 from halflap.sdk.schema import UNSET, Config, Json
 
@@ -60,7 +60,7 @@ class Expr:
 
     def items(self, text: str, /, **names: Any) -> list[Json]:
         """A list; null is none, and one value is a list of it."""
-        return as_items(self(text, **names))
+        return as_items(self(text, **names), text)
 
     def scalar(self, text: str, /, **names: Any) -> Json:
         """A text, a number, true, false or null, as `match` compares it; else an error."""
@@ -72,36 +72,18 @@ class Expr:
 
     def duration(self, text: str, /, **names: Any) -> timedelta:
         """A time: of a text such as `2 h`, or of a number of seconds."""
-        try:
-            return duration(self(text, **names))
-        except ValueError as error:
-            raise ExpressionError(str(error)) from error
+        return as_duration(self(text, **names), text)
 
     def filter(self, text: str, /) -> Callable[[Request], bool]:
         """A flow's `filter=`: a condition over a request's `event` (its body), `headers`, `query`.
 
         And over `config`, where the text names it: the flow gives it the config, too.
         """
-        used = _names_in(text)
-
-        def holds(request: Request) -> bool:
-            return self.truth(text, **names_of(request, used))
-
-        def with_config(request: Request, config: Config) -> bool:
-            return self.truth(text, **names_of(request, used), config=config)
-
-        found: Any = with_config if "config" in used else holds
-        return found
+        return filter_of(lambda names: self.truth(text, **names), _names_in(text))
 
     def sender(self, text: str, /) -> Callable[[Request], str | None]:
         """A pre-process flow's `sender=`: a text over a request, None where there is none."""
-        used = _names_in(text)
-
-        def read(request: Request) -> str | None:
-            found = self(text, **names_of(request, used))
-            return None if found is None else str(found)
-
-        return read
+        return sender_of(lambda names: self(text, **names), _names_in(text))
 
 
 expr = Expr()
@@ -129,6 +111,28 @@ def names_of(request: Request, used: Collection[str]) -> dict[str, Any]:
         "headers": {name.lower(): value for name, value in request.headers.items()},
         "query": request.params,
     }
+
+
+def filter_of(truth: Callable[[Names], bool], used: Collection[str]) -> Callable[..., bool]:
+    """Return the filter that a condition over a request's names is, and over the config's."""
+
+    def holds(request: Request) -> bool:
+        return truth(names_of(request, used))
+
+    def with_config(request: Request, config: Config) -> bool:
+        return truth({**names_of(request, used), "config": plain(config)})
+
+    return with_config if "config" in used else holds
+
+
+def sender_of(read: Callable[[Names], Any], used: Collection[str]) -> Callable[..., str | None]:
+    """Return what a text over a request's names tells of its sender."""
+
+    def sender(request: Request) -> str | None:
+        found = read(names_of(request, used))
+        return None if found is None else str(found)
+
+    return sender
 
 
 def seen(value: Any) -> Any:

@@ -12,7 +12,7 @@ from halflap.lowcode.frame import Frame, scope_of
 from halflap.lowcode.kinds.run import Asked
 from halflap.lowcode.observer import Tracer
 from halflap.lowcode.source import Path, SourceText
-from halflap.lowcode.template import Constant, ExpressionHost, template
+from halflap.lowcode.template import Constant, ExpressionHost
 from halflap.sdk.context import Context
 from halflap.sdk.routing import Route, Routing
 from halflap.sdk.schema import UNSET
@@ -94,10 +94,7 @@ def _way(
         )
 
     def asked(value: Any, *key: str) -> Asked | None:
-        if value is None:
-            return None
-        place = (*path, *key)
-        return Asked(template(value, source, place, used), source.at(place), f"`{key[-1]}`")
+        return None if value is None else Asked.of(value, source, (*path, *key), used)
 
     whose: tuple[str, str, Asked] | None = None
     for how, field, value in (

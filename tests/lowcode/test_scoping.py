@@ -9,9 +9,8 @@ import pytest
 
 from halflap import DefinitionError
 from halflap.lowcode.lint import Shapes, lint_text
-from halflap.testing import Run
 from tests.cases import for_each
-from tests.lowcode.convert.twins import imported, opened, python_of
+from tests.lowcode.convert.twins import both, opened
 from tests.lowcode.documents import HEAD, described
 
 SHAPES = Shapes(own=described())
@@ -127,14 +126,13 @@ def document(steps: str) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_variable_is_that_of_the_place_where_it_is_set_first(run: Run, name: str) -> None:
+async def test_a_variable_is_that_of_the_place_where_it_is_set_first(name: str) -> None:
     steps, *wanted = CASES[name]
     text = document(steps)
     found = lint_text(text, "tried.yaml", SHAPES)
     assert [each.message for each in found if each.severity == "error"] == []
-    for integration in (opened(text).integration, imported(python_of(text))):
-        for a, answer in zip((True, False), wanted, strict=True):
-            result = await run(integration.flows["main"], {"a": a}, integration=integration)
+    for a, answer in zip((True, False), wanted, strict=True):
+        for result in await both(text, {"a": a}):
             assert (result.state, result.result) == ("succeeded", answer), result.reason
 
 

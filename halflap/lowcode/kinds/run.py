@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from halflap.errors import ExpressionError, note_place
-from halflap.lowcode.asked import as_items, as_scalar, as_status, as_text, as_truth
+from halflap.lowcode.asked import as_duration, as_items, as_scalar, as_status, as_text, as_truth
 from halflap.lowcode.frame import Frame
 from halflap.lowcode.kinds.step import StepModel
-from halflap.lowcode.source import Path
-from halflap.lowcode.template import ExpressionHost, Fill, Names
-from halflap.sdk.duration import duration
+from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.template import NO_HOST, ExpressionHost, Fill, Names, template
 from halflap.sdk.schema import UNSET
 
 T = TypeVar("T")
@@ -61,6 +59,23 @@ async def run_all(steps: Steps, frame: Frame) -> None:
         await each.run(frame)
 
 
+class Outside(NamedTuple):
+    """The names of an expression that no execution reads: it has no time and no chance."""
+
+    names: Names
+    host: ExpressionHost = NO_HOST
+
+
+def _read(read: Callable[[Any, str], T]) -> Callable[[Asked, Frame | Outside], T]:
+    def placed(asked: Asked, frame: Frame | Outside) -> T:
+        try:
+            return read(asked.value(frame), asked.what)
+        except ExpressionError as error:
+            raise error.at(asked.where) from None
+
+    return placed
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A check of a step's expressions: a value of some kind, or an error at its place."""
@@ -69,44 +84,19 @@ class Asked:
     where: str
     what: str
 
-    def value(self, frame: Frame) -> Any:
+    @classmethod
+    def of(cls, value: Any, source: SourceText, path: Path, used: set[str]) -> Asked:
+        """Compile a template; the names that its expressions read are added to `used`."""
+        return cls(template(value, source, path, used), source.at(path), f"`{path[-1]}`")
+
+    def value(self, frame: Frame | Outside) -> Any:
         """Its value; null where there is none."""
         found = self.fill(frame.names, frame.host)
         return None if found is UNSET else found
 
-    def truth(self, frame: Frame) -> bool:
-        """A condition; null counts as false, anything but true and false is an error."""
-        return self.truth_of(frame.names, frame.host)
-
-    def truth_of(self, names: Names, host: ExpressionHost) -> bool:
-        """The same outside of a flow."""
-        return self._placed(as_truth, self.fill(names, host))
-
-    def text(self, frame: Frame) -> str:
-        """A text, or a number as one."""
-        return self._placed(as_text, self.value(frame))
-
-    def items(self, frame: Frame) -> list[Any]:
-        """A list; null is none, and one value is a list of it."""
-        return as_items(self.value(frame))
-
-    def scalar(self, frame: Frame) -> Any:
-        """Return a value that selects a case."""
-        return self._placed(as_scalar, self.value(frame))
-
-    def status(self, frame: Frame) -> int:
-        """The status of an HTTP answer."""
-        return self._placed(as_status, self.value(frame))
-
-    def duration(self, frame: Frame) -> timedelta:
-        """Return a time, of a text such as `2 h` or of seconds."""
-        try:
-            return duration(self.value(frame))
-        except ValueError as error:
-            raise ExpressionError(str(error)).at(self.where) from error
-
-    def _placed(self, read: Callable[[Any, str], T], found: Any) -> T:
-        try:
-            return read(found, self.what)
-        except ExpressionError as error:
-            raise error.at(self.where) from None
+    truth = _read(as_truth)
+    text = _read(as_text)
+    items = _read(as_items)
+    scalar = _read(as_scalar)
+    status = _read(as_status)
+    duration = _read(as_duration)

@@ -19,7 +19,7 @@ from halflap.lowcode.kinds import ForStep
 from halflap.sdk.integration import Integration
 from halflap.testing import Run
 from tests.lowcode.convert.generated import MANY, drawn, events, hunt
-from tests.lowcode.convert.twins import ID, imported, opened, python_of, seen
+from tests.lowcode.convert.twins import ID, both, imported, opened, python_of, seen
 from tests.lowcode.documents import HEAD, acme
 
 Of = Callable[..., Any]
@@ -259,6 +259,5 @@ async def test_a_rare_fault_in_the_converter_is_found(
 
 async def test_a_message_is_evaluated_before_its_fields() -> None:
     text = HEAD + "      - {log: '=$string(event.a + 1)', fields: {x: '=$uppercase(event.a)'}}\n"
-    for integration in (opened(text).integration, imported(python_of(text))):
-        result = await Run()(integration.flows["main"], {"a": True}, integration=integration)
+    for result in await both(text, {"a": True}):
         assert "+" in result.reason, result.reason

@@ -16,7 +16,7 @@ import pytest
 from halflap.testing import Run, document
 from tests.cases import for_each
 from tests.lowcode.convert.test_code import SANDBOXED
-from tests.lowcode.convert.twins import documents_of, imported, opened, python_of, seen
+from tests.lowcode.convert.twins import both, documents_of, imported, opened, python_of, seen
 from tests.lowcode.documents import EXAMPLES, HEAD, acme
 
 DOCS = Path(__file__).parents[3] / "docs" / "low-code"
@@ -93,10 +93,8 @@ SET_INSIDE = """\
 """
 
 
-async def test_what_only_the_loop_sets_is_null_before(run: Run) -> None:
-    text = HEAD + indent(SET_INSIDE, " " * 6)
-    for integration in (opened(text).integration, imported(python_of(text))):
-        result = await run(integration.flows["main"], {}, integration=integration)
+async def test_what_only_the_loop_sets_is_null_before() -> None:
+    for result in await both(HEAD + indent(SET_INSIDE, " " * 6)):
         assert result.result == [2, 4], result.reason
 
 
@@ -114,12 +112,10 @@ WHERE_FAILS = """\
 
 
 @pytest.mark.parametrize("parallel", ["", "  parallel: 2\n"])
-async def test_an_item_whose_where_fails_fails_alone(run: Run, parallel: str) -> None:
+async def test_an_item_whose_where_fails_fails_alone(parallel: str) -> None:
     steps = WHERE_FAILS.replace("  do:\n", f"{parallel}  do:\n")
-    text = HEAD + indent(steps, " " * 6)
     event = {"items": [{"n": 2}, {"n": "x"}, {"n": 1}, {"n": 3}]}
-    for integration in (opened(text).integration, imported(python_of(text))):
-        result = await run(integration.flows["main"], event, integration=integration)
+    for result in await both(HEAD + indent(steps, " " * 6), event):
         one, wrong, last = result.result
         assert (one, wrong["error"]["kind"], last) == (2, "ExpressionError", 3)
 
@@ -133,11 +129,9 @@ GIVEN_IN_A_BRANCH = """\
 """
 
 
-async def test_what_a_branch_gives_is_not_returned_for_all(run: Run) -> None:
-    text = HEAD + indent(GIVEN_IN_A_BRANCH, " " * 6)
-    for integration in (opened(text).integration, imported(python_of(text))):
-        for event, answer in (({"a": 1}, 1), ({"a": 2}, 2)):
-            result = await run(integration.flows["main"], event, integration=integration)
+async def test_what_a_branch_gives_is_not_returned_for_all() -> None:
+    for answer in (1, 2):
+        for result in await both(HEAD + indent(GIVEN_IN_A_BRANCH, " " * 6), {"a": answer}):
             assert result.result == answer
 
 
@@ -344,12 +338,11 @@ flows:
 
 
 @pytest.mark.parametrize("order", [{"lines": [{"count": 3, "price": Decimal("9.99")}]}, {}, None])
-async def test_a_code_step_is_a_function_that_is_a_step(run: Run, order: Any) -> None:
-    found: list[Any] = []
-    for integration in (opened(CODED).integration, imported(python_of(CODED))):
-        result = await run(integration.flows["totals"], {"order": order}, integration=integration)
-        steps = [(each.title, each.status, each.result) for each in result.steps]
-        found.append((result.state, result.result, steps))
+async def test_a_code_step_is_a_function_that_is_a_step(order: Any) -> None:
+    found = [
+        (each.state, each.result, [(step.title, step.status, step.result) for step in each.steps])
+        for each in await both(CODED, {"order": order}, "totals")
+    ]
     assert found[0] == found[1]
 
 
@@ -379,27 +372,22 @@ flows:
 @pytest.mark.parametrize(
     "price", ["7", "7.0", str(10**25 + 1), str(-(10**27) - 1), str(10**31 + 1)]
 )
-async def test_a_decimal_is_one_in_both_whole_or_not(run: Run, price: str) -> None:
+async def test_a_decimal_is_one_in_both_whole_or_not(price: str) -> None:
     text = DECIMALS
     if len(price) > 26:  # which has no two more digits
         text = text.replace("$round(found.price, 2)", "$round(found.price)")
     event = {"data": {"id": "o1", "name": "n", "stage": "Won", "seats": 3, "price": price}}
     stubs = {acme.update_opportunity: acme.Opportunity(**event["data"])}
-    told: list[Any] = []
-    for integration in (opened(text).integration, imported(python_of(text))):
-        flow = integration.flows["main"]
-        result = await run(flow, event, integration=integration, stubs=stubs)
-        assert result.state == "succeeded", result.reason
-        told.append([str(each) for each in result.result])
-    assert told[0] == told[1]
-    assert told[0][0] == str(Decimal(price) * 3)
+    ran = await both(text, event, stubs=stubs)
+    assert {each.state for each in ran} == {"succeeded"}, ran[0].reason
+    told, again = ([str(one) for one in each.result] for each in ran)
+    assert told == again
+    assert told[0] == str(Decimal(price) * 3)
 
 
-async def test_a_constant_of_another_type_fails_as_in_the_document(run: Run) -> None:
+async def test_a_constant_of_another_type_fails_as_in_the_document() -> None:
     steps = '- action: acme.find_account\n  with: {external_id: "=2"}\n'
-    text = HEAD + indent(steps, " " * 6)
-    for integration in (opened(text).integration, imported(python_of(text))):
-        result = await run(integration.flows["main"], {}, integration=integration)
+    for result in await both(HEAD + indent(steps, " " * 6)):
         assert result.error is not None
         assert result.error.kind == "ExpressionError"
 
@@ -412,14 +400,11 @@ async def test_a_constant_of_another_type_fails_as_in_the_document(run: Run) -> 
         ("{headers: {X-A: a}}", 'Reply(200, headers={"X-A": "a"})'),
     ],
 )
-async def test_a_reply_without_a_body_sends_none(run: Run, reply: str, python: str) -> None:
+async def test_a_reply_without_a_body_sends_none(reply: str, python: str) -> None:
     text = f"{HEAD}      - stop: {{reply: {reply}}}\n"
-    made = python_of(text)
-    assert made.splitlines()[-1] == f"    return {python}"
-    found: list[Any] = []
-    for integration in (opened(text).integration, imported(made)):
-        found.append((await run(integration.flows["main"], {}, integration=integration)).result)
-    assert found[0] == found[1]
+    assert python_of(text).splitlines()[-1] == f"    return {python}"
+    one, other = await both(text)
+    assert one.result == other.result
 
 
 NAMED = """\
@@ -441,23 +426,15 @@ flows:
 """
 
 
-async def test_what_is_called_as_halflap_names_it_is_called_otherwise(run: Run) -> None:
-    found: list[Any] = []
-    for integration in (opened(NAMED).integration, imported(python_of(NAMED))):
-        flow = integration.flows["code"]
-        given = {"n": 6, "deep": {"x": "y"}}
-        found.append((await run(flow, given, integration=integration)).result)
-    assert found == [[7, "y", "a6", None]] * 2
+async def test_what_is_called_as_halflap_names_it_is_called_otherwise() -> None:
+    for result in await both(NAMED, {"n": 6, "deep": {"x": "y"}}, "code"):
+        assert result.result == [7, "y", "a6", None]
 
 
-async def test_code_is_not_given_a_member_that_is_left_out(run: Run) -> None:
+async def test_code_is_not_given_a_member_that_is_left_out() -> None:
     step = (
         "- {id: x, code: \"return given.get('a', 'none')\", with: {given: {a: =$string(event.n)}}}"
     )
     text = f"{HEAD}      {step}\n      - stop: {{answer: =x}}\n"
-    found: list[Any] = []
-    for integration in (opened(text).integration, imported(python_of(text))):
-        for event in ({}, {"n": 1}):
-            flow = integration.flows["main"]
-            found.append((await run(flow, event, integration=integration)).result)
-    assert found == ["none", "1"] * 2
+    for event, found in (({}, "none"), ({"n": 1}, "1")):
+        assert [each.result for each in await both(text, event)] == [found] * 2

@@ -19,7 +19,7 @@ from halflap.lowcode.convert import to_python
 from halflap.model import MISSING
 from halflap.sdk import codec
 from halflap.sdk.integration import Integration
-from halflap.testing import Result
+from halflap.testing import Result, Run
 from halflap.testing.coverage import Coverage
 from halflap.testing.document import DocumentWithTests
 from tests.lowcode.documents import own
@@ -44,6 +44,14 @@ def python_of(text: str | bytes, file: str = "tried.yaml") -> str:
 def imported(python: str) -> Integration[Any]:
     """The integration of a module, imported as any other; the module is forgotten again."""
     return vars(loaded(python))[variable_of(python)]
+
+
+async def both(text: str, event: Any = None, flow: str = "main", **given: Any) -> list[Result]:
+    """Run a flow of a document, and then of its Python."""
+    ran: list[Result] = []
+    for each in (opened(text).integration, imported(python_of(text))):
+        ran.append(await Run()(each.flows[flow], event or {}, integration=each, **given))
+    return ran
 
 
 def loaded(python: str) -> types.ModuleType:
