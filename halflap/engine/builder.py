@@ -243,7 +243,7 @@ def doorkeeper_of(
     flow: Flow[Any, Any, Any], integration: Integration[Any], config: Config | None
 ) -> Connection | None:
     """Return the connection that a flow's trigger admits by; `DefinitionError` where it has none."""
-    if flow.trigger.trigger.admitter is None:
+    if "admit" not in flow.trigger.trigger.hooks:
         return None
     name = integration.connection_for(flow)
     connection = None if name is None else getattr(config, name, None)

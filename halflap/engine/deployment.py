@@ -138,7 +138,7 @@ class Lifecycle:
             name = str(asked["flow"])
             flow = integration.flows[name]
             trigger = flow.trigger.resolved(ctx.config)
-            if trigger.trigger.renewer is not None and await self._made(key, name) is not None:
+            if "renew" in trigger.trigger.hooks and await self._made(key, name) is not None:
                 try:
                     endpoint = endpoint_of(ctx, name)
                     connection = connection_of(ctx.config, integration, flow)
@@ -582,7 +582,7 @@ async def unsubscribed(
     trigger: BoundTrigger[Any], connection: Any, subscription: Subscription
 ) -> None:
     """Unsubscribe at the app; one that is gone already is fine."""
-    if trigger.trigger.unsubscriber is None:
+    if "unsubscribe" not in trigger.trigger.hooks:
         return
     try:
         await trigger.unsubscribe(connection, subscription)

@@ -437,7 +437,7 @@ class ShardReader:
         stream = ShardStream(host, self, flow, connection)
         trigger = flow.trigger
         try:
-            if trigger.trigger.divider is not None and not self.key.shard:
+            if "shards" in trigger.trigger.hooks and not self.key.shard:
                 await stream.guarded(self._divide(trigger, connection))
             else:
                 await stream.read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -195,44 +195,36 @@ class _Fitting:
         options = list(self._options(schema, depth))
         for option in options:
             if _takes(option, value):
-                return self._inside(value, option, depth)
+                return self._inside(self.fit, value, option, depth)
         lists = [option for option in options if "array" in _types(option)]
-        for option in lists if _list(value) is None else ():
+        for option in lists if not isinstance(value, list) else ():
             return [self.fit(value, cast(Schema, option.get("items", {})), depth + 1)]
-        return value
+        return cast(Any, value)
 
-    def _inside(self, value: Any, schema: Schema, depth: int) -> Any:
-        if (values := _list(value)) is not None:
+    @staticmethod
+    def _inside(part: Callable[..., Any], value: Any, schema: Schema, depth: int) -> Any:
+        if isinstance(value, list):
             each = cast(Schema, schema.get("items") or {})
-            return [self.fit(item, each, depth + 1) for item in values]
-        if (given := _object(value)) is not None:
+            return [part(item, each, depth + 1) for item in cast(list[Any], value)]
+        if isinstance(value, dict):
             fields, others = _fields(schema)
             return {
-                name: self.fit(item, fields.get(name, others), depth + 1)
-                for name, item in given.items()
+                name: part(item, fields.get(name, others), depth + 1)
+                for name, item in cast(dict[str, Any], value).items()
             }
         return value
 
     def complete(self, value: Any, schema: Schema, depth: int) -> Any:
-        values, given = _list(value), _object(value)
         for option in self._options(schema, depth) if depth <= _MOST else ():
             if not _takes(option, value):
                 continue
-            if values is not None:
-                each = cast(Schema, option.get("items") or {})
-                return [self.complete(item, each, depth + 1) for item in values]
-            if given is None:
-                return value
-            fields, others = _fields(option)
-            required = cast(list[str], option.get("required", ()))
-            made = {
-                name: self.complete(item, fields.get(name, others), depth + 1)
-                for name, item in given.items()
-            }
-            for name, field in fields.items():
-                if name not in made and name not in required:
-                    made[name] = field.get("default")
-            return made
+            made = self._inside(self.complete, value, option, depth)
+            if isinstance(made, dict):
+                given, required = cast(dict[str, Any], made), option.get("required", ())
+                for name, field in _fields(option)[0].items():
+                    if name not in given and name not in required:
+                        given[name] = field.get("default")
+            return cast(Any, made)
         return value
 
     def _options(self, schema: Schema, depth: int) -> Iterator[Schema]:
@@ -250,14 +242,6 @@ class _Fitting:
             yield from self._options(every[0], depth + 1)
         else:
             yield schema
-
-
-def _list(value: object) -> list[Any] | None:
-    return cast(list[Any], value) if isinstance(value, list) else None
-
-
-def _object(value: object) -> dict[str, Any] | None:
-    return cast(dict[str, Any], value) if isinstance(value, dict) else None
 
 
 def _types(schema: Schema) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ class Flow(Generic[C, E, R]):
                 f"the flow {self.name} is `async def {function.__name__}(ctx, event)`: two parameters",
                 where=self.where,
             )
-        if keep is not None and trigger.trigger.admitter is not None:
+        if keep is not None and "admit" in trigger.trigger.hooks:
             raise DefinitionError(
                 f"the flow {self.name} cannot have keep=: {trigger.name} verifies the whole request once "
                 "it was stored; leave out keep=, or shorten how long payloads are stored",
@@ -174,29 +174,13 @@ class Flow(Generic[C, E, R]):
 
 @dataclass(frozen=True, slots=True)
 class FlowDecorator(Generic[C, E]):
-    """`@integration.flow(…)`."""
+    """`@integration.flow(…)` and `@integration.preprocess(…)`."""
 
     integration: Integration[C]
     trigger: BoundTrigger[E]
     options: dict[str, Any]
 
     def __call__(self, function: Callable[[Context[C], E], Awaitable[R]], /) -> Flow[C, E, R]:
-        flow = Flow(function, trigger=self.trigger, **self.options)
-        self.integration.add(flow)
-        return flow
-
-
-@dataclass(frozen=True, slots=True)
-class PreprocessDecorator(Generic[C, E]):
-    """`@integration.preprocess(…)`."""
-
-    integration: Integration[C]
-    trigger: BoundTrigger[E]
-    options: dict[str, Any]
-
-    def __call__(
-        self, function: Callable[[Context[C], E], Awaitable[Routing]], /
-    ) -> Flow[C, E, Routing]:
         flow = Flow(function, trigger=self.trigger, **self.options)
         self.integration.add(flow)
         return flow
@@ -296,7 +280,7 @@ class Integration(Generic[C]):
         keep: Sequence[str] | None = None,
         timeout: timedelta = timedelta(minutes=1),
         max_age: timedelta = timedelta(days=3),
-    ) -> PreprocessDecorator[C, E]:
+    ) -> Callable[[Callable[[Context[C], E], Awaitable[Routing]]], Flow[C, E, Routing]]:
         """Make a pre-process flow: one URL, whose events its function hands on to sibling flows.
 
             @integration.preprocess(trigger=webhook.request(signature="github"))
@@ -317,7 +301,7 @@ class Integration(Generic[C]):
             "max_age": max_age,
             "preprocess": Preprocess(shared, sender),
         }
-        return PreprocessDecorator(self, bound, options)
+        return FlowDecorator(self, bound, options)
 
     def add(self, flow: Flow[C, Any, Any]) -> None:
         """Add a flow; its name and its place in the instance's life must be free."""

@@ -208,19 +208,10 @@ class Trigger(Generic[P, E]):
         self.is_async = inspect.iscoroutinefunction(function)
         self._declaration = declaration
         self._declare: Callable[..., Declaration] | None = None
-        self._takes: Callable[..., bool] | None = None
-        self.subscriber: Callable[..., Awaitable[Subscription]] | None = None
-        self.unsubscriber: Callable[..., Awaitable[None]] | None = None
-        self.checker: Callable[..., Awaitable[bool]] | None = None
-        self.renewer: Callable[..., Awaitable[Subscription]] | None = None
-        self.catcher: Callable[..., AsyncGenerator[Missed]] | None = None
+        self.hooks: dict[str, Callable[..., Any]] = {}
         self.catches_up_every: timedelta | None = None
-        self.admitter: Callable[..., Awaitable[Ignore | None]] | None = None
-        self.listener: Callable[..., AsyncGenerator[Batch]] | None = None
         self.listener_spec = ListenerSpec()
-        self.poller: Callable[..., Awaitable[PolledPage]] | None = None
         self.poll_spec = PollSpec()
-        self.divider: Callable[..., Awaitable[Sequence[str]]] | None = None
         self.connection_type = connection_type
         self.shape: Shape = read_signature(
             function,
@@ -295,9 +286,7 @@ class Trigger(Generic[P, E]):
         A pure function of the request, which comes first, and of inputs by name. What it refuses is
         answered as usual, and not stored.
         """
-        self._takes = function
-        check_injected(function, self, (Request,))
-        return function
+        return self._hooked("takes", function, Request)
 
     def subscribe(self, function: F) -> F:
         """Make the webhook at the app (*ensure by URL*) and return its `Subscription`.
@@ -305,24 +294,18 @@ class Trigger(Generic[P, E]):
         A parameter `former: Subscription | None` is given the one before, to be kept or changed
         where an instance is activated again or upgraded.
         """
-        self.subscriber = function
-        check_injected(function, self)
-        return function
+        return self._hooked("subscribe", function, *OF_SUBSCRIPTION)
 
     def unsubscribe(self, function: F) -> F:
         """Remove the webhook at the app; one that is already gone is fine."""
-        self.unsubscriber = function
-        check_injected(function, self)
-        return function
+        return self._hooked("unsubscribe", function, *OF_SUBSCRIPTION)
 
     def exists(self, function: F) -> F:
         """Return whether the webhook is still at the app: asked by people, never by the engine.
 
         Its parameters: the connection, the `Subscription`, and the trigger's inputs.
         """
-        self.checker = function
-        check_injected(function, self)
-        return function
+        return self._hooked("exists", function, *OF_SUBSCRIPTION)
 
     def renew(self, function: F) -> F:
         """Prolong the webhook at the app before it expires; return its `Subscription`, with the new end.
@@ -331,9 +314,7 @@ class Trigger(Generic[P, E]):
         connection, the `Subscription` of before, the `Endpoint`, and the trigger's inputs. Without it,
         and where the app has the webhook no more (404, 410), `subscribe` is called, which ensures it.
         """
-        self.renewer = function
-        check_injected(function, self)
-        return function
+        return self._hooked("renew", function, *OF_SUBSCRIPTION)
 
     @overload
     def catch_up(self, function: F) -> F: ...
@@ -355,14 +336,9 @@ class Trigger(Generic[P, E]):
             )
 
         def decorate(function: F) -> F:
-            if not inspect.isasyncgenfunction(function):
-                raise DefinitionError(
-                    f"{self.name}: what catches up is an async generator; yield each Missed event",
-                    where=where(function),
-                )
-            check_injected(function, self, (datetime, Subscription | None))
-            self.catcher, self.catches_up_every = function, every
-            return function
+            self._yields(function, "what catches up is an async generator; yield each Missed event")
+            self.catches_up_every = every
+            return self._hooked("catch_up", function, datetime, Subscription | None)
 
         return decorate if function is None else decorate(function)
 
@@ -375,9 +351,7 @@ class Trigger(Generic[P, E]):
         `request: Request`, and the trigger's inputs. What an operator replays with another event, or a
         test runs, is not asked.
         """
-        self.admitter = function
-        check_injected(function, self, (Request,))
-        return function
+        return self._hooked("admit", function, Request)
 
     @overload
     def listen(self, function: F) -> F: ...
@@ -408,14 +382,9 @@ class Trigger(Generic[P, E]):
         spec = ListenerSpec(owned_by, patience, on_expired, start, self._tuned(tuning))
 
         def decorate(function: F) -> F:
-            if not inspect.isasyncgenfunction(function):
-                raise DefinitionError(
-                    f"{self.name}: what listens is an async generator; yield each Batch",
-                    where=where(function),
-                )
-            check_injected(function, self, (Listening,))
-            self.listener, self.listener_spec = function, spec
-            return function
+            self._yields(function, "what listens is an async generator; yield each Batch")
+            self.listener_spec = spec
+            return self._hooked("listen", function, Listening)
 
         return decorate if function is None else decorate(function)
 
@@ -455,13 +424,22 @@ class Trigger(Generic[P, E]):
         spec, named = PollSpec(every, at_most, overlap, pages), self._tuned(tuning)
 
         def decorate(function: F) -> F:
-            check_injected(function, self, (Polling,))
             tuned = (*named, *(self.shape.by_name.keys() & POLL_INPUTS))
-            declared = ListenerSpec("lease", patience, on_expired, start, tuned)
-            self.poller, self.poll_spec, self.listener_spec = function, spec, declared
-            return function
+            self.poll_spec = spec
+            self.listener_spec = ListenerSpec("lease", patience, on_expired, start, tuned)
+            return self._hooked("poll", function, Polling)
 
         return decorate if function is None else decorate(function)
+
+    def _hooked(self, name: str, function: F, *given: Any) -> F:
+        """Keep a hook, whose parameters are all known: connection, what is given, and inputs."""
+        check_injected(function, self, given)
+        self.hooks[name] = function
+        return function
+
+    def _yields(self, function: Callable[..., Any], otherwise: str) -> None:
+        if not inspect.isasyncgenfunction(function):
+            raise DefinitionError(f"{self.name}: {otherwise}", where=where(function))
 
     def _tuned(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the names of inputs that tune a listener; `DefinitionError` where one is none."""
@@ -477,9 +455,7 @@ class Trigger(Generic[P, E]):
 
         Its parameters: the connection, and the trigger's inputs.
         """
-        self.divider = function
-        check_injected(function, self, ())
-        return function
+        return self._hooked("shards", function)
 
     def declaration(self, inputs: Mapping[str, Any]) -> Declaration:
         """Return the declaration for these inputs.
@@ -487,7 +463,8 @@ class Trigger(Generic[P, E]):
         An input that refers to a config's field has the field's default. Where it has none, the
         declaration is the one that does not depend on inputs.
         """
-        if self._declare is None and self._takes is None:
+        takes = self.hooks.get("takes")
+        if self._declare is None and takes is None:
             return self._declaration
         defaults = {
             name: each.default for name, each in inputs.items() if isinstance(each, FieldReference)
@@ -496,10 +473,10 @@ class Trigger(Generic[P, E]):
             return self._declaration
         known = self.put(inputs, defaults)
         declared = self._declaration if self._declare is None else self._declare(**known)
-        if self._takes is None:
+        if takes is None:
             return declared
-        asked = {name: known[name] for name in hints_of(self._takes) if name in known}
-        return replace(declared, takes=partial(self._takes, **asked))
+        asked = {name: known[name] for name in hints_of(takes) if name in known}
+        return replace(declared, takes=partial(takes, **asked))
 
     def __repr__(self) -> str:
         return f"<trigger {self.name}>"
@@ -531,35 +508,32 @@ class BoundTrigger(Generic[E]):
     @property
     def subscribes(self) -> bool:
         """True if it makes its webhook at the app by itself, when an instance is activated."""
-        return self.trigger.subscriber is not None and self.declaration.subscribes
+        return "subscribe" in self.trigger.hooks and self.declaration.subscribes
 
     @property
     def catches_up(self) -> bool:
         """True if it can be asked for what was missed while its instance was disabled."""
-        return self.trigger.catcher is not None
+        return "catch_up" in self.trigger.hooks
 
     @property
     def listens(self) -> bool:
         """True if it reads a source instead of being called."""
-        return self.trigger.listener is not None or self.trigger.poller is not None
+        return not self.trigger.hooks.keys().isdisjoint(("listen", "poll"))
 
     def listen(self, connection: Any, listening: Listening) -> AsyncGenerator[Batch]:
         """Return the batches of a source, or of a shard of it."""
-        if (poller := self.trigger.poller) is not None:
+        if "poll" in self.trigger.hooks:
 
             def poll(polling: Polling) -> Awaitable[PolledPage]:
-                return poller(**self._injected(poller, connection, {Polling: polling}))
+                return self._called("poll", connection, {Polling: polling})
 
             chosen = {name: self.inputs.get(name) for name in POLL_INPUTS}
             return polled(listening, self.trigger.poll_spec.within(**chosen), poll)
-        assert self.trigger.listener is not None
-        given = {Listening: listening}
-        return self.trigger.listener(**self._injected(self.trigger.listener, connection, given))
+        return self._called("listen", connection, {Listening: listening})
 
     async def shards(self, connection: Any) -> Sequence[str]:
         """Return the shards of the source, where its trigger can tell them."""
-        assert self.trigger.divider is not None
-        return await self.trigger.divider(**self._injected(self.trigger.divider, connection, {}))
+        return await self._called("shards", connection, {})
 
     def start(self) -> str:
         """Return where a listener begins that has no cursor."""
@@ -584,54 +558,39 @@ class BoundTrigger(Generic[E]):
 
     async def admit(self, connection: Any, request: Request) -> Ignore | None:
         """Judge an accepted request (see `Trigger.admit`)."""
-        assert self.trigger.admitter is not None
-        return await self.trigger.admitter(
-            **self._injected(self.trigger.admitter, connection, {Request: request})
-        )
+        return await self._called("admit", connection, {Request: request})
 
     async def subscribe(
         self, connection: Any, endpoint: Endpoint, former: Subscription | None = None
     ) -> Subscription:
         """Make the webhook at the app; `former` is the one that the flow has there already."""
-        assert self.trigger.subscriber is not None
         given = {Endpoint: endpoint, Subscription: former, Subscription | None: former}
-        return await self.trigger.subscriber(
-            **self._injected(self.trigger.subscriber, connection, given)
-        )
+        return await self._called("subscribe", connection, given)
 
     async def renew(
         self, connection: Any, subscription: Subscription, endpoint: Endpoint
     ) -> Subscription:
         """Prolong a webhook at the app; only where its trigger can."""
-        assert self.trigger.renewer is not None
         given = {Endpoint: endpoint, Subscription: subscription, Subscription | None: subscription}
-        return await self.trigger.renewer(**self._injected(self.trigger.renewer, connection, given))
+        return await self._called("renew", connection, given)
 
     def catch_up(
         self, connection: Any, since: datetime, subscription: Subscription | None = None
     ) -> AsyncGenerator[Missed]:
         """Return what was missed since a time, oldest first; the webhook is the one of now."""
-        assert self.trigger.catcher is not None
         given = {datetime: since, Subscription | None: subscription}
-        return self.trigger.catcher(**self._injected(self.trigger.catcher, connection, given))
+        return self._called("catch_up", connection, given)
 
     async def unsubscribe(self, connection: Any, subscription: Subscription) -> None:
         """Remove the webhook at the app."""
-        assert self.trigger.unsubscriber is not None
-        await self.trigger.unsubscriber(
-            **self._injected(self.trigger.unsubscriber, connection, {Subscription: subscription})
-        )
+        await self._called("unsubscribe", connection, {Subscription: subscription})
 
     async def exists(self, connection: Any, subscription: Subscription) -> bool:
         """Return whether the app still has a webhook; only where its trigger can ask."""
-        assert self.trigger.checker is not None
-        return await self.trigger.checker(
-            **self._injected(self.trigger.checker, connection, {Subscription: subscription})
-        )
+        return await self._called("exists", connection, {Subscription: subscription})
 
-    def _injected(
-        self, function: Callable[..., Any], connection: Any, values: Mapping[Any, Any]
-    ) -> dict[str, Any]:
+    def _called(self, hook: str, connection: Any, values: Mapping[Any, Any]) -> Any:
+        function = self.trigger.hooks[hook]
         arguments: dict[str, Any] = {}
         for name, annotation in hints_of(function).items():
             if name == "return":
@@ -642,7 +601,7 @@ class BoundTrigger(Generic[E]):
                 arguments[name] = connection
             elif name in self.inputs:
                 arguments[name] = self.inputs[name]
-        return arguments
+        return function(**arguments)
 
     def __repr__(self) -> str:
         return f"<trigger {self.name} {self.inputs}>"
@@ -659,10 +618,11 @@ def check_takes_app_events(trigger: Trigger[..., Any], declaration: Declaration)
         raise DefinitionError(f"{trigger.name}: app_endpoint=True, but {why}", where=trigger.where)
 
 
+OF_SUBSCRIPTION = (Endpoint, Subscription, Subscription | None)
+
+
 def check_injected(
-    function: Callable[..., Any],
-    trigger: Trigger[..., Any],
-    given: tuple[Any, ...] = (Endpoint, Subscription, Subscription | None),
+    function: Callable[..., Any], trigger: Trigger[..., Any], given: tuple[Any, ...]
 ) -> None:
     """A subscriber's parameters must all be known: connection, endpoint, subscription, inputs."""
     known = {each.name for each in trigger.shape.inputs}

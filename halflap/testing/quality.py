@@ -103,7 +103,7 @@ def check_said(component: Component, quality: Quality) -> list[str]:
         if each.short_name.startswith(("list_", "search"))
         and not isinstance(each, SpecifiedAction)  # whose pages are declared
     }
-    makes = {each.short_name for each in component.triggers.values() if each.subscriber is not None}
+    makes = {each.short_name for each in component.triggers.values() if "subscribe" in each.hooks}
     if component.actions and component.connection is not None and quality.speaks:
         found += [f"{name}: `keys` says nothing"] * (not quality.keys)
         found += [f"{name}: `proven` says nothing"] * (not quality.proven)
@@ -417,7 +417,7 @@ async def check_webhook(
             await trigger.unsubscribe(connection, lost)
         assert await there() - others, "with other inputs there is none"
         former, trigger = newer, changed
-    if trigger.trigger.checker is not None:
+    if "exists" in trigger.trigger.hooks:
         assert await trigger.exists(connection, former), "it is said to be gone"
     for _ in range(2):
         try:
@@ -425,7 +425,7 @@ async def check_webhook(
         except UpstreamError as error:
             if error.status not in (404, 410):
                 raise AssertionError(f"removed again, it fails: {error}") from error
-    if trigger.trigger.checker is not None:
+    if "exists" in trigger.trigger.hooks:
         assert not await trigger.exists(connection, former), "it is said to be there still"
     assert await there() == others, "others' webhooks were changed, or ours are left"
     return former

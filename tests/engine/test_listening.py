@@ -140,8 +140,7 @@ async def sharded(request: Request, topic: str, most: int = 2) -> Any:
     return request.json()
 
 
-assert record.listener is not None
-sharded.listen(start="earliest")(record.listener)
+sharded.listen(start="earliest")(record.hooks["listen"])
 
 
 @component.trigger(methods=())
@@ -150,7 +149,7 @@ async def strict(request: Request, topic: str, most: int = 2) -> Any:
     return request.json()
 
 
-strict.listen(start="earliest", on_expired="stop")(record.listener)
+strict.listen(start="earliest", on_expired="stop")(record.hooks["listen"])
 
 
 @sharded.shards

@@ -95,7 +95,7 @@ class Healths:
             return unknown("the app never answered as it was made")
         if flow is None:
             return unknown("the version that the instance has is without this flow")
-        if flow.trigger.trigger.checker is None:
+        if "exists" not in flow.trigger.trigger.hooks:
             return unknown(f"{flow.trigger.name} cannot ask its app")
         try:
             config = await self.resolver.config(definition, instance.id, instance.revision)

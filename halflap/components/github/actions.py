@@ -17,6 +17,7 @@ from halflap.components.github.models import (
     Review,
     Written,
 )
+from halflap.components.listing import first
 
 
 @component.action
@@ -62,13 +63,8 @@ async def list_issues(
         **({"labels": ",".join(labels)} if labels else {}),
         **({"since": since.isoformat()} if since else {}),
     }
-    found: list[Issue] = []
-    async for each in github.pages(github.at(repository, "/issues"), params=params):
-        if len(found) == most:
-            break
-        if "pull_request" not in each:
-            found.append(Issue.model_validate(each))
-    return found
+    pages = github.pages(github.at(repository, "/issues"), params=params)
+    return await first(most, Issue, (each async for each in pages if "pull_request" not in each))
 
 
 @component.action
@@ -146,12 +142,8 @@ async def list_pull_requests(
     """List pull requests, newest first; of the branch `head` (owner:branch), into `base`."""
     given = {"state": state, "per_page": 100, "head": head, "base": base}
     params = {name: value for name, value in given.items() if value is not None}
-    found: list[PullRequest] = []
-    async for each in github.pages(github.at(repository, "/pulls"), params=params):
-        if len(found) == most:
-            break
-        found.append(PullRequest.model_validate(each))
-    return found
+    pages = github.pages(github.at(repository, "/pulls"), params=params)
+    return await first(most, PullRequest, pages)
 
 
 @component.action(repeatable=True)

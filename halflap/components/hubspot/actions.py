@@ -18,6 +18,7 @@ from halflap import (
 )
 from halflap.components.hubspot.connection import OBJECTS, HubSpot, component
 from halflap.components.hubspot.models import Association, Condition, Record
+from halflap.components.listing import first
 
 TYPES = ("contacts", "companies", "deals", "tickets", "products", "line_items")
 MOST_FOUND = 10_000
@@ -107,18 +108,13 @@ async def list_records(
     hubspot: HubSpot, object: Object, properties: Wanted = None, most: int = 1_000
 ) -> list[Record]:
     """List records; at most `most`."""
-    found: list[Record] = []
     pages = hubspot.pages(
         path_of(object),
         params={"limit": min(most, AT_ONCE), **chosen(properties)},
         items="results",
         next=lambda page: next_of(page.json(), "link"),
     )
-    async for each in pages:
-        if len(found) == most:
-            break
-        found.append(Record.model_validate(each))
-    return found
+    return await first(most, Record, pages)
 
 
 def next_of(body: dict[str, Any], name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from halflap import Json, Source, UpstreamError
+from halflap.components.listing import first
 from halflap.components.slack.connection import Slack, component, within
 from halflap.components.slack.models import Message, Post, User, View
 
@@ -95,12 +96,8 @@ async def done_already(reason: str, calling: Awaitable[object]) -> None:
 @component.action
 async def read_thread(slack: Slack, channel: str, ts: str, most: int = 100) -> list[Post]:
     """Read a message and its replies, oldest first; at most `most`."""
-    found: list[Post] = []
-    async for each in listed(slack, "conversations.replies", "messages", channel=channel, ts=ts):
-        if len(found) == most:
-            break
-        found.append(Post.model_validate(each))
-    return found
+    replies = listed(slack, "conversations.replies", "messages", channel=channel, ts=ts)
+    return await first(most, Post, replies)
 
 
 @component.action(repeatable=True)

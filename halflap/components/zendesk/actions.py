@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from halflap import Model, Records, Source, Writes
+from halflap.components.listing import first
 from halflap.components.zendesk.connection import Zendesk, component, next_of
 from halflap.components.zendesk.models import (
     Comment,
@@ -151,7 +152,6 @@ async def add_comment(
 @component.action
 async def list_comments(zendesk: Zendesk, ticket: int, most: int = 100) -> list[Comment]:
     """List the comments on a ticket, oldest first; at most `most`."""
-    found: list[Comment] = []
     pages = zendesk.pages(
         "/api/v2/tickets/{id}/comments",
         values={"id": ticket},
@@ -159,11 +159,7 @@ async def list_comments(zendesk: Zendesk, ticket: int, most: int = 100) -> list[
         items="comments",
         next=lambda page: next_of(page.json()),
     )
-    async for each in pages:
-        if len(found) == most:
-            break
-        found.append(Comment.model_validate(each))
-    return found
+    return await first(most, Comment, pages)
 
 
 @component.action
@@ -172,18 +168,13 @@ async def search(zendesk: Zendesk, query: str, most: int = 100) -> list[Found]:
 
     What was written some minutes ago may not be found yet.
     """
-    found: list[Found] = []
     pages = zendesk.pages(
         "/api/v2/search",
         params={"query": query, "per_page": min(most, AT_ONCE)},
         items="results",
         next=lambda page: page.json().get("next_page"),
     )
-    async for each in pages:
-        if len(found) == most:
-            break
-        found.append(Found.model_validate(each))
-    return found
+    return await first(most, Found, pages)
 
 
 @component.action
