@@ -7,10 +7,9 @@ from halflap_sandbox.salesforce.component import (
     Listed,
     Problem,
     Saved,
-    duplicate,
+    check_may,
     none_found,
     required,
-    unknown_reference,
 )
 from halflap_sandbox.salesforce.event_bus import entity_of
 from halflap_sandbox.salesforce.markup import Element, element
@@ -40,10 +39,9 @@ class ChannelMembers:
         org, name = author.org, required(given, "fullName")
         channel, entity = required(given, "eventChannel"), required(given, "selectedEntity")
         old = org.bus.members.get(name)
-        if old is not None and not update:
-            raise duplicate("platform event channel member", name)
-        if old is None and not create:
-            raise unknown_reference("fullName", self.type, name, given.line)
+        check_may(
+            old, "platform event channel member", self.type, given, create=create, update=update
+        )
         if entity not in {entity_of(each) for each in org.entities}:
             raise Problem("INVALID_INPUT", f"The selected entity, {entity}, isn't valid.")
         org.bus.members[name] = (channel, entity)

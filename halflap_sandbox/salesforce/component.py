@@ -104,10 +104,16 @@ def unknown_reference(field: str, type: str, name: str, line: int = 0) -> Proble
     return Problem("INVALID_CROSS_REFERENCE_KEY", message, line=line)
 
 
-def duplicate(what: str, name: str) -> Problem:
-    """Say that the name is taken."""
-    message = f"The {what} name {name} is already in use on another component. Choose another."
-    return Problem("DUPLICATE_DEVELOPER_NAME", message, fields=["DeveloperName"])
+def check_may(
+    old: object, what: str, type: str, given: Element, *, create: bool, update: bool
+) -> None:
+    """Refuse a name that is taken where only new ones are saved, or is not there to be changed."""
+    name = required(given, "fullName")
+    if old is not None and not update:
+        message = f"The {what} name {name} is already in use on another component. Choose another."
+        raise Problem("DUPLICATE_DEVELOPER_NAME", message, fields=["DeveloperName"])
+    if old is None and not create:
+        raise unknown_reference("fullName", type, name, given.line)
 
 
 def check_name(name: str, line: int = 0) -> None:

@@ -9,15 +9,15 @@ from halflap_sandbox.salesforce.component import (
     Listed,
     Problem,
     Saved,
+    check_may,
     check_name,
-    duplicate,
     none_found,
     required,
     unknown_reference,
 )
 from halflap_sandbox.salesforce.markup import Element, element, optional
-from halflap_sandbox.salesforce.messages import field_name, find_entity, split_name
-from halflap_sandbox.salesforce.model import Entity, Field, FieldType, Org, with_checksum
+from halflap_sandbox.salesforce.messages import split_name
+from halflap_sandbox.salesforce.model import Entity, Field, FieldType, Org, by_name, with_checksum
 
 TYPES: dict[str, FieldType] = {
     "Text": "string",
@@ -75,16 +75,13 @@ class CustomFields:
         """Save one; the records have it at once, empty."""
         org, full_name = author.org, required(given, "fullName")
         object_name, name = split_name(full_name, self.type)
-        entity = find_entity(org, object_name)
+        entity = by_name(org.entities, object_name)
         if entity is None:
             raise unknown_reference("entity", "CustomObject", object_name, given.line)
-        old = field_name(entity, name)
-        if old is not None and not update:
-            raise duplicate("field", full_name)
-        if old is None and not create:
-            raise unknown_reference("fullName", self.type, full_name, given.line)
-        field = _read_field(given, old or name)
-        changed = old is None or entity.fields[old] != field
+        old = by_name(entity.fields, name)
+        check_may(old, "field", self.type, given, create=create, update=update)
+        field = _read_field(given, old.name if old else name)
+        changed = old != field
         entity.fields[field.name] = field
         if old is None:
             for record in org.tables.get(entity.name, {}).values():
@@ -112,9 +109,8 @@ class CustomFields:
 
 def _find(org: Org, full_name: str) -> tuple[Entity | None, Field | None]:
     object_name, _, name = full_name.partition(".")
-    entity = find_entity(org, object_name)
-    found = field_name(entity, name) if entity else None
-    field = entity.fields[found] if entity and found else None
+    entity = by_name(org.entities, object_name)
+    field = by_name(entity.fields, name) if entity else None
     return entity, field if field and field.custom else None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from halflap_sandbox.salesforce.component import Problem
 from halflap_sandbox.salesforce.formula import WrongFormula, parse
 from halflap_sandbox.salesforce.markup import Element
-from halflap_sandbox.salesforce.messages import field_name, find_entity, find_message
-from halflap_sandbox.salesforce.model import Entity, FlowTrigger, Org, Recording
+from halflap_sandbox.salesforce.messages import find_message
+from halflap_sandbox.salesforce.model import Entity, FlowTrigger, Org, Recording, by_name
 
 RECORDINGS: dict[str, Recording] = {
     "Create": "Create",
@@ -41,7 +41,7 @@ def read_trigger(org: Org, flow: Element) -> FlowTrigger | None:
         return None
     if (process := flow.get("processType")) != "AutoLaunchedFlow":
         raise _invalid(start, f"The process type {process} can't have a record trigger.")
-    entity = find_entity(org, start.get("object") or "")
+    entity = by_name(org.entities, start.get("object") or "")
     if entity is None:
         raise _invalid(start, f"The object {start.get('object')} can't be used: it doesn't exist.")
     text = start.get("recordTriggerType") or ""
@@ -105,7 +105,7 @@ def _check_formula(start: Element, entity: Entity, recording: Recording, text: s
     except WrongFormula as error:
         raise _invalid(start, f"The formula expression is invalid: {error}") from error
     for name in fields:
-        if field_name(entity, name) != name:
+        if name not in entity.fields:
             message = f"The formula expression is invalid: Field {name} does not exist."
             raise _invalid(start, message)
     if fields and recording != "Update":

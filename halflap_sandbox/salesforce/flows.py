@@ -10,15 +10,15 @@ from halflap_sandbox.salesforce.component import (
     Misplaced,
     Problem,
     Saved,
+    check_may,
     check_name,
-    duplicate,
     none_found,
     required,
     unknown_reference,
 )
 from halflap_sandbox.salesforce.flow_trigger import read_trigger
 from halflap_sandbox.salesforce.markup import Element, document, element, parse
-from halflap_sandbox.salesforce.model import FlowDefinition, FlowVersion, Org
+from halflap_sandbox.salesforce.model import FlowDefinition, FlowVersion, Org, by_name
 
 Status = Literal["Active", "Draft", "Obsolete"]
 STATUSES: dict[str, Status] = {"Active": "Active", "Draft": "Draft", "Obsolete": "Obsolete"}
@@ -50,11 +50,8 @@ class Flows:
         org, name = author.org, required(given, "fullName")
         check_name(name, given.line)
         _check_repeated(given)
-        flow = _find_flow(org, name)
-        if flow is not None and not update:
-            raise duplicate("flow", name)
-        if flow is None and not create:
-            raise unknown_reference("fullName", self.type, name, given.line)
+        flow = by_name(org.flows, name)
+        check_may(flow, "flow", self.type, given, create=create, update=update)
         status, label = _status(given), required(given, "label")
         trigger = read_trigger(org, given)
         created = flow is None
@@ -106,7 +103,7 @@ class FlowDefinitions:
 
     def read(self, org: Org, full_name: str) -> Element | None:
         """Read which version is active; `activeVersionNumber` is absent where none is."""
-        flow = _find_flow(org, full_name)
+        flow = by_name(org.flows, full_name)
         if flow is None:
             return None
         number = element("activeVersionNumber", flow.active.number) if flow.active else None
@@ -116,12 +113,9 @@ class FlowDefinitions:
 
     def save(self, author: Author, given: Element, *, create: bool, update: bool) -> Saved:
         """Activate a version, or none: 0, or no number."""
-        name = required(given, "fullName")
-        flow = _find_flow(author.org, name)
-        if flow is None:
-            raise unknown_reference("fullName", self.type, name, given.line)
-        if not update:
-            raise duplicate("flow definition", name)
+        flow = by_name(author.org.flows, required(given, "fullName"))
+        check_may(flow, "flow definition", self.type, given, create=False, update=update)
+        assert flow is not None
         text = given.get("activeVersionNumber") or "0"
         if not text.isascii() or not text.isdigit():
             message = f"'{text}' is not a valid value for the type xsd:int"
@@ -134,7 +128,7 @@ class FlowDefinitions:
 
     def delete(self, author: Author, full_name: str) -> str:
         """Refuse: a flow goes with its last version."""
-        flow = _find_flow(author.org, full_name)
+        flow = by_name(author.org.flows, full_name)
         if flow is None:
             raise none_found(self.type, full_name)
         raise _no_access(flow.id)
@@ -201,20 +195,13 @@ def _no_access(id: str) -> Problem:
     return Problem("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message)
 
 
-def _find_flow(org: Org, name: str) -> FlowDefinition | None:
-    if (exact := org.flows.get(name)) is not None:
-        return exact
-    folded = name.casefold()
-    return next((f for n, f in org.flows.items() if n.casefold() == folded), None)
-
-
 def _find(org: Org, full_name: str) -> tuple[FlowDefinition | None, int]:
     name, dash, number = full_name.rpartition("-")
     if not dash:
-        return _find_flow(org, full_name), 0
+        return by_name(org.flows, full_name), 0
     if not number.isascii() or not number.isdigit() or int(number) == 0:
         return None, 0
-    return _find_flow(org, name), int(number)
+    return by_name(org.flows, name), int(number)
 
 
 def _status(given: Element) -> Status:

@@ -12,14 +12,14 @@ from halflap_sandbox.salesforce.component import (
     Saved,
     boolean,
     check_elements,
+    check_may,
     check_name,
-    duplicate,
     none_found,
     required,
     unknown_reference,
 )
 from halflap_sandbox.salesforce.markup import Element, element, optional
-from halflap_sandbox.salesforce.model import Entity, Org, OutboundMessage
+from halflap_sandbox.salesforce.model import Entity, Org, OutboundMessage, by_name
 
 ORDER = (
     "fullName",
@@ -58,10 +58,7 @@ class OutboundMessages:
         check_elements(given.named(given.name, self.type), ORDER, ordered=True)
         full_name = required(given, "fullName")
         old = find_message(org, full_name)
-        if old is not None and not update:
-            raise duplicate("outbound message", full_name)
-        if old is None and not create:
-            raise unknown_reference("fullName", self.type, full_name, given.line)
+        check_may(old, "outbound message", self.type, given, create=create, update=update)
         id = old.id if old else org.new_id("04k")
         new = _read_message(org, given, full_name, id)
         if old is not None and old.full_name != new.full_name:
@@ -89,26 +86,7 @@ class OutboundMessages:
 
 def find_message(org: Org, full_name: str) -> OutboundMessage | None:
     """Find an outbound message by full name, which has no case."""
-    if (exact := org.outbound_messages.get(full_name)) is not None:
-        return exact
-    folded = full_name.casefold()
-    return next((m for n, m in org.outbound_messages.items() if n.casefold() == folded), None)
-
-
-def find_entity(org: Org, name: str) -> Entity | None:
-    """Find an object by name, which has no case."""
-    if (exact := org.entities.get(name)) is not None:
-        return exact
-    folded = name.casefold()
-    return next((e for n, e in org.entities.items() if n.casefold() == folded), None)
-
-
-def field_name(entity: Entity, name: str) -> str | None:
-    """Find a field's name as it is written, of one in any case."""
-    if name in entity.fields:
-        return name
-    folded = name.casefold()
-    return next((n for n in entity.fields if n.casefold() == folded), None)
+    return by_name(org.outbound_messages, full_name)
 
 
 def split_name(full_name: str, type: str) -> tuple[str, str]:
@@ -140,7 +118,7 @@ def write_message(message: OutboundMessage) -> Element:
 
 def _read_message(org: Org, given: Element, full_name: str, id: str) -> OutboundMessage:
     object_name, name = split_name(full_name, "WorkflowOutboundMessage")
-    entity = find_entity(org, object_name)
+    entity = by_name(org.entities, object_name)
     if entity is None:
         raise unknown_reference("entity", "CustomObject", object_name, given.line)
     check_name(name, given.line)
@@ -171,11 +149,11 @@ def _read_message(org: Org, given: Element, full_name: str, id: str) -> Outbound
 def _fields(entity: Entity, given: Element) -> list[str]:
     names: list[str] = []
     for child in given.all("fields"):
-        name = field_name(entity, child.text)
-        if name is None:
+        field = by_name(entity.fields, child.text)
+        if field is None:
             full_name = f"{entity.name}.{child.text}"
             raise unknown_reference("fields", "CustomField", full_name, child.line)
-        names.append(name)
+        names.append(field.name)
     return names
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from halflap_sandbox.salesforce.event_bus import EventBus, entity_of, schema_of
+
+T = TypeVar("T")
 
 Value = str | bool | int | Decimal | None
 Values = dict[str, Value]
@@ -350,6 +352,14 @@ class Org:
         """Find a user by user name, which has no case."""
         folded = username.casefold()
         return next((u for u in self.users.values() if u.username.casefold() == folded), None)
+
+
+def by_name(things: Mapping[str, T], name: str) -> T | None:
+    """Return what has a name, which has no case; None where nothing has it."""
+    if name in things:
+        return things[name]
+    folded = name.casefold()
+    return next((each for key, each in things.items() if key.casefold() == folded), None)
 
 
 class World:

@@ -19,6 +19,7 @@ from halflap_sandbox.salesforce.model import (
     Org,
     User,
     Values,
+    by_name,
     full_id,
     timestamp,
 )
@@ -42,20 +43,14 @@ _MISSPELT = (
 
 def entity(org: Org, name: str) -> Entity:
     """Find an object by name, which has no case."""
-    if (found := org.entities.get(name)) is None:
-        folded = name.casefold()
-        found = next((e for e in org.entities.values() if e.name.casefold() == folded), None)
-    if found is None:
+    if (found := by_name(org.entities, name)) is None:
         raise Refused(404, "NOT_FOUND", "The requested resource does not exist")
     return found
 
 
 def field(of: Entity, name: str) -> Field | None:
     """Find a field by name, which has no case."""
-    if (found := of.fields.get(name)) is None:
-        folded = name.casefold()
-        found = next((f for f in of.fields.values() if f.name.casefold() == folded), None)
-    return found
+    return by_name(of.fields, name)
 
 
 def relationship(reference: Field) -> str | None:

@@ -11,7 +11,7 @@ from halflap_sandbox.salesforce.component import (
     Saved,
     boolean,
     check_elements,
-    duplicate,
+    check_may,
     none_found,
     required,
     unknown_reference,
@@ -19,8 +19,8 @@ from halflap_sandbox.salesforce.component import (
 from halflap_sandbox.salesforce.formula import WrongFormula, parse
 from halflap_sandbox.salesforce.markup import Element, document, element
 from halflap_sandbox.salesforce.markup import parse as parse_xml
-from halflap_sandbox.salesforce.messages import field_name, find_entity, find_message, split_name
-from halflap_sandbox.salesforce.model import Entity, Org, WorkflowRule
+from halflap_sandbox.salesforce.messages import find_message, split_name
+from halflap_sandbox.salesforce.model import Entity, Org, WorkflowRule, by_name
 
 ELEMENTS = (
     "fullName",
@@ -66,10 +66,7 @@ class WorkflowRules:
         org, full_name = author.org, required(given, "fullName")
         check_elements(given.named(given.name, self.type), ELEMENTS, ordered=False)
         old = org.rules.get(full_name)
-        if old is not None and not update:
-            raise duplicate("workflow rule", full_name)
-        if old is None and not create:
-            raise unknown_reference("fullName", self.type, full_name, given.line)
+        check_may(old, "workflow rule", self.type, given, create=create, update=update)
         id = old.id if old else org.new_id("01Q")
         new = _read_rule(org, given, full_name, id)
         org.rules[new.full_name] = new
@@ -87,7 +84,7 @@ class WorkflowRules:
 
 def _read_rule(org: Org, given: Element, full_name: str, id: str) -> WorkflowRule:
     object_name, name = split_name(full_name, "WorkflowRule")
-    entity = find_entity(org, object_name)
+    entity = by_name(org.entities, object_name)
     if entity is None:
         raise unknown_reference("entity", "CustomObject", object_name, given.line)
     if len(name) > 80:
@@ -134,7 +131,7 @@ def _check_formula(given: Element, entity: Entity, kind: TriggerType, text: str)
     except WrongFormula as error:
         raise Problem("FIELD_INTEGRITY_EXCEPTION", f"Formula: {error}", line=given.line) from error
     for name in fields:
-        if field_name(entity, name) != name:
+        if name not in entity.fields:
             message = f"Formula: Field {name} does not exist. Check spelling."
             raise Problem("FIELD_INTEGRITY_EXCEPTION", message, line=given.line)
     if fields and kind != "onAllChanges":

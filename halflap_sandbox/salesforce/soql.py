@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from halflap_sandbox.salesforce.model import Field, Json, full_id
+from halflap_sandbox.salesforce.model import Field, Json, by_name, full_id
 from halflap_sandbox.salesforce.syntax import (
     Aggregate,
     Comparison,
@@ -167,7 +167,7 @@ class _Run:
         self._tables = tables
         self._now = now
         name = query.table.text
-        table = _by_name(tables, name)
+        table = by_name(tables, name)
         if table is None:
             message = f"sObject type '{name}' is not supported. "
             message += _APPEND.format("object", "entity")
@@ -269,7 +269,7 @@ class _Run:
         return lambda rows: function([v for row in rows if (v := get(row)) is not None])
 
     def _relationship(self, query: Query) -> str:
-        found = _by_name({name: name for name in self._table.children}, query.table.text)
+        found = by_name({name: name for name in self._table.children}, query.table.text)
         if found is None:
             message = (
                 f"Didn't understand relationship '{query.table.text}' in FROM part of query call. "
@@ -326,7 +326,7 @@ class _Run:
                 raise self._error(path.at, "INVALID_FIELD", message.replace("__c", "__r"))
             steps.append(step)
             tables = tuple(t for each in step[1].tables if (t := self._tables.get(each)))
-        found = next((f for t in tables if (f := _by_name(t.fields, last))), None)
+        found = next((f for t in tables if (f := by_name(t.fields, last))), None)
         if found is None:
             on = tables[0].name if tables else "Name"
             message = f"No such column '{last}' on entity '{on}'. "
@@ -552,10 +552,3 @@ def _relation(table: TableView, name: str) -> tuple[str, Parents] | None:
     folded = name.casefold()
     found = ((each, to) for each, to in table.parents.items() if each.casefold() == folded)
     return next(found, None)
-
-
-def _by_name(named: Mapping[str, Any], name: str) -> Any:
-    if name in named:
-        return named[name]
-    folded = name.casefold()
-    return next((each for key, each in named.items() if key.casefold() == folded), None)

@@ -14,7 +14,7 @@ from halflap_sandbox.salesforce.description import in_full, in_short
 from halflap_sandbox.salesforce.flows import activate, change_version, delete_version, find_version
 from halflap_sandbox.salesforce.markup import Element
 from halflap_sandbox.salesforce.metadata_json import from_json, to_json
-from halflap_sandbox.salesforce.model import Entity, Json, Org, full_id
+from halflap_sandbox.salesforce.model import Entity, Json, Org, by_name, full_id
 from halflap_sandbox.salesforce.soql import run
 
 ONE_ROW = ("FullName", "Metadata")
@@ -128,9 +128,7 @@ async def delete(call: Call) -> Response:
 
 
 def _entity(call: Call) -> Entity:
-    name = call.path["object"].casefold()
-    entity = next((e for n, e in tables.ENTITIES.items() if n.casefold() == name), None)
-    if entity is None:
+    if (entity := by_name(tables.ENTITIES, call.path["object"])) is None:
         raise not_found()
     return entity
 
