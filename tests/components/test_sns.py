@@ -10,17 +10,16 @@ import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import trustme
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from halflap import (
     Config,
@@ -62,19 +61,15 @@ def no_certificates() -> None:
 @cache
 def own_key() -> tuple[rsa.RSAPrivateKey, str]:
     """A key of our own and its certificate, as anybody can make them."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=1))
-        .sign(key, SHA256())
+    day = timedelta(days=1)
+    issued = trustme.CA().issue_cert(
+        "sns.amazonaws.com",
+        not_before=NOW - day,
+        not_after=NOW + day,
+        key_type=trustme.KeyType.RSA,
     )
-    return key, made.public_bytes(Encoding.PEM).decode()
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    return cast("rsa.RSAPrivateKey", key), issued.cert_chain_pems[0].bytes().decode()
 
 
 def message(**changed: Any) -> dict[str, Any]:

@@ -9,17 +9,17 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from html import unescape
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+import trustme
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from halflap_sandbox.salesforce import Settings
 from tests.sandbox.orgs import DATA, Salesforce, salesforce
@@ -285,24 +285,9 @@ async def test_credentials_give_a_session(sandbox: Salesforce) -> None:
     assert said["error"] == "unsupported_grant_type"
 
 
-KEY = rsa.generate_private_key(65537, 2048)
+ISSUED = trustme.CA().issue_cert("app.example", key_type=trustme.KeyType.RSA)
+KEY = cast("rsa.RSAPrivateKey", load_pem_private_key(ISSUED.private_key_pem.bytes(), None))
 OTHER_KEY = rsa.generate_private_key(65537, 2048)
-
-
-def certificate() -> str:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "app")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(KEY.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(KEY, hashes.SHA256())
-    )
-    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def jwt(claims: dict[str, Any], *, key: rsa.RSAPrivateKey = KEY, algorithm: str = "RS256") -> str:
@@ -316,7 +301,7 @@ def jwt(claims: dict[str, Any], *, key: rsa.RSAPrivateKey = KEY, algorithm: str 
 
 
 async def test_an_assertion_signed_by_the_app_signs_its_user_in(sandbox: Salesforce) -> None:
-    adjusted(sandbox, certificate=certificate())
+    adjusted(sandbox, certificate=ISSUED.cert_chain_pems[0].bytes().decode())
     bearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
     claims = {
         "iss": "halflap-north",

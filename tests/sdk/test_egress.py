@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
 from uuid import UUID
 
 import pytest
+import trustme
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, Field, SecretStr
 
 from halflap import Connection
@@ -715,36 +712,15 @@ async def test_a_name_that_is_rebound_is_called_where_it_was_judged() -> None:
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext, list[str]]:
+def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext, list[str]]:
     """A server's TLS for app.example, a client's that trusts it, and the names asked for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "app.example")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1))
-        .not_valid_after(datetime(2090, 1, 1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("app.example")]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "app.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    authority, trusting = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trusting)
     names: list[str] = []
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(pem)
+    authority.issue_cert("app.example").configure_cert(serving)
     serving.sni_callback = lambda _socket, name, _context: names.append(name)  # type: ignore[assignment]
-    return serving, ssl.create_default_context(cafile=str(pem)), names
+    return serving, trusting, names
 
 
 async def test_tls_and_host_keep_the_name_of_a_pinned_address(
