@@ -67,7 +67,7 @@ async def measure(store: Store, workers: int, flows: int, ms: float) -> Took:
             instance.version,
             instance.revision,
         )
-        await host.engine.hold(instance.id)
+        await host.engine.journal.hold(instance.id)
         for first in range(0, flows, AT_ONCE):
             await host.engine.start([start(key, ms) for _ in range(min(AT_ONCE, flows - first))])
         running = [await worker(directory / f"worker{each}", settings) for each in range(workers)]
@@ -79,7 +79,7 @@ async def measure(store: Store, workers: int, flows: int, ms: float) -> Took:
         try:
             began, before = time.monotonic(), used()
             await host.engine.release(instance.id)
-            while await host.engine.live(instance.id):  # noqa: ASYNC110
+            while await host.engine.journal.live(instance.id):  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
             seconds, after = time.monotonic() - began, used()
             worker_ms, beside_ms = ((b - a) / flows for a, b in zip(before, after, strict=True))

@@ -90,12 +90,9 @@ def timeless(id: str) -> str:
 def made_at(id: str, now: Micros) -> Micros:
     """Return when an id was made, as it says itself; 0 where it says nothing, or the future."""
     digits = id.rpartition("_")[2]
-    if len(digits) != 26 or not set(digits) <= _values.keys():
+    if len(digits) != 26 or not _digits.issuperset(digits):
         return 0
-    stamp = 0
-    for digit in digits[:TIME_DIGITS]:
-        stamp = stamp << 5 | _values[digit]
-    made = stamp * 1000
+    made = int(digits[:TIME_DIGITS].translate(_in_python), 32) * 1000
     return made if made <= now + A_DAY else 0
 
 
@@ -104,7 +101,9 @@ TIME_DIGITS = 10
 """The number of digits of an id that are its time."""
 
 _pairs = [first + second for first in type_id_alphabet for second in type_id_alphabet]
-_values = {digit: value for value, digit in enumerate(type_id_alphabet)}
+_digits = frozenset(type_id_alphabet)
+_in_python = str.maketrans(type_id_alphabet, "0123456789abcdefghijklmnopqrstuv")
+"""The digits of an id as those of base 32 that `int` reads."""
 _drawn: list[int] = []
 os.register_at_fork(after_in_child=_drawn.clear)
 
@@ -465,6 +464,11 @@ class Instance:
     def pin(self) -> VersionPin:
         """Return what new events run on."""
         return VersionPin(self.version, self.revision)
+
+    def flow_key(self, flow: str) -> FlowKey:
+        """Return a flow on what new events run on."""
+        pin = self.version, self.revision
+        return FlowKey(self.customer, self.id, self.integration, flow, *pin)
 
 
 @frozen

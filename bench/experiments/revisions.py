@@ -91,8 +91,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of load, each time")
     given = parser.parse_args()
     workload, others = WORKLOADS[given.workload], Others()
+    place = REPOSITORY / ".halflap"
+    place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
-        stores = stack.enter_context(keeper(given.store, Path(made)))
+        stores = stack.enter_context(keeper(given.store, place))
         old = checked_out(given.revision, Path(made) / "then")
         then = serving(stack, stores, workload, old)
         now = serving(stack, stores, workload, REPOSITORY)

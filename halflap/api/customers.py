@@ -59,7 +59,7 @@ async def list_customers(
     total: Total = False,
 ) -> CustomerPage:
     """Customers, by name."""
-    paused = {each.what: each for each in await operations.engine.paused()}
+    paused = {each.what: each for each in await operations.engine.journal.paused()}
     customers = operations.catalogue.customers
     which = CustomerFilter(q=q, private=private, external_id=external_id)
     found = await customers.list(which, after=after, limit=limit)
@@ -171,7 +171,7 @@ async def detailed(operations: Operations, id: str) -> CustomerDetail:
     tag = await operations.catalogue.tag("customer", id)
     customer = await operations.catalogue.customers.get(id)
     journal = operations.journal
-    paused = {each.what: each for each in await operations.engine.paused()}
+    paused = {each.what: each for each in await operations.engine.journal.paused()}
     load = await journal.load(customer.id, MOST_COUNTED)
     states = await operations.catalogue.instances.states([customer.id])
     return CustomerDetail.of(

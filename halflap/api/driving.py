@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from dataclasses import replace
@@ -15,6 +14,7 @@ from halflap.api.operations.bulks import BulkOperations, BulkStep
 from halflap.api.operations.upgrades import Stages
 from halflap.errors import HalflapError, InDoubt, StoreError
 from halflap.model import Bulk, Micros
+from halflap.sdk.deadline import came
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.bulks import MOST_REFUSALS
 
@@ -55,9 +55,7 @@ class BulkDriver:
                 raise
             except StoreError as error:
                 log.warning("bulks wait for the store", error=error.message)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._bulks.changed.wait()
+            await came(self._bulks.changed, LOOK_SECONDS)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def stop(self) -> None:
@@ -164,9 +162,7 @@ class BulkDriver:
 
     async def _rest(self, seconds: float) -> None:
         if seconds > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._stopping.wait()
+            await came(self._stopping, seconds)
 
 
 def at_once(rate: float | None) -> int:

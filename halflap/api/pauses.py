@@ -12,7 +12,7 @@ router = router_of("/api", "pauses", 404, 409)
 @needs("read")
 async def list_pauses(operations: Ops) -> list[PauseView]:
     """All that stands still, in the order in which it was paused."""
-    return [pause_view(each) for each in await operations.engine.paused()]
+    return [pause_view(each) for each in await operations.engine.journal.paused()]
 
 
 @router.post("/customers/{customer}/pause")

@@ -42,6 +42,7 @@ from halflap.model import (
     new_id,
 )
 from halflap.sdk import codec
+from halflap.sdk.deadline import came
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Filter, Journal, Pinning
 from halflap.store.retention import declared
@@ -296,9 +297,7 @@ class Deployer:
                     raise
                 except StoreError as error:
                     log.warning("moves are not looked for: the store failed", error=str(error))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._wake.wait()
+                await came(self._wake, LOOK_SECONDS)
         finally:
             stop()
 
@@ -333,7 +332,7 @@ class Deployer:
             id = derived(found.id, path, due.renew_at)
             body = codec.encode({"flow": due.flow, "deployment": found.deployment})
             event = Event(CALL, "", "", (), body, self._clock())
-            key = self._key(found, RENEW)
+            key = found.flow_key(RENEW)
             await self._engine.start([Start(id, key, event, root=id, key=due.flow)])
             await self._catalogue.subscriptions.renewing(due, id)
 
@@ -381,9 +380,7 @@ class Deployer:
                 left = end - loop.time()
                 if found.state not in BETWEEN or left <= 0:
                     return found
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, LOOK_SECONDS)):
-                        await changed.wait()
+                await came(changed, min(left, LOOK_SECONDS))
         finally:
             stop()
 
@@ -444,7 +441,7 @@ class Deployer:
 
     async def _open(self, instance: Instance) -> None:
         """Let events come in, and wait."""
-        await self._engine.hold(instance.id)
+        await self._engine.journal.hold(instance.id)
         integration = await self._library.integration(instance.version)
         flows = integration.flows.items()
         shared = [name for name, flow in flows if flow.is_shared]
@@ -458,7 +455,7 @@ class Deployer:
     ) -> None:
         """Start a deployment; one that repeats another replays it, so that siblings start once."""
         await self._end_others(instance, execution)
-        key = self._key(instance, flow)
+        key = instance.flow_key(flow)
         again = instance.repetition
         if again is not None and again.of != execution and flow == DEPLOY:
             if await self._is_started(execution):
@@ -478,11 +475,6 @@ class Deployer:
         now = self._clock()
         event = Event("POST", "", "", (), codec.encode(body), now)
         await self._engine.start([Start(execution, key, event, root=execution)])
-
-    def _key(self, instance: Instance, flow: str) -> FlowKey:
-        """Return a flow of an instance's life, on what the instance has now."""
-        pin = instance.version, instance.revision
-        return FlowKey(instance.customer, instance.id, instance.integration, flow, *pin)
 
     async def _end_others(self, instance: Instance, execution: str) -> None:
         """Cancel deployments and renewals of an instance that are live, and wait until they have ended.
@@ -708,16 +700,14 @@ class Deployer:
             lambda change: changed.set() if change.start.flow.instance == instance.id else None
         )
         try:
-            while await self._engine.live(instance.id):
+            while await self._engine.journal.live(instance.id):
                 left = end - loop.time()
                 if left <= 0:
                     await self._engine.cancel_all(instance.id, "the instance was disabled")
                     end = loop.time() + 1.0
                     continue
                 changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, 1.0)):
-                        await changed.wait()
+                await came(changed, min(left, 1.0))
         finally:
             stop()
 

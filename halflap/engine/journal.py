@@ -36,6 +36,7 @@ from halflap.model import (
     Start,
     Started,
 )
+from halflap.sdk.deadline import came
 from halflap.store.history import missing
 from halflap.store.protocol import (
     Cancelling,
@@ -501,10 +502,6 @@ class JournalEngine:
             self.nudge()
         return found
 
-    async def hold(self, instance: str) -> None:
-        """Accept the instance's events, and let them wait."""
-        await self.journal.hold(instance)
-
     async def release(self, instance: str, pinning: Pinning | None = None) -> None:
         """Let the instance's executions run, those that have not begun as `pinning` says."""
         await self.journal.release_instance(instance, pinning)
@@ -522,14 +519,6 @@ class JournalEngine:
         done = await self.journal.resume(what)
         self.nudge()
         return done
-
-    async def paused(self) -> list[Paused]:
-        """All that stands still, in the order in which it was paused."""
-        return await self.journal.paused()
-
-    async def live(self, instance: str) -> int:
-        """Return the number of the instance's executions that have not ended."""
-        return await self.journal.live(instance)
 
     async def outcome(self, execution: str, within: float) -> Outcome | None:
         """Return the outcome of the execution, waiting up to `within` seconds; None where it has
@@ -787,6 +776,4 @@ class JournalEngine:
             self._suspects |= self._runs_suspects and wait <= 0
         if self._poll is not None:
             waits.append(self._poll)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(waits, default=None)):
-                await self._wake.wait()
+        await came(self._wake, min(waits, default=None))

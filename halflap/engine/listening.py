@@ -44,7 +44,6 @@ from halflap.model import (
     SEALED_HEADERS,
     Clock,
     Dedupe,
-    FlowKey,
     Instance,
     Micros,
     Start,
@@ -54,6 +53,7 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk.connection import Connection
+from halflap.sdk.deadline import came
 from halflap.sdk.declared import as_event, bounded, marked, said, sealed_headers, wants
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.integration import Flow
@@ -252,9 +252,7 @@ class Listeners:
 
     async def _rest(self, seconds: float) -> None:
         if not self._stopping:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
+            await came(self._wake, seconds)
 
     async def _look(self) -> None:
         at = self.catalogue.changed
@@ -324,7 +322,7 @@ class Listeners:
                 continue
             for name, flow in integration.flows.items():
                 if not flow.trigger.listens or not paused.isdisjoint(
-                    pausable(key_of(instance, name))
+                    pausable(instance.flow_key(name))
                 ):
                     continue
                 old = self._wanted.get((instance.id, name))
@@ -556,7 +554,7 @@ class ShardStream(Listening):
         self._reader = reader
         self._flow = flow
         self._connection: Connection | None = connection
-        self._place = key_of(instance, flow.name)
+        self._place = instance.flow_key(flow.name)
         self._seal, _ = host.resolver.builder.seals(instance.customer)
         self._patience = flow.trigger.trigger.listener_spec.patience.total_seconds()
         self._limit: asyncio.Timeout | None = None
@@ -810,15 +808,3 @@ def check_text(cursor: str) -> None:
         cursor.encode()
     except UnicodeEncodeError as error:
         raise DefinitionError(f"a cursor is text that UTF-8 can hold ({error.reason})") from error
-
-
-def key_of(instance: Instance, flow: str) -> FlowKey:
-    """Return a flow on what its instance has now."""
-    return FlowKey(
-        instance.customer,
-        instance.id,
-        instance.integration,
-        flow,
-        instance.version,
-        instance.revision,
-    )

@@ -13,6 +13,7 @@ import structlog
 
 from halflap.errors import NotFound, StoreError
 from halflap.model import PARKED, StoredConnection
+from halflap.sdk.deadline import came
 from halflap.store.protocol import Journal
 
 log = structlog.get_logger("halflap.parking")
@@ -57,9 +58,7 @@ class Parking:
             self._wake.clear()
             with contextlib.suppress(StoreError):
                 await self._look()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
+            await came(self._wake, POLL_SECONDS)
 
     async def until_mended(self, connection: str) -> None:
         """Wait until a connection works again, as parked executions do: of a listener."""

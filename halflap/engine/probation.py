@@ -43,6 +43,7 @@ from halflap.engine.resolver import Resolver
 from halflap.engine.turn import JournalTurn
 from halflap.errors import Fenced, StoreError
 from halflap.model import Failure, Outcome
+from halflap.sdk.deadline import came
 from halflap.store.protocol import MOST_CRASHES, Claim
 
 T = TypeVar("T")
@@ -169,9 +170,7 @@ class Probation:
             is_free = len(self._groups) < self._at_once
             if is_free and await self._claim(self._together) == self._together:
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._engine.suspected.wait()
+            await came(self._engine.suspected, POLL_SECONDS)
 
     def stop(self) -> None:
         """Begin no more; what runs in children goes on until the engine drops it."""

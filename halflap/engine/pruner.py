@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -11,6 +10,7 @@ import structlog
 
 from halflap.errors import StoreError
 from halflap.model import Clock
+from halflap.sdk.deadline import came
 from halflap.store.catalogue import Catalogue
 from halflap.store.protocol import Journal
 
@@ -57,9 +57,7 @@ class Pruner:
                         rest = BREATH_SECONDS if more else REST_SECONDS
             except StoreError as error:
                 log.warning("not pruned", error=error.message)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await self._stopped.wait()
+            await came(self._stopped, rest)
 
     def stop(self) -> None:
         """Stop soon."""

@@ -307,7 +307,7 @@ class Resolver:
             told = ", ".join(f"{each.name} ({each.id}) is {each.state}" for each in found)
             raise Unrouted(f"{told}, and takes no events; activate it, then replay this")
         [one] = taking
-        return FlowKey(one.customer, one.id, one.integration, "", one.version, one.revision)
+        return one.flow_key("")
 
     async def _addressed(self, integration: str, how: str, value: str) -> Sequence[Instance]:
         instances = self._catalogue.instances

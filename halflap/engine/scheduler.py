@@ -14,7 +14,6 @@ A trigger that is to be asked regularly what it missed has ticks as well (a *che
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
@@ -48,6 +47,7 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk import codec
+from halflap.sdk.deadline import came
 from halflap.sdk.declared import marked, wants
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.request import as_request
@@ -181,9 +181,7 @@ class Scheduler:
     async def _rest(self, seconds: float) -> None:
         if self._stopping:  # who said so woke what was not at rest yet
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._wake.wait()
+        await came(self._wake, max(seconds, 0))
 
     def _now(self) -> datetime:
         return to_datetime(self._clock())
@@ -304,14 +302,7 @@ class Scheduler:
 
     async def _fire(self, schedule: Schedule, instance: Instance, until: datetime) -> None:
         """Fire a schedule's ticks up to a time, on what its instance has now."""
-        key = FlowKey(
-            instance.customer,
-            instance.id,
-            instance.integration,
-            schedule.flow.name,
-            instance.version,
-            instance.revision,
-        )
+        key = instance.flow_key(schedule.flow.name)
         flow = schedule.flow
         if schedule.is_check:
             await self._ask(schedule, replace(key, flow=CATCH_UP), until)

@@ -21,6 +21,7 @@ import structlog
 from halflap.engine.circuit import AWAY_STATUSES, Circuit
 from halflap.errors import DefinitionError, InputsRefused, RateLimited, StoreError, UpstreamError
 from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled
+from halflap.sdk.deadline import came
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
 from halflap.sdk.quota import asked_to_rest
@@ -387,11 +388,7 @@ class Throttles:
         """Look again and again until `stop`, where other workers share the store."""
         while not self._stopped.is_set():
             await self.look()
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._stopped.wait()
-            except TimeoutError:
-                continue
+            await came(self._stopped, POLL_SECONDS)
 
     def stop(self) -> None:
         """Look no more."""

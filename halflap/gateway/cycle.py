@@ -49,16 +49,17 @@ class GuardedCycle(RequestResponseCycle):
         if self.disconnected:
             return
         headers = [*self.default_headers, *head.get("headers", ())]
-        if HEADER_RE.search(b"".join([name for name, _ in headers])):
+        names, values = zip(*headers, strict=True)  # the length is one of them
+        if HEADER_RE.search(b"".join(names)):
             raise RuntimeError("invalid name of a header in a response")
-        if HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
+        if HEADER_VALUE_RE.search(b"".join(values)):
             raise RuntimeError("invalid value of a header in a response")
-        lines = [b"%b: %b\r\n" % header for header in headers]
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            headers.append((b"connection", b"close"))
+        lines = b"\r\n".join(map(b": ".join, headers))
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        self.transport.write(b"".join([STATUS_LINE[head["status"]], *lines, b"\r\n", body]))
+        self.transport.write(b"".join((STATUS_LINE[head["status"]], lines, b"\r\n\r\n", body)))
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
@@ -92,13 +93,8 @@ def _length(head: HTTPResponseStartEvent) -> int | None:
 
     ASGI has the names in lower case.
     """
-    length = None
-    for name, value in head.get("headers", ()):
-        match name:
-            case b"content-length":
-                length = int(value)
-            case b"connection" | b"transfer-encoding":
-                return None
-            case _:
-                pass
-    return length
+    headers = dict(head.get("headers", ()))
+    if b"connection" in headers or b"transfer-encoding" in headers:
+        return None
+    length = headers.get(b"content-length")
+    return None if length is None else int(length)

@@ -12,7 +12,6 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
@@ -24,6 +23,7 @@ from halflap.gateway.app import PREFIX
 from halflap.gateway.edge import address_owner
 from halflap.gateway.route import Find
 from halflap.model import MAIL
+from halflap.sdk.deadline import came
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -100,9 +100,7 @@ class MailServer:
         if self._listener is None:
             return
         self._listener.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._empty.wait()
+        await came(self._empty, grace)
         for each in list(self._open):
             each.abort()
 

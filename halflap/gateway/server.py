@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ from halflap.errors import HalflapError
 from halflap.gateway.edge import Edge, EdgeCounters, EdgeLimits, ForwardedLimit
 from halflap.gateway.guard import GuardedProtocol
 from halflap.gateway.refusal import RequestRefusal
+from halflap.sdk.deadline import came
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -96,9 +97,7 @@ class Server:
             while not self._stopped.is_set():
                 edge.sweep(loop.time())
                 self._tell_time()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._sweep_seconds):
-                        await self._stopped.wait()
+                await came(self._stopped, self._sweep_seconds)
         finally:
             await self.stop(0)
 
@@ -202,6 +201,4 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
 
 async def _until_empty(edge: Edge, seconds: float) -> None:
     if edge.connections:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await edge.empty.wait()
+        await came(edge.empty, seconds)

@@ -1,8 +1,17 @@
-"""Deadlines of attempts and of actions."""
+"""Deadlines: of attempts, of actions, of waits for an event."""
 
 from __future__ import annotations
 
 import asyncio
+
+
+async def came(event: asyncio.Event, within: float | None) -> bool:
+    """Wait for an event, for so many seconds at most (None: for ever); return whether it came."""
+    try:
+        async with asyncio.timeout(within):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 class Deadline:

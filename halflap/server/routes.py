@@ -193,18 +193,10 @@ class RouteTable:
             integration, flow, instance.id, instance.revision
         )
         seal, _ = self._resolver.builder.seals(instance.customer)
-        key = FlowKey(
-            instance.customer,
-            instance.id,
-            instance.integration,
-            found.flow,
-            instance.version,
-            instance.revision,
-        )
         return EndpointRoute(
             endpoint=endpoint,
             url=self._resolver.builder.url(endpoint),
-            flow=key,
+            flow=instance.flow_key(found.flow),
             definition=flow,
             secrets=await self._resolver.signers(instance, integration, flow, endpoint),
             seal=seal,

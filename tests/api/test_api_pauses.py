@@ -71,7 +71,7 @@ async def test_a_pause_outlasts_an_upgrade_a_redeploy_and_a_restart(
     await world.host.stop(1)
     host = await Host.open(world.host.settings)
     try:
-        [paused] = await host.engine.paused()
+        [paused] = await host.engine.journal.paused()
         assert (paused.what, paused.reason) == (instance["id"], "later")
         assert await host.store.journal.claim(10, 1_000_000) == []
         assert await host.engine.resume(instance["id"])

@@ -336,7 +336,7 @@ async def test_events_wait_while_an_instance_is_activated_and_then_run(
         version = await publish(host, tmp_path / "first", "mirror:integration")
         customer = await host.store.catalogue.customers.add("Ours")
         ours = await configured(host, customer, version, app, key)
-        await host.engine.hold(ours.id)
+        await host.engine.journal.hold(ours.id)
         await app.post("/sandbox/faults", {"fail_next": 2})
         await host.deployer.activate(ours.id)
         urls = await eventually_open(host, ours.id)

@@ -107,7 +107,7 @@ async def test_room_that_duplicates_did_not_take_is_given_back(
         first = replace(first, dedupe=Dedupe("delivery 1"))
         await engine.start([first])
         await office.until(office.ended, "cus_a", 1)
-        await engine.hold(first.flow.instance)
+        await engine.journal.hold(first.flow.instance)
         await engine.start(of("cus_a", 1))
 
         accept, claim = engine.journal.accept, engine.journal.claim

@@ -646,7 +646,7 @@ async def test_events_of_an_instance_that_moves_are_held(topic: Topic):
         worker = here.begin()
         await until(lambda: topic.readers[""] == 1)
         instances = here.stores[0].catalogue.instances
-        await worker.engine.hold(here.instance.id)
+        await worker.engine.journal.hold(here.instance.id)
         assert await instances.move(here.instance.id, ("active",), "upgrading")
         topic.put("a1")
         await until(lambda: topic.acknowledged == ["1"])

@@ -70,7 +70,7 @@ async def test_a_signal_that_comes_first_is_kept_and_those_of_a_name_come_in_ord
         return [[each, await ctx.wait_for(each)] for each in names]
 
     handle = runner.app.flow(flow)
-    await runner.engine.hold("ins_1")
+    await runner.engine.journal.hold("ins_1")
     execution = await runner.start(handle)
     for name, payload in (("a", b"1"), ("a", b"2"), ("b", b"3")):
         await runner.engine.signal(execution, name, payload)

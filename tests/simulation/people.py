@@ -155,7 +155,7 @@ class People:
         host = self._fleet.any(lambda each: each.engine is not None)
         if host is not None:
             self._world.note(host.process.name, "holds the instance", "holds")
-            await self._fleet.ask(host, lambda engine: engine.hold(INSTANCE))
+            await self._fleet.ask(host, lambda engine: engine.journal.hold(INSTANCE))
         await asyncio.sleep(20 * self._chance.random())
         await self.release()
 

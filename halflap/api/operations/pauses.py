@@ -34,7 +34,7 @@ class Pauses:
 
     async def of(self, instances: Collection[Instance]) -> dict[str, list[Paused]]:
         """By instance, what of it stands still, and with whom."""
-        paused = await self.engine.paused()
+        paused = await self.engine.journal.paused()
         return {
             each.id: [
                 found
@@ -50,7 +50,7 @@ class Pauses:
         if execution.state not in ("queued", "waiting"):
             return []
         names = pauses_of(execution.flow)
-        return [each for each in await self.engine.paused() if each.what in names]
+        return [each for each in await self.engine.journal.paused() if each.what in names]
 
 
 def pauses_of(flow: FlowKey) -> Sequence[str]:

@@ -18,6 +18,7 @@ import psycopg
 import structlog
 
 from halflap.errors import StoreError
+from halflap.sdk.deadline import came
 from halflap.store import job as doing
 from halflap.store.catalogue.writer import CatalogueWriter, Refused, granted, guarded
 from halflap.store.job import JobTransaction
@@ -144,9 +145,7 @@ class SharedWriter(CatalogueWriter):
 
     async def _watch(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._hinted.wait()
+            await came(self._hinted, POLL_SECONDS)
             self._hinted.clear()
             try:
                 self._heard(await self.jobs.read(_number))
