@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import Query
+from fastapi import Query, Response
 
-from halflap.api.asking import Ops, for_customers, needs, router_of
+from halflap.api.asking import Ops, exact, for_customers, needs, router_of
 from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
@@ -24,7 +24,7 @@ CLIENT = ("client_id", "client_secret")
 router = router_of("/api/components", "components")
 
 
-@router.get("")
+@router.get("", response_model=list[ComponentView])
 @for_customers
 @needs("read")
 async def list_components(
@@ -32,15 +32,16 @@ async def list_components(
     schemas: Annotated[
         bool, Query(description="False leaves out what actions and triggers take and give.")
     ] = True,
-) -> list[ComponentView]:
+) -> Response:
     """The installed components, by name."""
     team = await operations.oauth_apps.components()
 
-    def views() -> list[ComponentView]:
-        return [component_view(name, name in team, schemas=schemas) for name in registry.names()]
+    def answer() -> Response:
+        names = registry.names()
+        return exact([component_view(name, name in team, schemas=schemas) for name in names])
 
     # Once for a process they are imported, and the schemas of hundreds of operations are made.
-    return await anyio.to_thread.run_sync(views)
+    return await anyio.to_thread.run_sync(answer)
 
 
 def component_view(name: str, team: bool = False, *, schemas: bool = True) -> ComponentView:

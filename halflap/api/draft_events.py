@@ -9,12 +9,12 @@ from itertools import islice
 from time import monotonic
 from typing import Annotated, Any, Literal, cast
 
-from fastapi import HTTPException, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from halflap.api.asking import Ops, Whose, needs, router_of
 from halflap.api.auditing import audit_look
 from halflap.api.door import ADMITTED
-from halflap.api.draft_runs import RunEvents, run_events
+from halflap.api.draft_runs import run_events, run_stream
 from halflap.api.draft_view import FlowName
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
@@ -24,7 +24,7 @@ from halflap.api.operations.following import KeepAlive, Notice, Which
 from halflap.api.payload import body as shown_body
 from halflap.api.principal import CUSTOMERS, OBJECTS
 from halflap.api.problem import documented
-from halflap.api.stream import MOST_STREAMS
+from halflap.api.stream import EventStream, check_streams
 from halflap.api.view import Time, View, rfc3339
 from halflap.errors import BlobLost, ConfigError, NotFound, Removed
 from halflap.lowcode.source import mapping_of
@@ -39,7 +39,7 @@ MOST_EVENTS = 20
 """The most executions whose events are listed."""
 LISTEN_SECONDS = 600.0
 
-router = router_of("/api/drafts", "drafts", 404, 409)
+router = router_of("/api/drafts", "drafts")
 listened = {
     200: {
         **run_events[200],
@@ -111,9 +111,7 @@ async def list_samples(
     return EventSamples(items=found, payload_hidden=hidden.all)
 
 
-@router.get(
-    "/{draft}/listen", response_class=Response, responses={**listened, **documented(403, 429)}
-)
+@router.get("/{draft}/listen", response_class=Response, responses={**listened, **documented(429)})
 @needs("publish", "payloads")
 async def listen(
     request: Request,
@@ -121,7 +119,7 @@ async def listen(
     operations: Ops,
     flow: FlowName,
     customer: Annotated[str, Query(description="Whose next event is wanted, by id or name.")],
-) -> RunEvents:
+) -> EventStream:
     """Wait for the next event of a flow that a customer gets; it is copied, and runs as ever."""
     opened = await operations.drafts.get(draft)
     owner = (await operations.catalogue.customers.get(customer)).id
@@ -136,9 +134,8 @@ async def listen(
     loaded = [(await operations.versions.load(each))[0] for each in versions]
     if not any(each is not None and flow in each.flows for each in loaded):
         raise NotFound(f"this customer has no instance of {integration} with a flow {flow!r}")
-    following, principal = operations.following, operations.principal
-    if principal.kind != "root" and following.streams[principal.id] >= MOST_STREAMS:
-        raise HTTPException(429)
+    check_streams(operations)
+    following = operations.following
     which = Which(customer=owner, integration=integration, flow=flow)
     admitted: Any = request.scope.get(ADMITTED)
 
@@ -146,14 +143,11 @@ async def listen(
         await audit_look(operations.catalogue.audit, request.scope, execution=execution)
 
     async def run(tell: Tell) -> None:
-        following.streams[principal.id] += 1
-        try:
+        with following.counted(operations.principal.id):
             async with aclosing(following.notices(which)) as notices:
                 await first_of(operations, notices, tell, admitted, look)
-        finally:
-            following.streams[principal.id] -= 1
 
-    return RunEvents(run)
+    return run_stream(run, request)
 
 
 async def first_of(
@@ -179,8 +173,6 @@ async def first_of(
                 await tell("event", codec.encode(sample.model_dump()).decode())
                 return
         elif each is KeepAlive.HEARTBEAT and monotonic() < until:
-            if admitted is not None and not await admitted():
-                return
             await tell("waiting", "{}")
         elif each is not KeepAlive.HEARTBEAT or monotonic() >= until:
             break

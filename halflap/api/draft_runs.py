@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import Path as PathParameter
@@ -13,16 +12,17 @@ from pydantic import Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
 from halflap.api.asking import Ops, check_payload, execution_of, needs, router_of
+from halflap.api.door import ADMITTED
 from halflap.api.draft_view import FlowName, plain_path
 from halflap.api.executions import whole_execution
-from halflap.api.lint import unless_gone
 from halflap.api.masking import without_links
 from halflap.api.operations import Operations
 from halflap.api.operations.draft_runs import Tell
 from halflap.api.operations.drafts import OpenedDraft, StaleEdit
 from halflap.api.operations.people import MissingRight
 from halflap.api.principal import ACT, AUDIT, OBJECTS
-from halflap.api.problem import PayloadsHidden, documented
+from halflap.api.problem import PayloadsHidden
+from halflap.api.stream import EventStream, unless_gone
 from halflap.api.view import CustomerValue, Input, Json, JsonObject, Text, Time, View
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.document import Method
@@ -32,11 +32,11 @@ from halflap.lowcode.source import Path, mapping_of, value_at
 from halflap.model import StoredPin
 from halflap.sdk import codec
 
-router = router_of("/api/drafts", "drafts", 404, 409)
+router = router_of("/api/drafts", "drafts")
 
 NodeKey = Annotated[str, StringConstraints(pattern=r"^n\d{1,9}$")]
 PinnedNode = Annotated[str, PathParameter(pattern=r"^n\d{1,9}$")]
-run_events = {
+run_events: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-Sent Events: `row` for each run of a step as it ends or begins to wait "
         "(path, item, execution, state, inputs, gave, error, took_ms, source, stale), then one `end` "
@@ -184,33 +184,18 @@ class RanAlone(View):
     end: RunEnd
 
 
-class RunEvents(Response):
-    """Server-Sent Events of a run, which ends as the client leaves."""
+def run_stream(run: Callable[[Tell], Awaitable[None]], request: Request) -> EventStream:
+    """Return the Server-Sent Events of a run."""
 
-    media_type = "text/event-stream"
+    async def told(write: Callable[[str], Awaitable[None]]) -> None:
+        await run(lambda kind, text: write(f"event: {kind}\ndata: {text}"))
 
-    def __init__(self, run: Callable[[Tell], Awaitable[None]]) -> None:
-        super().__init__(headers={"X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self._run = run
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def tell(kind: str, text: str) -> None:
-            body = f"event: {kind}\ndata: {text}\n\n".encode()
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-
-        async def run() -> None:
-            with suppress(TimeoutError):  # of a client that does not read: the connection is closed
-                await self._run(tell)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await unless_gone(receive, run())
+    return EventStream(told, request.scope.get(ADMITTED))
 
 
-@router.post("/{draft}/test", response_class=Response, responses={**run_events, **documented(403)})
+@router.post("/{draft}/test", response_class=Response, responses=run_events)
 @needs("publish", audited="look")
-async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: Ops) -> RunEvents:
+async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: Ops) -> EventStream:
     """Run a flow of a draft, and tell what each step gave as it happens; nothing is called or kept.
 
     An action answers its pin, else what it answered in the `execution`, else a sample of what it
@@ -225,10 +210,10 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
         **await effects_of(request, operations, opened, wanted, wanted.flow),
     }
     caller = operations.principal.id
-    return RunEvents(lambda tell: operations.draft_runs.run("run", given, caller, tell))
+    return run_stream(lambda tell: operations.draft_runs.run("run", given, caller, tell), request)
 
 
-@router.post("/{draft}/steps/run", responses=documented(403))
+@router.post("/{draft}/steps/run")
 @needs("publish", audited="look")
 async def run_step(request: Request, draft: str, wanted: DraftStepRun, operations: Ops) -> RanAlone:
     """Run one step of a draft, with what it sees: given, else made up. Nothing is called or kept.
@@ -290,7 +275,7 @@ async def all_of(
     return told
 
 
-@router.get("/{draft}/pins", responses=documented(403))
+@router.get("/{draft}/pins")
 @needs("read", "payloads")
 async def list_pins(draft: str, operations: Ops) -> list[PinView]:
     """Pins of a draft, which all who edit it share."""

@@ -58,11 +58,12 @@ from halflap.api.draft_view import (
     WriterView,
     plain_path,
 )
-from halflap.api.lint import INSTEAD, unless_gone
+from halflap.api.lint import INSTEAD
 from halflap.api.operations import Operations
 from halflap.api.operations.drafts import DraftChanges, OpenedDraft
 from halflap.api.part import KIND, WHOLE
 from halflap.api.problem import documented
+from halflap.api.stream import unless_gone
 from halflap.api.view import Published
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.rewrite.state import flow_texts
@@ -71,7 +72,7 @@ from halflap.model import DraftEditor, StoredDraft
 from halflap.sdk import codec
 from halflap.sdk.lint import Fix
 
-router = router_of("/api/drafts", "drafts", 404)
+router = router_of("/api/drafts", "drafts")
 
 LEFT_SECONDS = 2.0
 """For how long an edit whose sender has left is computed."""
@@ -98,7 +99,7 @@ OptionalAddress = Annotated[str | None, AddressQuery]
 Revision = Annotated[int, Depends(revision_of)]
 
 
-@router.post("", status_code=201, response_model=DraftView, responses=documented(404, 409))
+@router.post("", status_code=201, response_model=DraftView)
 @needs("publish")
 async def begin_draft(draft: DraftBegin, operations: Ops) -> Response:
     """Begin a draft of a version, of a text, or of what a new integration begins as."""
@@ -148,7 +149,7 @@ async def delete_draft(draft: str, operations: Ops) -> None:
     await operations.drafts.remove(draft)
 
 
-@router.post("/{draft}/edits", response_model=DraftChangesView, responses=documented(404, 409))
+@router.post("/{draft}/edits", response_model=DraftChangesView)
 @needs("publish")
 async def edit_draft(
     request: Request, draft: str, edits: DraftEdits, operations: Ops, if_match: Revision
@@ -167,7 +168,7 @@ async def edit_draft(
     return await changes_answer(operations, changes)
 
 
-@router.post("/{draft}/undo", response_model=DraftChangesView, responses=documented(404, 409))
+@router.post("/{draft}/undo", response_model=DraftChangesView)
 @needs("publish")
 async def undo_draft(draft: str, operations: Ops, if_match: Revision) -> Response:
     """Take back your latest edit, or those of its group; those of others stay.
@@ -177,14 +178,14 @@ async def undo_draft(draft: str, operations: Ops, if_match: Revision) -> Respons
     return await changes_answer(operations, await operations.drafts.undo(draft, if_match))
 
 
-@router.post("/{draft}/redo", response_model=DraftChangesView, responses=documented(404, 409))
+@router.post("/{draft}/redo", response_model=DraftChangesView)
 @needs("publish")
 async def redo_draft(draft: str, operations: Ops, if_match: Revision) -> Response:
     """Make again what you took back last, unless you have edited the draft since."""
     return await changes_answer(operations, await operations.drafts.redo(draft, if_match))
 
 
-@router.get("/{draft}/changes", response_model=DraftChangesView, responses=documented(404, 409))
+@router.get("/{draft}/changes", response_model=DraftChangesView)
 @needs("read")
 async def get_draft_changes(
     draft: str, operations: Ops, since: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)]
@@ -225,7 +226,7 @@ async def leave_draft(draft: str, editor: EditorId, operations: Ops) -> None:
     operations.drafts.tell(draft)
 
 
-@router.post("/{draft}/writers", responses=documented(404, 409))
+@router.post("/{draft}/writers")
 @needs("publish")
 async def take_flow(draft: str, wanted: WriterDraft, operations: Ops) -> WriterView:
     """Write a flow, for as long as you edit it or your window is open; 409 where somebody else does."""
@@ -286,7 +287,7 @@ async def components_view(
     )
 
 
-@router.get("/{draft}/diff", responses=documented(404, 409))
+@router.get("/{draft}/diff")
 @needs("read")
 async def diff_draft(
     draft: str,
@@ -310,11 +311,7 @@ async def diff_draft(
     )
 
 
-@router.post(
-    "/{draft}/publish",
-    status_code=201,
-    responses=documented(404, 409, 412),
-)
+@router.post("/{draft}/publish", status_code=201, responses=documented(412))
 @needs("publish")
 async def publish_draft(
     draft: str, wanted: DraftPublish, operations: Ops, if_match: Revision

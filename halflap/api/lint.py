@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import Query, Request
 
 from halflap.api.asking import Ops, body_of, needs, router_of
 from halflap.api.operations.linting import declared_for
 from halflap.api.problem import documented
-from halflap.api.stream import left
+from halflap.api.stream import unless_gone
 from halflap.api.view import FindingView, JsonObject
 from halflap.lowcode.document import json_schema
 from halflap.lowcode.lint import RULES
 from halflap.lowcode.source import MOST_BYTES
 
-Done = TypeVar("Done")
 LARGEST = 2 * MOST_BYTES
 """The most bytes of a request; a document may be half as large, and one between is refused by name.
 """
@@ -33,7 +30,7 @@ document_body = {
 }
 
 
-@router.post("/lint", openapi_extra=document_body, responses=documented(404, 409, 413))
+@router.post("/lint", openapi_extra=document_body, responses=documented(413))
 @needs("publish", audited="no")
 async def lint_document(
     request: Request,
@@ -67,28 +64,3 @@ async def lint_document(
 async def get_document_schema() -> JsonObject:
     """The JSON Schema of documents: their parts, and the fields of each kind of step."""
     return json_schema()
-
-
-async def unless_gone(
-    receive: Any, work: Coroutine[Any, Any, Done], patience: float = 0
-) -> Done | None:
-    """Do the work, until so many seconds after the client has left: then it is cancelled.
-
-    Nothing is returned then.
-    """
-
-    async def watch() -> None:
-        await left(receive)
-        await asyncio.sleep(patience)
-
-    working = asyncio.create_task(work)
-    watching = asyncio.create_task(watch())
-    watching.add_done_callback(lambda _: working.cancel())
-    try:
-        return await working
-    except asyncio.CancelledError:
-        if watching.done() and not watching.cancelled():
-            return None  # nothing is read of it any more
-        raise
-    finally:
-        watching.cancel()

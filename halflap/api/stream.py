@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from typing import Annotated, Any, get_args
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
+from typing import Annotated, Any, TypeVar, get_args
 
 from fastapi import Header, HTTPException, Query, Request, Response
 
@@ -22,7 +21,6 @@ from halflap.api.operations.following import (
     LOGS,
     STEPS,
     DraftNotice,
-    Following,
     KeepAlive,
     MovedObject,
     Notice,
@@ -36,8 +34,8 @@ from halflap.model import Change, Progress
 from halflap.sdk import codec
 from halflap.store.catalogue import Moving
 
-router = router_of("/api", "executions", 403, 404, 409, 429)
-stream = {
+router = router_of("/api", "executions", 429)
+stream: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-Sent Events: `event` is the topic, `data` a ChangeView (executions), a "
         "StepsNotice (steps), a LogNotice (logs), a DraftNoticeView (drafts) or a MovedView (instances, "
@@ -53,65 +51,79 @@ LOOK_SECONDS = 15.0
 """Seconds between checks that a follower may still follow."""
 
 Admitted = Callable[[], Awaitable[bool]]
+Tell = Callable[[str], Awaitable[None]]
+"""Gets an event, or a comment, as it is written."""
+Telling = Callable[[Tell], Coroutine[Any, Any, None]]
+"""Tells events until it ends."""
+Done = TypeVar("Done")
 
 
 class EventStream(Response):
-    """Server-Sent Events of what is followed, for as long as the client stays.
+    """Server-Sent Events that a function tells, until it ends, or the client may follow no more.
 
     It ends with its last byte: nothing of it is left to do once the connection is closed.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        following: Following,
-        which: Which,
-        admitted: Admitted | None,
-        after: str | None,
-        hidden: HiddenPayloads,
-        principal: str,
-    ) -> None:
+    def __init__(self, run: Telling, admitted: Admitted | None) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._following = following
-        self._which = which
+        self._run = run
         self._admitted = admitted
-        self._after = after
-        self._hidden = hidden
-        self._principal = principal
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        gone = asyncio.ensure_future(self._over(receive))
-        following = self._following
-        following.streams[self._principal] += 1
-        try:
-            await send(start)
-            async with aclosing(following.notices(self._which, gone, self._after)) as notices:
-                async for each in notices:
-                    body = event_of(each, self._hidden)
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
-            following.streams[self._principal] -= 1
-            following.streams += Counter()  # forgets whose are none
+        async def tell(event: str) -> None:
+            body = f"{event}\n\n".encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def _over(self, receive: Any) -> None:
-        """Return once the client has gone, or may not come in any more."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        with suppress(TimeoutError):  # of a client that does not read: the connection is closed
+            await unless_gone(receive, self._run(tell), admitted=self._admitted)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def unless_gone(
+    receive: Any,
+    work: Coroutine[Any, Any, Done],
+    patience: float = 0,
+    admitted: Admitted | None = None,
+) -> Done | None:
+    """Do the work, until so many seconds after the client has left: then it is cancelled.
+
+    So it is where the client is `admitted` no longer. Nothing is returned then.
+    """
+
+    async def watch() -> None:
         gone = asyncio.ensure_future(left(receive))
         try:
-            while self._admitted is not None and not gone.done():
-                await asyncio.wait([gone], timeout=LOOK_SECONDS)
-                if not await self._admitted():
-                    return
-            await gone
+            while not gone.done() and (admitted is None or await admitted()):
+                await asyncio.wait([gone], timeout=None if admitted is None else LOOK_SECONDS)
         finally:
             gone.cancel()
+        await asyncio.sleep(patience)
+
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(watch())
+    watching.add_done_callback(lambda _: working.cancel())
+    try:
+        return await working
+    except asyncio.CancelledError:
+        if watching.done() and not watching.cancelled():
+            return None  # nothing is read of it any more
+        raise
+    finally:
+        watching.cancel()
 
 
-@router.get("/stream", response_class=Response, responses={**stream})
+def check_streams(operations: Operations) -> None:
+    """Refuse a stream to a principal that has too many open."""
+    principal, streams = operations.principal, operations.following.streams
+    if principal.kind != "root" and streams[principal.id] >= MOST_STREAMS:
+        raise HTTPException(429)
+
+
+@router.get("/stream", response_class=Response, responses=stream)
 @for_customers
 @needs("read")
 async def stream_events(
@@ -140,9 +152,7 @@ async def stream_events(
     Comments are heartbeats. `event: reload` says that what happened since that event is not known;
     `event: dropped` ends a slow reader. Both mean: load anew.
     """
-    principal, following = operations.principal, operations.following
-    if principal.kind != "root" and following.streams[principal.id] >= MOST_STREAMS:
-        raise HTTPException(429)
+    check_streams(operations)
     owner, within = await whose(operations, customer, instance)
     which = Which(
         await topics_of(operations, topics),
@@ -154,10 +164,16 @@ async def stream_events(
         key,
         states(state),
     )
-    admitted = request.scope.get(ADMITTED)
     hidden = await operations.hidden_payloads()
-    mark = last_event_id or after
-    return EventStream(following, which, admitted, mark, hidden, principal.id)
+
+    async def run(tell: Tell) -> None:
+        following = operations.following
+        with following.counted(operations.principal.id):
+            async with aclosing(following.notices(which, last_event_id or after)) as notices:
+                async for each in notices:
+                    await tell(event_of(each, hidden))
+
+    return EventStream(run, request.scope.get(ADMITTED))
 
 
 async def topics_of(operations: Operations, text: str) -> frozenset[str]:
@@ -194,17 +210,17 @@ async def left(receive: Any) -> None:
         pass
 
 
-def event_of(heard: Notice | KeepAlive, hidden: HiddenPayloads) -> bytes:
+def event_of(heard: Notice | KeepAlive, hidden: HiddenPayloads) -> str:
     """Return what is heard as an event of the stream."""
     match heard:
         case KeepAlive.HEARTBEAT:
-            return b": following\n\n"
+            return ": following"
         case KeepAlive():
-            return f"event: {heard.value}\ndata: {{}}\n\n".encode()
+            return f"event: {heard.value}\ndata: {{}}"
         case Notice(about=about):
             name, view = view_of(about, heard.topic, hidden)
             data = codec.encode(view.model_dump()).decode()
-            return f"id: {heard.mark}\nevent: {name}\ndata: {data}\n\n".encode()
+            return f"id: {heard.mark}\nevent: {name}\ndata: {data}"
 
 
 def view_of(

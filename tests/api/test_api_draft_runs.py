@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from halflap.api.draft_runs import RunEvents
 from halflap.api.operations.draft_runs import FORKS, WORKER, DraftRuns
 from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
+from halflap.api.stream import EventStream
 from halflap.lowcode.code.forking import MARK, NO_MARK, ForkServer, can_fork
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
@@ -337,7 +337,7 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
     async def send(_: Any) -> None: ...
 
     async with asyncio.timeout(DEADLINE):
-        await RunEvents(runs)({}, receive, send)
+        await EventStream(runs, None)({}, receive, send)
     assert ended.is_set()
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, get_args
@@ -202,13 +203,23 @@ class Following:
         if (event := self._nudges.get(draft)) is not None:
             event.set()
 
+    @contextmanager
+    def counted(self, principal: str) -> Generator[None]:
+        """Count a stream of a principal for as long as it is open."""
+        self.streams[principal] += 1
+        try:
+            yield
+        finally:
+            self.streams[principal] -= 1
+            self.streams += Counter()  # forgets whose are none
+
     async def notices(
-        self, which: Which, gone: asyncio.Future[None] | None = None, after: str | None = None
+        self, which: Which, after: str | None = None
     ) -> AsyncGenerator[Notice | KeepAlive]:
         """Notices from now on, or those behind the mark `after`; a heartbeat where there are none.
 
         The first thing heard is a heartbeat: from then on nothing is missed. It ends once the
-        follower was too slow, the server stops, or whoever follows is `gone`.
+        follower was too slow, or the server stops.
         """
         follower = Follower(which, self.room)
         topics = sources_of(which.topics)
@@ -216,34 +227,33 @@ class Following:
         for each in topics:
             self._open(each)
         self._followers.append(follower)
-        ends = [asyncio.ensure_future(self._stopping.wait())]
-        ends += [] if gone is None else [gone]
+        stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             for each in topics:
                 source = self._sources.get(each)
                 if source is not None and source.ready is not None:
-                    await until(source.ready, ends)
+                    await until(source.ready, stopping)
             yield KeepAlive.HEARTBEAT
             if after is not None and missed is None:
                 yield KeepAlive.RELOAD
             for each in missed or ():
                 if which.wants(each):
                     yield each
-            while not any(each.done() for each in ends):
+            while not stopping.done():
                 while follower.queue:
                     yield follower.queue.popleft()
                 if follower.dropped:
                     yield KeepAlive.DROPPED
                     return
                 follower.arrived.clear()
-                await until(follower.arrived, ends, self.heartbeat_seconds)
-                if not follower.queue and not any(each.done() for each in ends):
+                await until(follower.arrived, stopping, self.heartbeat_seconds)
+                if not follower.queue and not stopping.done():
                     yield KeepAlive.HEARTBEAT
         finally:
             self._followers.remove(follower)
             for each in topics:
                 self._leave(each)
-            ends[0].cancel()
+            stopping.cancel()
 
     def _since(self, mark: str, topics: frozenset[str]) -> list[Notice] | None:
         """Return the notices behind a mark; None where they are not known any more."""
@@ -346,7 +356,7 @@ class Following:
                     self._tell(DRAFTS + draft, now)
                 known = now
                 ready.set()
-            await until(nudged, (), DRAFT_SECONDS)
+            await until(nudged, None, DRAFT_SECONDS)
 
     async def _look(self, moving: Moving, changed: asyncio.Event, ready: asyncio.Event) -> None:
         """Compare what is there with what was, whenever the catalogue has changed."""
@@ -375,12 +385,13 @@ def _without_leases(notice: DraftNotice) -> object:
 
 
 async def until(
-    event: asyncio.Event, ends: Sequence[asyncio.Future[Any]], timeout: float | None = None
+    event: asyncio.Event, end: asyncio.Future[Any] | None, timeout: float | None = None
 ) -> None:
-    """Return once an event is set, one of `ends` is done, or so many seconds have passed."""
+    """Return once an event is set, the `end` has come, or so many seconds have passed."""
     waiting = asyncio.ensure_future(event.wait())
+    both = [waiting] if end is None else [waiting, end]
     try:
-        await asyncio.wait([waiting, *ends], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
 
