@@ -31,7 +31,7 @@ from halflap.errors import ConfigError, NotFound
 from halflap.model import LogLevel
 from halflap.store.catalogue.notes import RejectionFilter
 
-router = router_of("/api", "activity", 404, 409)
+router = router_of("/api", "activity")
 
 HIDDEN = "its flow or its config is wrong; you may not see how"
 

@@ -50,7 +50,7 @@ async def list_event_types(operations: Ops) -> EventTypePage:
     return EventTypePage(items=await type_views(operations, found), next=None)
 
 
-@router.put("/event-types", responses=documented(409))
+@router.put("/event-types")
 @needs("events")
 async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> EventTypePage:
     """Declare types, all or none; one that is declared already may be declared again.
@@ -71,7 +71,7 @@ async def get_webhooks_document(operations: Ops) -> JsonObject:
     return openapi_of(found)
 
 
-@router.get("/event-types/{event_type}", responses=documented(404))
+@router.get("/event-types/{event_type}")
 @needs("read")
 async def get_event_type(
     event_type: str, operations: Ops, version: int | None = None
@@ -81,7 +81,7 @@ async def get_event_type(
     return (await type_views(operations, [found]))[0]
 
 
-@router.get("/event-types/{event_type}/listeners", responses=documented(404))
+@router.get("/event-types/{event_type}/listeners")
 @needs("read")
 async def list_event_listeners(event_type: str, operations: Ops) -> ListenersView:
     """Return the listeners of a type: flows of versions in use, and the receivers of customers."""
@@ -108,14 +108,14 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
     )
 
 
-@router.delete("/event-types/{event_type}", status_code=204, responses=documented(404))
+@router.delete("/event-types/{event_type}", status_code=204)
 @needs("events")
 async def remove_event_type(event_type: str, operations: Ops) -> None:
     """Remove a type with all its versions: such events are refused from now on."""
     await operations.catalogue.event_types.remove(event_type)
 
 
-@router.post("/customers/{customer}/events", status_code=202, responses=documented(404, 409, 429))
+@router.post("/customers/{customer}/events", status_code=202, responses=documented(429))
 @needs("events", audited="no")
 async def publish_event(
     found: OneCustomer, draft: AppEventDraft, operations: Ops, key: RepeatKey = None
@@ -131,9 +131,7 @@ async def publish_event(
     return PublishedEvent.of(published)
 
 
-@router.post(
-    "/customers/{customer}/events/batch", status_code=202, responses=documented(404, 409, 429)
-)
+@router.post("/customers/{customer}/events/batch", status_code=202, responses=documented(429))
 @needs("events", audited="no")
 async def publish_events(
     found: OneCustomer, draft: AppEventsDraft, operations: Ops

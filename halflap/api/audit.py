@@ -20,7 +20,7 @@ from halflap.api.recorded import moment
 from halflap.errors import NotFound
 from halflap.model import AuditEntry
 
-router = router_of("/api/audit", "team", 404)
+router = router_of("/api/audit", "team")
 
 MOST_CUSTOMERS = 20
 """Of an entry about more customers, so many are named."""

@@ -51,7 +51,7 @@ from halflap.model import Bulk, BulkState, BulkVerb, Instance, Throttled
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
-router = router_of("/api/bulks", "bulks", 404, 409)
+router = router_of("/api/bulks", "bulks")
 
 
 @router.post(

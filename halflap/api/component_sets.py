@@ -45,7 +45,7 @@ async def list_component_sets(
     return ComponentSetPage(items=items, next=last_id(found, limit))
 
 
-@router.post("", status_code=201, openapi_extra=bundle_body, responses=documented(409, 413))
+@router.post("", status_code=201, openapi_extra=bundle_body, responses=documented(413))
 @needs("publish")
 async def publish_component_set(
     request: Request,
@@ -61,7 +61,7 @@ async def publish_component_set(
     return ComponentSetView.of(await operations.drafts.publish_components(name, data, by))
 
 
-@router.delete("/{component_set}", status_code=204, responses=documented(404, 409))
+@router.delete("/{component_set}", status_code=204)
 @needs("publish")
 async def delete_component_set(component_set: str, operations: Ops) -> None:
     """Delete a component set that no draft pins, by its id."""

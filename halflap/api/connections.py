@@ -45,7 +45,7 @@ HOUR: Micros = 3_600_000_000
 MOST_CAUSES = 200
 MOST_USES = 20
 
-router = router_of("/api/connections", "connections", 404, 409, 502)
+router = router_of("/api/connections", "connections", 502)
 
 
 @router.get("")

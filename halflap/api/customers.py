@@ -42,7 +42,7 @@ from halflap.store.catalogue.customers import CustomerFilter
 
 MOST_COUNTED = 1_000_000
 
-router = router_of("/api/customers", "customers", 404)
+router = router_of("/api/customers", "customers")
 
 
 @router.get("")

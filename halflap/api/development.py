@@ -16,7 +16,7 @@ from halflap.api.problem import documented
 from halflap.api.view import ChoicesView, Input, InstanceSummary, Text, VersionName, View
 from halflap.model import DEVELOPMENT
 
-router = router_of("/api/drafts", "drafts", 404, 409)
+router = router_of("/api/drafts", "drafts")
 
 
 class DevelopmentUpdate(Input):

@@ -13,13 +13,12 @@ from halflap.api.draft_view import DraftChangesView
 from halflap.api.drafts import Revision, changes_view, etag
 from halflap.api.masking import without_links
 from halflap.api.principal import OBJECTS, HiddenPayloads
-from halflap.api.problem import documented
 from halflap.api.view import Input, JsonObject, Text, View
 from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode.outline.nodes import Path
 from halflap.lowcode.rewrite.edits import difference
 
-router = router_of("/api/drafts", "drafts", 404, 409)
+router = router_of("/api/drafts", "drafts")
 
 
 class TestsRun(Input):
@@ -121,7 +120,7 @@ async def run_draft_tests(
     )
 
 
-@router.post("/{draft}/tests/from", response_model=TestMade, responses=documented(403))
+@router.post("/{draft}/tests/from", response_model=TestMade)
 @needs("publish", "payloads")
 async def make_draft_test(
     request: Request, draft: str, wanted: TestOfExecution, operations: Ops, if_match: Revision

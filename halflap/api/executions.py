@@ -74,7 +74,7 @@ from halflap.store.rules.cause import PUBLIC_MARK
 
 STATES = get_args(ExecutionState)
 
-router = router_of("/api", "executions", 404, 409)
+router = router_of("/api", "executions")
 
 
 async def narrowed(

@@ -11,7 +11,6 @@ from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.components import form, schema
 from halflap.api.integrations import config_schema
 from halflap.api.operations.kinds import Kind, name_of, title_of
-from halflap.api.problem import documented
 from halflap.api.view import ConfigFormField, ConfigFormPage, ConnectionSlot, FormView
 from halflap.errors import DefinitionError
 from halflap.sdk.integration import Integration
@@ -25,10 +24,10 @@ TIMED = {
 }
 """By a trigger and its input, the format of the text that it takes."""
 
-router = router_of("/api", "integrations", 404)
+router = router_of("/api", "integrations")
 
 
-@router.get("/integrations/{integration}/versions/{version}/form", responses=documented(404, 409))
+@router.get("/integrations/{integration}/versions/{version}/form")
 @for_customers
 @needs("read")
 async def get_form(integration: str, version: str, operations: Ops) -> FormView:

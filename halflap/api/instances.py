@@ -79,7 +79,7 @@ from halflap.store.shards import PROCESS, ListenerShard, ShardState, present
 MOST_HEALTHS = 200
 MOST_POSITION = 60
 
-router = router_of("/api", "instances", 404, 409)
+router = router_of("/api", "instances")
 
 HIDDEN_ERROR = "its last move failed; the execution `deployment` says of what kind of error"
 

@@ -68,7 +68,7 @@ MOST_COUNTED = 1_000
 """The most integrations whose failures are counted: those that have most."""
 LARGEST_BUNDLE = 13 * 1024 * 1024
 
-router = router_of("/api", "integrations", 404)
+router = router_of("/api", "integrations")
 bundle_body = {"requestBody": {"required": True, **OCTETS}}
 
 
@@ -83,7 +83,7 @@ async def list_integrations(
     return IntegrationPage(items=items, next=items[-1].name if len(items) == limit else None)
 
 
-@router.get("/integrations/{integration}", responses=documented(404))
+@router.get("/integrations/{integration}")
 @needs("read")
 async def get_integration(integration: str, operations: Ops) -> IntegrationView:
     """Return one integration, as it is listed."""
@@ -127,7 +127,7 @@ async def list_offers(
     )
 
 
-@router.put("/integrations/{integration}/offer", responses=documented(404, 409))
+@router.put("/integrations/{integration}/offer")
 @needs("configure")
 async def offer_integration(integration: str, offer: Offer, operations: Ops) -> OfferView:
     """Offer a version to customers: their tokens may activate it, and no other."""
@@ -135,14 +135,14 @@ async def offer_integration(integration: str, offer: Offer, operations: Ops) -> 
     return await offer_view(operations, version)
 
 
-@router.delete("/integrations/{integration}/offer", status_code=204, responses=documented(404))
+@router.delete("/integrations/{integration}/offer", status_code=204)
 @needs("configure")
 async def withdraw_integration(integration: str, operations: Ops) -> None:
     """Offer an integration no longer; what is activated stays."""
     await operations.offers.withdraw(integration)
 
 
-@router.get("/integrations/{integration}/diff", responses=documented(404, 409))
+@router.get("/integrations/{integration}/diff")
 @needs("read")
 async def compare_versions(
     integration: str,
@@ -168,16 +168,14 @@ async def compare_versions(
     )
 
 
-@router.get("/integrations/{integration}/versions/{version}", responses=documented(404, 409))
+@router.get("/integrations/{integration}/versions/{version}")
 @needs("read")
 async def get_version(integration: str, version: str, operations: Ops) -> VersionView:
     """A version in full, by number, hash or target: its flows, its config, its files."""
     return await version_view(operations, await operations.versions.get(integration, version))
 
 
-@router.get(
-    "/integrations/{integration}/versions/{version}/outline", responses=documented(404, 409)
-)
+@router.get("/integrations/{integration}/versions/{version}/outline")
 @needs("read")
 async def get_outline(integration: str, version: str, operations: Ops) -> Outline:
     """Return a version's flows as a tree of steps, branches and loops; none of it is run.
@@ -191,7 +189,7 @@ async def get_outline(integration: str, version: str, operations: Ops) -> Outlin
 @router.get(
     "/integrations/{integration}/versions/{version}/bundle",
     response_class=Response,
-    responses=WHOLE | documented(404, 409),
+    responses=WHOLE,
 )
 @needs("read")
 async def get_bundle(integration: str, version: str, operations: Ops) -> Response:
@@ -202,10 +200,7 @@ async def get_bundle(integration: str, version: str, operations: Ops) -> Respons
 
 
 @router.post(
-    "/versions",
-    status_code=201,
-    openapi_extra=bundle_body,
-    responses=documented(404, 409, 412, 413),
+    "/versions", status_code=201, openapi_extra=bundle_body, responses=documented(412, 413)
 )
 @needs("publish")
 async def publish_version(
@@ -241,7 +236,6 @@ async def publish_version(
     status_code=201,
     response_model=BulkView,
     responses={
-        **documented(404, 409),
         200: {"model": UpgradePlan, "description": "What it would do, with `dry_run`"},
     },
 )
@@ -312,7 +306,7 @@ async def list_shared_endpoints(integration: str, operations: Ops) -> list[Share
     return [endpoint_view(each) for each in await operations.shared.list(integration)]
 
 
-@router.get("/integrations/{integration}/endpoints/{flow}", responses=documented(404))
+@router.get("/integrations/{integration}/endpoints/{flow}")
 @needs("read")
 async def get_shared_endpoint(integration: str, flow: str, operations: Ops) -> SharedEndpointView:
     """A URL of an integration that all its customers share, by its flow."""
@@ -320,7 +314,7 @@ async def get_shared_endpoint(integration: str, flow: str, operations: Ops) -> S
     return await shown_endpoint(operations, found.endpoint.id)
 
 
-@router.patch("/integrations/{integration}/endpoints/{flow}", responses=documented(404, 409))
+@router.patch("/integrations/{integration}/endpoints/{flow}")
 @needs("configure")
 async def change_shared_endpoint(
     integration: str, flow: str, change: SharedEndpointChange, operations: Ops

@@ -10,7 +10,7 @@ from halflap.model import AccessKey
 
 MICROS = 1_000_000
 
-router = router_of("/api/keys", "team", 404)
+router = router_of("/api/keys", "team")
 
 
 @router.get("")

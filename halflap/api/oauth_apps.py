@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from halflap.api.asking import USUAL_PAGE, Before, Ops, PageSize, last_id, needs, router_of
 from halflap.api.operations import Operations
-from halflap.api.problem import documented
 from halflap.api.view import (
     OAuthAppDraft,
     OAuthAppView,
@@ -24,7 +23,7 @@ async def list_oauth_apps(operations: Ops) -> list[OAuthAppView]:
     return [await app_view(operations, e) for e in await operations.oauth_apps.apps.list()]
 
 
-@router.put("/{component}", responses=documented(404))
+@router.put("/{component}")
 @needs("admin")
 async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -> OAuthAppView:
     """Store the team's own OAuth app for a component, for connections that give no client id."""
@@ -40,14 +39,14 @@ async def put_oauth_app(component: str, draft: OAuthAppDraft, operations: Ops) -
     return await app_view(operations, stored)
 
 
-@router.delete("/{component}", status_code=204, responses=documented(404))
+@router.delete("/{component}", status_code=204)
 @needs("admin")
 async def remove_oauth_app(component: str, operations: Ops) -> None:
     """Remove the team's own OAuth app; connections that use it have to be given a client id."""
     await operations.oauth_apps.apps.remove(component)
 
 
-@router.get("/{component}/unrouted", responses=documented(404))
+@router.get("/{component}/unrouted")
 @needs("read")
 async def list_unrouted_events(
     component: str, operations: Ops, before: Before = None, limit: PageSize = USUAL_PAGE
@@ -61,14 +60,14 @@ async def list_unrouted_events(
     return UnroutedEventPage(items=items, next=last_id(found, limit))
 
 
-@router.post("/{component}/unrouted/{event}/replay", responses=documented(404, 409))
+@router.post("/{component}/unrouted/{event}/replay")
 @needs("operate")
 async def replay_unrouted_event(component: str, event: str, operations: Ops) -> RoutedEvent:
     """Hand an unrouted event to the flows that take it by now; 409 where there is still none."""
     return RoutedEvent(started=await operations.oauth_apps.replay(component, event))
 
 
-@router.delete("/{component}/unrouted/{event}", status_code=204, responses=documented(404))
+@router.delete("/{component}/unrouted/{event}", status_code=204)
 @needs("operate")
 async def remove_unrouted_event(component: str, event: str, operations: Ops) -> None:
     """Remove an unrouted event that nobody is to take."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from halflap.api.asking import OneCustomer, OneInstance, Ops, needs, router_of
 from halflap.api.view import PauseDraft, PauseView, Resumption, pause_view
 
-router = router_of("/api", "pauses", 404, 409)
+router = router_of("/api", "pauses")
 
 
 @router.get("/pauses")

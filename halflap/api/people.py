@@ -43,7 +43,7 @@ from halflap.model import UserSession
 JSON = "application/json"
 BEGUN = "halflap_sign_in"
 """The name of the cookie of a sign-in at a provider that has begun."""
-router = router_of("/api", "team", 404, 409)
+router = router_of("/api", "team")
 
 
 @router.get("/session")

@@ -125,6 +125,10 @@ HTTP_KINDS: dict[int, tuple[ApiKind, str]] = {
 }
 
 
+USUAL = (401, 403, 404, 409, 422, 500, 503)
+"""The statuses of the problems that any route may answer with."""
+
+
 class PayloadsHidden(HTTPException):
     """Raised where the payloads of a customer are hidden from who asks."""
 
@@ -289,11 +293,11 @@ def methods(app: FastAPI, request: Request) -> set[str]:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route may answer with, for OpenAPI; 401, 403, 422 and 503 always."""
+    """The problems that a route may answer with, for OpenAPI: those of all routes, and further ones."""
     return {
         each: {
             "description": HTTPStatus(each).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for each in sorted({401, 403, 422, 500, 503, *statuses})
+        for each in sorted({*USUAL, *statuses})
     }

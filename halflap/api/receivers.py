@@ -40,11 +40,10 @@ from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
 from halflap.api.operations.receivers import ReceiverState
 from halflap.api.principal import OBJECTS, HiddenPayloads
-from halflap.api.problem import documented
 from halflap.api.view import rfc3339
 from halflap.model import to_micros
 
-router = router_of("/api", "receivers", 404)
+router = router_of("/api", "receivers")
 
 
 async def receiver_of(request: Request, receiver: str, operations: Ops) -> ReceiverState:
@@ -86,7 +85,7 @@ async def list_receivers(
     return ReceiverPage(items=[receiver_view(each, names, hidden) for each in found], next=next)
 
 
-@router.post("/customers/{customer}/receivers", status_code=201, responses=documented(404, 409))
+@router.post("/customers/{customer}/receivers", status_code=201)
 @for_customers
 @needs("configure")
 async def add_receiver(found: OneCustomer, draft: ReceiverDraft, operations: Ops) -> ReceiverMade:
@@ -105,7 +104,7 @@ async def get_receiver(found: OneReceiver, operations: Ops) -> ReceiverView:
     return await view_of(operations, found)
 
 
-@router.patch("/receivers/{receiver}", responses=documented(409))
+@router.patch("/receivers/{receiver}")
 @for_customers
 @needs("configure")
 async def change_receiver(
@@ -130,7 +129,7 @@ async def remove_receiver(found: OneReceiver, request: Request, operations: Ops)
     await operations.receivers.remove(bulk_of(request, found, operations), found)
 
 
-@router.post("/receivers/{receiver}/secret", responses=documented(409))
+@router.post("/receivers/{receiver}/secret")
 @for_customers
 @needs("configure")
 async def rotate_receiver_secret(
@@ -199,7 +198,7 @@ async def plan_receiver_recovery(
     )
 
 
-@router.post("/receivers/{receiver}/recover", responses=documented(409))
+@router.post("/receivers/{receiver}/recover")
 @for_customers
 @needs("operate")
 async def recover_receiver(

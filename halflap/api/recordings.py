@@ -24,7 +24,7 @@ from halflap.model import Execution, is_earlier, scope_time
 from halflap.sdk import codec
 from halflap.store.protocol import Filter
 
-router = router_of("/api", "recordings", 404, 409)
+router = router_of("/api", "recordings")
 
 UNREPEATABLE = frozenset({"ProcessEnded", "Timeout"})
 """Failures that say nothing of what a flow does with an event."""

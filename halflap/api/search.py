@@ -24,7 +24,7 @@ from halflap.sdk import codec
 from halflap.sdk.link import mask_links
 from halflap.store.protocol import MOST_EXAMINED, Filter
 
-router = router_of("/api", "executions", 404, 409)
+router = router_of("/api", "executions")
 
 SEARCH_SECONDS = 30.0
 """Seconds after which a search ends, and says by what it goes on."""

@@ -7,7 +7,7 @@ from fastapi import HTTPException
 from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.view import ChoicesView, SourceDraft
 
-router = router_of("/api", "integrations", 404, 409, 502)
+router = router_of("/api", "integrations", 502)
 
 
 @router.post("/sources")

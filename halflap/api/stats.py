@@ -22,7 +22,7 @@ from halflap.store.protocol import Filter
 from halflap.store.retention import DAY
 from halflap.store.rules.cause import cause_text, public_cause
 
-router = router_of("/api/stats", "executions", 404, 409)
+router = router_of("/api/stats", "executions")
 
 MOST_POINTS = 1_000
 

@@ -14,7 +14,7 @@ from halflap.api.view import Minted, TokenDraft, TokenPage, TokenView
 
 MICROS = 1_000_000
 
-router = router_of("/api/tokens", "tokens", 404)
+router = router_of("/api/tokens", "tokens")
 
 
 @router.get("")
