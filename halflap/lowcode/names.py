@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from halflap.lowcode.code import components_of
-from halflap.lowcode.source import Place, SourceText, mapping_of
+from halflap.lowcode.source import Place, SourceText, held, mapping_of
 
 _FLOWS = re.compile(rb"^flows[ \t]*:", re.MULTILINE)
 _NAMES = ("action", "trigger", "source", "of", "to")
@@ -36,19 +36,12 @@ def components_in(data: Any) -> frozenset[str]:
 
 
 def _named(data: Any) -> Iterator[str]:
-    stack: list[Any] = [data]
-    while stack:
-        each = stack.pop()
-        if isinstance(each, list):
-            stack.extend(cast("list[Any]", each))
-        elif isinstance(each, dict):
-            members = cast("dict[Any, Any]", each)
-            for key, value in members.items():
-                if key in _NAMES and isinstance(value, str) and "." in value:
-                    yield value.partition(".")[0]
-                elif key == "connection" and isinstance(value, str):
-                    yield value
-                elif key == "code" and isinstance(value, str):
-                    yield from components_of(value, mapping_of(members.get("with")))
-                else:
-                    stack.append(value)
+    for each, _ in held(data):
+        members = mapping_of(each)
+        for key, value in members.items():
+            if key in _NAMES and isinstance(value, str) and "." in value:
+                yield value.partition(".")[0]
+            elif key == "connection" and isinstance(value, str):
+                yield value
+            elif key == "code" and isinstance(value, str):
+                yield from components_of(value, mapping_of(members.get("with")))

@@ -133,6 +133,18 @@ def mapping_of(value: Any) -> dict[Any, Any]:
     return cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
 
 
+def held(value: Any, path: Path = ()) -> Iterator[tuple[Any, Path]]:
+    """Yield a value and all that it holds, each with its path; of a mapping or list, the last first."""
+    stack: list[tuple[Any, Path]] = [(value, path)]
+    while stack:
+        each, place = stack.pop()
+        yield each, place
+        if isinstance(each, dict):
+            stack += [(one, (*place, name)) for name, one in cast("dict[Any, Any]", each).items()]
+        elif isinstance(each, list):
+            stack += [(one, (*place, at)) for at, one in enumerate(cast("list[Any]", each))]
+
+
 class Unreadable(DefinitionError):
     """The text is no document that Halflap reads; `place` says where.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft, SourceText, UnwritableEdit, read
+from halflap.lowcode.source import held
 from tests.lowcode.test_document_tests import DOCUMENTS, PAGES, documents_in
 
 Path = tuple[Any, ...]
@@ -95,16 +96,9 @@ STEP = {"id": "made", "action": "acme.make", "with": {"a": "=found, x", "b": [1,
 KEPT = re.compile(r"# c\d+\b")
 
 
-def paths(data: Any, path: Path = ()) -> Iterator[Path]:
+def paths(data: Any) -> list[Path]:
     """The path of every value."""
-    if path:
-        yield path
-    if isinstance(data, dict):
-        for name, each in data.items():
-            yield from paths(each, (*path, name))
-    if isinstance(data, list):
-        for at, each in enumerate(data):
-            yield from paths(each, (*path, at))
+    return [path for _, path in held(data) if path]
 
 
 def at(data: Any, path: Path) -> Any:
@@ -202,7 +196,7 @@ def edit(draft: Draft, data: st.DataObject) -> None:
     lists = of(wanted, list)
     match data.draw(st.sampled_from(["set", "add", "insert", "delete", "move"])):
         case "set":
-            gone = data.draw(st.sampled_from(list(paths(wanted))))
+            gone = data.draw(st.sampled_from(paths(wanted)))
             value = data.draw(
                 VALUES | st.sampled_from([at(wanted, each) for each in paths(wanted)])
             )
@@ -223,7 +217,7 @@ def edit(draft: Draft, data: st.DataObject) -> None:
             at(wanted, holder).insert(place, value)
             draft.insert(holder, place, value)
         case "delete":
-            gone = data.draw(st.sampled_from(list(paths(wanted))))
+            gone = data.draw(st.sampled_from(paths(wanted)))
             if gone[:-1] or len(wanted) > 1:
                 del at(wanted, gone[:-1])[gone[-1]]
                 draft.delete(gone)

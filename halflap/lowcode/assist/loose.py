@@ -17,7 +17,7 @@ from typing import Any, cast
 from ruamel.yaml.error import MarkedYAMLError
 
 from halflap.lowcode.assist.offers import TextCursor
-from halflap.lowcode.source import MOST_BYTES, Path, SourceText, Unreadable, read
+from halflap.lowcode.source import MOST_BYTES, Path, SourceText, Unreadable, held, read
 
 MOST_MENDS = 25
 """The number of mends of one text; what cannot be read then ends where it could not be at first."""
@@ -178,7 +178,8 @@ def _found(source: SourceText, here: str) -> TextCursor | None:
         if MARK in str(path[-1]):
             start = min(place.column - 1, len(here))
             return TextCursor(path[:-1], "key", here[start:].lstrip("\"'"), start)
-    path, value = _marked(source.data)
+    marked = (each for each in held(source.data) if isinstance(each[0], str) and MARK in each[0])
+    value, path = next(marked, (None, ()))
     if value is None:
         return None
     if path in source.blocks:
@@ -205,17 +206,3 @@ def _in_flow(source: SourceText, path: Path) -> bool:
     """Return whether a value stands in brackets."""
     place = source.values[path[:-1]]
     return source.text.split("\n")[place.line - 1][place.column - 1 :][:1] == "["
-
-
-def _marked(data: Any) -> tuple[Path, str | None]:
-    """Return the path of the text that holds the mark, and the text."""
-    stack: list[tuple[Path, Any]] = [((), data)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, dict):
-            stack += [((*path, name), each) for name, each in cast("dict[Any, Any]", value).items()]
-        elif isinstance(value, list):
-            stack += [((*path, at), each) for at, each in enumerate(cast("list[Any]", value))]
-        elif isinstance(value, str) and MARK in value:
-            return path, value
-    return (), None

@@ -35,7 +35,7 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.kinds.walk import blocks, every, names_given, templates
 from halflap.lowcode.python import call, display, indented, text
 from halflap.lowcode.scoping import Scoping, scoping_of
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import Path, held
 from halflap.lowcode.template import expression_at, is_expression, unquoted
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import fit_input
@@ -440,10 +440,9 @@ def _fits(wanted: InputField, found: Term) -> bool:
 
 def names_read(value: Any, module: WrittenModule) -> set[str]:
     """Return the names that the expressions of a template read."""
-    if isinstance(value, dict):
-        value = list(cast("dict[Any, Any]", value).values())
-    if isinstance(value, list):
-        return {name for each in cast("list[Any]", value) for name in names_read(each, module)}
-    if not is_expression(value):
-        return set()
-    return {each.path[0] for each in expression_at(value, module.source, ()).expression.names()}
+    return {
+        name.path[0]
+        for each, _ in held(value)
+        if is_expression(each)
+        for name in expression_at(each, module.source, ()).expression.names()
+    }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from math import inf
-from typing import Any, cast
+from typing import Any
 
 from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
@@ -32,7 +32,7 @@ from halflap.lowcode.lint.shapes import Shapes
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.scalar import scalar
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
-from halflap.lowcode.source import Path, Place, SourceText, Unreadable, read
+from halflap.lowcode.source import Path, Place, SourceText, Unreadable, held, mapping_of, read
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import Budget, OverBudget, is_cancelled, spend
 from halflap.sdk.condition import condition_faults, listed
@@ -233,14 +233,11 @@ def _check_rest(source: SourceText, shapes: Shapes, findings: Findings) -> None:
 
 def _names_given(data: Any) -> Iterator[str]:
     """Yield all that may be a name in scope, wherever it stands."""
-    if isinstance(data, dict):
-        for key, each in cast("dict[Any, Any]", data).items():
-            yield from (str(each),) if key in ("id", "for", "error", "set") else ()
-            yield from map(str, cast("dict[Any, Any]", each)) if isinstance(each, dict) else ()
-            yield from _names_given(each)
-    elif isinstance(data, list):
-        for each in cast("list[Any]", data):
-            yield from _names_given(each)
+    for value, path in held(data):
+        if path[-1:] in (("id",), ("for",), ("error",), ("set",)):
+            yield str(value)
+        if path and not isinstance(path[-1], int):
+            yield from map(str, mapping_of(value))
 
 
 def names_at(source: SourceText, document: Document, shapes: Shapes, path: Path) -> Names:

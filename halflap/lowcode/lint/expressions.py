@@ -12,7 +12,7 @@ from halflap.lowcode.expressions import Expression
 from halflap.lowcode.fixes import quoted_expression
 from halflap.lowcode.lint.rules import CUT, SHAPE, UNPARSED, Findings
 from halflap.lowcode.lint.scope import Schema
-from halflap.lowcode.source import Path, SourceText
+from halflap.lowcode.source import Path, SourceText, held, mapping_of
 from halflap.lowcode.template import is_expression, parsed
 
 _REST = re.compile(r"\s+#|\s*[,\]}]")
@@ -37,19 +37,13 @@ def leaves(
     value: Any, path: Path = (), findings: Findings | None = None
 ) -> Iterator[tuple[Any, Path]]:
     """Yield what a template holds at any depth: values that are no list and no mapping."""
-    stack: list[tuple[Any, Path]] = [(value, path)]
-    while stack:
-        each, place = stack.pop()
+    for each, place in held(value, path):
         if isinstance(each, dict):
-            for name, member in cast("dict[Any, Any]", each).items():
-                if not isinstance(name, str) and findings is not None:
+            for name in cast("dict[Any, Any]", each):
+                if findings is not None and not isinstance(name, str):
                     said = f'a key is a text here; quote it: "{name}"'
                     findings.add(SHAPE, (*place, name), said, key=True)
-                stack.append((member, (*place, name)))
-        elif isinstance(each, list):
-            items = cast("list[Any]", each)
-            stack.extend((item, (*place, at)) for at, item in enumerate(items))
-        else:
+        elif not isinstance(each, list):
             yield each, place
 
 
@@ -113,16 +107,10 @@ def _after(source: SourceText, path: Path, text: str) -> str:
 
 def splits(source: SourceText) -> Iterator[tuple[Path, Path]]:
     """Expressions, and the keys that YAML has made of their rest: `{a: =$round(x, 2)}` has a `2)`."""
-    stack: list[tuple[Any, Path]] = [(source.data, ())]
     lines = source.lines
-    while stack:
-        value, path = stack.pop()
-        if isinstance(value, list):
-            stack.extend((each, (*path, at)) for at, each in enumerate(cast("list[Any]", value)))
-        if not isinstance(value, dict):
-            continue
+    for value, path in held(source.data):
         before: Path | None = None
-        for name, each in cast("dict[Any, Any]", value).items():
+        for name, each in mapping_of(value).items():
             here = (*path, name)
             if each is None and before is not None and (key := source.keys.get(here)) is not None:
                 line = lines[key.line - 1] if key.line <= len(lines) else ""
@@ -130,4 +118,3 @@ def splits(source: SourceText) -> Iterator[tuple[Path, Path]]:
                     yield before, here
                     continue
             before = here if is_expression(each) and here in source.plain else None
-            stack.append((each, here))

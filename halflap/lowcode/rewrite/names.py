@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from keyword import iskeyword
-from typing import Any, cast
+from typing import Any
 
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.expressions.reads import Name
@@ -17,7 +17,7 @@ from halflap.lowcode.kinds.raw import field_at, holds_steps
 from halflap.lowcode.kinds.role import Asks, Gives
 from halflap.lowcode.references import FIELDS, referred_at, referred_by_keys
 from halflap.lowcode.rewrite.edits import step_paths
-from halflap.lowcode.source import Path, SourceText, mapping_of, value_at
+from halflap.lowcode.source import Path, SourceText, held, mapping_of, value_at
 from halflap.lowcode.template import is_expression, parsed
 from halflap.sdk.integration import NAME
 
@@ -88,18 +88,12 @@ def _unnamed_error(source: SourceText, path: Path) -> Path | None:
 
 def _texts(source: SourceText, path: Path) -> Iterator[tuple[str, Path, bool]]:
     """Yield the texts and the keys under a path, with the address of each, and whether it is a key."""
-    stack: list[tuple[Any, Path]] = [(value_at(source.data, path), path)]
-    while stack:
-        value, path = stack.pop()
-        if isinstance(value, list):
-            stack += [(each, (*path, at)) for at, each in enumerate(cast("list[Any]", value))]
-        elif isinstance(value, dict):
-            for name, each in cast("dict[Any, Any]", value).items():
-                stack.append((each, (*path, name)))
-                if isinstance(name, str):
-                    yield name, (*path, name), True
-        elif isinstance(value, str):
-            yield value, path, False
+    for value, place in held(value_at(source.data, path), path):
+        for name in mapping_of(value):
+            if isinstance(name, str):
+                yield name, (*place, name), True
+        if isinstance(value, str):
+            yield value, place, False
 
 
 def _is_read(data: Any, text: str, path: Path) -> bool:
