@@ -159,6 +159,7 @@ class _Environment:
             top = point.module.partition(".")[0]
             if point.dist is not None and top not in self._providers:
                 self._providers[top].append(point.dist)
+        self._named: dict[str, list[str]] = {}
         self._shared: dict[frozenset[str], list[str]] = {}
 
     def locked(self, distribution: str) -> tuple[str, str]:
@@ -170,8 +171,9 @@ class _Environment:
         return _canonical(distribution), found
 
     def providing(self, top: str, names: frozenset[str]) -> list[str]:
-        providers = sorted({each.name for each in self._providers.get(top, ())})
-        if not providers:
+        if top not in self._named:  # a name takes parsing all metadata
+            self._named[top] = sorted({each.name for each in self._providers.get(top, ())})
+        if not (providers := self._named[top]):
             return [top] if _installed(top) is not None else []
         if len(providers) == 1:
             return providers

@@ -25,6 +25,7 @@ from halflap.engine.bundle import Bundle, _hash, pack, seal
 from halflap.engine.loader import Loaded, load, unload
 from halflap.errors import DefinitionError
 from tests.polling import DEADLINE
+from tests.zygote import PYTHON
 
 ROOT = Path(halflap.__file__).parent.parent
 
@@ -345,7 +346,7 @@ def test_processes_that_unpack_the_same_version_do_not_disturb_each_other(tmp_pa
     pipe = subprocess.PIPE
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", CHILD, sent, cache], stdin=pipe, stdout=pipe, text=True, cwd=ROOT
+            [PYTHON, "-c", CHILD, sent, cache], stdin=pipe, stdout=pipe, text=True, cwd=ROOT
         )
         for _ in range(2)
     ]

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel
 
+from halflap.api.operations import event_schema
 from halflap.api.operations.event_schema import data_faults, schema_fault
 from halflap.export import EventTypes, UpstreamError
 from halflap.sdk.event_type import breaking_changes, is_pattern, takes
@@ -60,7 +61,14 @@ def test_schemas_are_compared_no_further_than_is_bounded() -> None:
     assert breaking_changes(before, before) == []
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up a check of data sooner than the three seconds that a server gives it."""
+    monkeypatch.setattr(event_schema, "MOST_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
+@for_each(
     ("schema", "data", "fits"),
     [
         ({"uniqueItems": True}, [{"a": n} for n in range(20_000)], True),
@@ -220,6 +228,7 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
     assert (await product.api("DELETE", "/api/event-types/order.sent")).status == 404
 
 
+@pytest.mark.usefixtures("impatient")
 @for_each(
     ("draft", "field"),
     [

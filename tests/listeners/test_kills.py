@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -26,6 +25,7 @@ from tests.faults import checker
 from tests.faults.process import ServerProcess
 from tests.listeners.reader import POINTS, accepted, reader
 from tests.polling import DEADLINE, stays, until
+from tests.zygote import PYTHON
 
 HERE = Path(__file__).parent
 NUMBERS = 60
@@ -62,7 +62,7 @@ class Feed:
 @pytest.fixture
 async def feed() -> AsyncIterator[Feed]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "source.py"), stdout=asyncio.subprocess.PIPE
+        PYTHON, str(HERE / "source.py"), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     told = json.loads(await process.stdout.readline())
@@ -94,16 +94,24 @@ async def complete(place: Path | str, feed: Feed, within: float = DEADLINE) -> C
     return accepted(place, *FLOWS)
 
 
-@pytest.mark.parametrize("times", [(1, 2), pytest.param((1, 2, 3), marks=pytest.mark.soak)])
+EACH_POINT = [(point, time) for time in (1, 2, 3) for point in POINTS]
+
+
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        pytest.param([*EACH_POINT[0:4:2], *EACH_POINT[5:8:2]], id="sampled"),
+        pytest.param(EACH_POINT, id="all", marks=pytest.mark.soak),
+    ],
+)
 async def test_a_server_that_is_killed_at_each_step_loses_doubles_and_disorders_nothing(
-    times: Sequence[int], tmp_path: Path, feed: Feed
+    deaths: Sequence[tuple[str, int]], tmp_path: Path, feed: Feed
 ):
     await feed.put_all()
     folder = tmp_path / "data"
-    for time in times:
-        for point in POINTS:
-            async with server(folder, feed, "--die", f"{point}:{time}") as dying:
-                assert await dying.ended() == -9
+    for point, time in deaths:
+        async with server(folder, feed, "--die", f"{point}:{time}") as dying:
+            assert await dying.ended() == -9
     async with server(folder, feed):
         assert await complete(folder, feed) == ALL
     found = sorted(checker.executions(folder, "log").items())

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,13 @@ from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.polling import DEADLINE, until
+from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
+
+
+MOMENTS = (0.0, 0.2, 0.4, 0.7, 1.0)
+"""Seconds from when a server hears of signals."""
 
 
 async def hears(pid: int) -> bool:
@@ -36,11 +42,21 @@ async def start(folder: Path, *more: str) -> asyncio.subprocess.Process:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads from /proc who hears a signal")
-@pytest.mark.parametrize("more", [(), ("--no-supervisor",)], ids=["supervised", "alone"])
+@pytest.mark.parametrize(
+    ("more", "moments"),
+    [
+        pytest.param((), MOMENTS[::2], id="supervised"),
+        pytest.param(("--no-supervisor",), MOMENTS[1::2], id="alone"),
+        *(
+            pytest.param(each, MOMENTS, marks=pytest.mark.soak)
+            for each in ((), ("--no-supervisor",))
+        ),
+    ],
+)
 async def test_sigterm_ends_a_server_well_at_every_moment_of_its_start(
-    tmp_path: Path, more: tuple[str, ...]
+    tmp_path: Path, more: tuple[str, ...], moments: Sequence[float]
 ) -> None:
-    for moment in (0.0, 0.2, 0.4, 0.7, 1.0):
+    for moment in moments:
         process = await start(tmp_path, *more)
         await until(lambda pid=process.pid: hears(pid))
         await asyncio.sleep(moment)  # the moment itself, not a wait for something
@@ -91,6 +107,7 @@ async def test_a_host_that_cannot_be_put_together_lets_go_of_its_store(tmp_path:
 
 NAME = """
 import asyncio, sys
+from collections.abc import Sequence
 from pathlib import Path
 from halflap.server.host import Host
 from halflap.server.settings import Settings
@@ -101,7 +118,7 @@ print(asyncio.run(Host.open(Settings(dir=Path(sys.argv[1]), port=0))).store.work
 def test_a_server_that_is_started_again_has_the_name_of_the_one_before(tmp_path: Path) -> None:
     """By it a listener goes on with its shards at once, without waiting for a lease to run out."""
     folder = str(tmp_path / "data")
-    command = (sys.executable, "-W", "ignore", "-c", NAME, folder)
+    command = (PYTHON, "-c", NAME, folder)
     names = [subprocess.check_output(command, cwd=ROOT) for _ in range(2)]
     assert names[0]
     assert names[0] == names[1]

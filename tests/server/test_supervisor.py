@@ -15,6 +15,7 @@ from halflap.server.supervisor import AGAIN, CANNOT_START, exit_code
 from halflap.store.store import Store
 from tests.polling import DEADLINE, until
 from tests.served import served
+from tests.zygote import PYTHON
 
 SUPERVISED = """
 import sys
@@ -40,7 +41,7 @@ async def supervised(
     program: str, before: str = "", drain: float = 1.0
 ) -> asyncio.subprocess.Process:
     """A supervisor over a server that is this program, with so many seconds to drain."""
-    command = (sys.executable, "-c", before + SUPERVISED, program, str(drain))
+    command = (PYTHON, "-c", before + SUPERVISED, program, str(drain))
     return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
 
 

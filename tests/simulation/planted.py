@@ -84,7 +84,7 @@ def acknowledged_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "start", hasty)
 
 
-@planted("nothing is stuck")
+@planted("nothing is stuck", seed=2)
 def a_timer_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The engine rests without looking when the next execution becomes due."""
     rest = JournalEngine._rest
@@ -97,7 +97,7 @@ def a_wake_up_is_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JournalEngine, "_freed", lambda self: self._settled.set())
 
 
-@planted("each comes to what it should")
+@planted("each comes to what it should", seed=1)
 def a_replay_has_a_stale_now(patch: pytest.MonkeyPatch) -> None:
     """A recalled record does not move the scope's time."""
     pass_by = Past.pass_by
@@ -111,7 +111,7 @@ def a_replay_has_a_stale_now(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Past, "pass_by", stale)
 
 
-@planted("a delivery is one execution")
+@planted("a delivery is one execution", seed=1)
 def dedupe_is_checked_then_inserted(patch: pytest.MonkeyPatch) -> None:
     """A delivery is looked up in one transaction, and kept in another."""
     accept = SqliteJournal.accept
@@ -228,7 +228,7 @@ def what_is_claimed_at_accept_is_left_to_others_too(patch: pytest.MonkeyPatch) -
     patch.setattr(store_journal, "accept", both)
 
 
-@planted("an effect is repeated with the same key")
+@planted("an effect is repeated with the same key", seed=1)
 def each_attempt_has_keys_of_its_own(patch: pytest.MonkeyPatch) -> None:
     """The idempotency key of an effect that is repeated differs."""
     step = Steps.step
@@ -322,7 +322,7 @@ def the_latest_replaces_one_that_has_begun(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rules, "verdict", harsh)
 
 
-@planted("order is kept")
+@planted("order is kept", seed=2)
 def an_order_has_room_for_everybody(patch: pytest.MonkeyPatch) -> None:
     """An accepted execution is let run at once, whoever is before it."""
     decide = admission.decide

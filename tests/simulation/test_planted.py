@@ -5,6 +5,7 @@ import pytest
 from tests.simulation.plan import plan_of
 from tests.simulation.planted import PLANTED
 from tests.simulation.seeds import run_seeds
+from tests.simulation.test_simulation import SEEDS
 from tests.simulation.world import Report, simulate
 
 SEARCHED = 400
@@ -28,4 +29,5 @@ def test_a_planted_fault_is_caught(name: str) -> None:
     report = caught(name)
     assert report is not None, f"{SEARCHED} seeds did not catch it"
     print(f"{name}: seed {report.seed}, {report.violation}")
-    assert simulate(report.seed).violation is None  # without the fault
+    if report.seed >= SEEDS:  # test_simulation.py runs the others without the fault
+        assert simulate(report.seed).violation is None
