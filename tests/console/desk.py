@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, StorageState
+from playwright.async_api import Browser, Page, StorageState, expect
 
 from tests.console.place import Place
 from tests.polling import DEADLINE
@@ -65,6 +65,13 @@ async def opened(
 async def visit(page: Page, path: str) -> None:
     """Go to another page of the open console, which does not load anew: that takes ten times as long."""
     await page.evaluate("path => history.pushState(null, '', `/console${path}`)", path)
+
+
+async def show(page: Page, path: str) -> None:
+    """Go to another page of the open console, and wait until all of it is there."""
+    await visit(page, path)
+    await page.wait_for_load_state("networkidle")
+    await expect(page.get_by_role("status", name="Loading")).to_have_count(0)
 
 
 async def at_rest(page: Page) -> None:

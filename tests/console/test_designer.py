@@ -281,13 +281,12 @@ async def test_two_editors_lose_nothing_and_one_takes_a_flow_over(
     text = TWO.format(name=name)
     made = await place.api("POST", "/drafts", {"integration": name, "text": text})
     path = f"/drafts/{made['id']}"
-    async with opened(desk, path) as one, opened(guest, "/") as other:
-        link = (await place.link(email)).removeprefix(place.url)
-        await other.goto(link)
+    link = (await place.link(email)).removeprefix(f"{place.url}/console")
+    async with opened(desk, path) as one, opened(guest, link) as other:
         await other.get_by_label("New password").fill("correct horse battery")
         await other.get_by_role("button", name="Set the password").click()
         await other.get_by_text("Your password is set").wait_for()
-        await other.goto(f"/console{path}?flow=other")
+        await visit(other, f"{path}?flow=other")
         await expect(card(other, "three")).to_be_visible()
         # Each writes a flow, at the same time.
         await card(one, "two").get_by_role("button").first.click()

@@ -65,8 +65,8 @@ async def test_a_guide_leads_from_nothing_to_an_event_that_flowed(
 ) -> None:
     desk = Desk(browser, place, {"cookies": [], "origins": []})
     folder = place.host.settings.dir.parent
-    async with opened(desk, "/") as page:
-        await page.goto(await place.link())
+    link = (await place.link()).removeprefix(f"{place.url}/console")
+    async with opened(desk, link) as page:
         guide = page.get_by_role("region", name="First steps")
         await expect(guide).to_be_visible()
         assert page.url.endswith("/overview")

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from halflap.lowcode.rewrite.write import inline
-from tests.console.desk import Desk, opened, press, visit
+from tests.console.desk import Desk, opened, press, show
 from tests.console.hostile import EACH_HOSTILE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
@@ -158,9 +158,7 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
     paths += [f"/customers/{each}" for each in customers]
     async with shown(desk, paths[0], 1280) as page:
         for path in paths:
-            await visit(page, path)
-            await page.wait_for_load_state("networkidle")
-            await expect(page.get_by_role("status", name="Loading")).to_have_count(0)
+            await show(page, path)
             await look_twice(page, found)
 
     # The labels of a config, as a customer's wizard shows them.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.console.desk import Desk, at_rest, barriers, opened, press
+from tests.console.desk import Desk, at_rest, barriers, opened, press, visit
 from tests.console.place import ORDERS, Place
 from tests.polling import until
 
@@ -130,14 +130,14 @@ async def test_a_viewer_compares_versions_and_changes_nothing(
 ) -> None:
     await place.publish(tmp_path / "four", f"{TITLED}\n# the fourth\n", target="")
     added = await place.api("POST", "/users", {"email": "vic@example.com", "role": "viewer"})
-    async with opened(Desk(browser, place, {"cookies": [], "origins": []}), "/") as page:
-        await page.goto(f"{place.url}/console/sign-in#link={added['link']}")
+    out = Desk(browser, place, {"cookies": [], "origins": []})
+    async with opened(out, f"/sign-in#link={added['link']}") as page:
         await page.wait_for_url("**/console/account")
-        await page.goto(f"{place.url}/console/integrations/orders?view=changes&upgrade=4")
+        await visit(page, "/integrations/orders?view=changes&upgrade=4")
         await expect(page.get_by_text("# the fourth")).to_be_visible()
         await expect(page.get_by_role("button", name="Upgrade instances…")).to_have_count(0)
         await expect(page.get_by_role("dialog")).to_have_count(0)
-        await page.goto(f"{place.url}/console/integrations/none")
+        await visit(page, "/integrations/none")
         await expect(page.get_by_text("there is no integration 'none'")).to_be_visible()
 
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from halflap.engine.bundle import pack
-from tests.console.desk import Desk, at_rest, barriers, opened
+from tests.console.desk import Desk, at_rest, barriers, opened, show
 from tests.console.place import TOKEN, Place
 from tests.polling import until
 from tests.twoapps import Apps, project
@@ -314,7 +314,7 @@ async def test_the_pages_of_customers_have_no_serious_barrier(desk: Desk) -> Non
     ]
     async with opened(desk, "/account") as page:
         for path in paths:
-            await page.goto(f"/console{path}")
+            await show(page, path)
             await (
                 page.get_by_role("heading", level=2)
                 .or_(page.get_by_role("grid"))
