@@ -131,27 +131,18 @@ class SuspectGroup:
 
 
 class Probation:
-    """The role that runs suspects.
-
-    begin: what a child is told at its start. together: how many suspects share a child at most;
-    children: how many there are at once.
-    """
+    """The role that runs suspects; `begin` is what a child is told at its start."""
 
     def __init__(
         self,
         engine: JournalEngine,
         resolver: Resolver,
         begin: Callable[[], Begin],
-        *,
-        together: int = MOST_TOGETHER,
-        children: int = CHILDREN,
     ) -> None:
         self._engine = engine
         self._resolver = resolver
         self._begin = begin
-        self._together = together
-        self._at_once = children
-        self._slots = asyncio.Semaphore(children)
+        self._slots = asyncio.Semaphore(CHILDREN)
         self._groups: dict[asyncio.Task[None], SuspectGroup] = {}
         self._halves: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -167,8 +158,8 @@ class Probation:
         """
         while not self._stopping:
             self._engine.suspected.clear()
-            is_free = len(self._groups) < self._at_once
-            if is_free and await self._claim(self._together) == self._together:
+            is_free = len(self._groups) < CHILDREN
+            if is_free and await self._claim(MOST_TOGETHER) == MOST_TOGETHER:
                 continue
             await came(self._engine.suspected, POLL_SECONDS)
 
@@ -224,8 +215,8 @@ class Probation:
             else:
                 together.setdefault(half, []).append(each)
         for group in together.values():
-            for first in range(0, len(group), self._together):
-                yield group[first : first + self._together]
+            for first in range(0, len(group), MOST_TOGETHER):
+                yield group[first : first + MOST_TOGETHER]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         group = self._groups.pop(task)

@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -66,7 +66,6 @@ class Throttle:
         id: str,
         keeper: Keeper,
         clock: Clock,
-        monotonic: Callable[[], float],
         chance: random.Random,
     ) -> None:
         self.id = id
@@ -76,7 +75,6 @@ class Throttle:
         self._reason = ""
         self._keeper = keeper
         self._clock = clock
-        self._monotonic = monotonic
         self._chance = chance
         self._active = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -177,7 +175,7 @@ class Throttle:
 
     def quota(self, used: int, allowed: int, resets_in: timedelta | None) -> None:
         """Note how much of a quota is used."""
-        told, now = f"{used:,} of {allowed:,}", self._monotonic()
+        told, now = f"{used:,} of {allowed:,}", time.monotonic()
         if used >= allowed > 0:
             wait = resets_in or timedelta(microseconds=UNKNOWN_RESET)
             self.note_rest(wait, f"its quota is used up ({told})")
@@ -231,8 +229,8 @@ class Throttle:
     # A limit on concurrency -----------------------------------------------------------------
 
     async def _slot(self, most: int) -> None:
-        if self._monotonic() - self._counted_at > COUNT_SECONDS:
-            self._counted_at = self._monotonic()
+        if time.monotonic() - self._counted_at > COUNT_SECONDS:
+            self._counted_at = time.monotonic()
             self._callers = max(await self._keeper.callers(self.id), 1)
         if self._active < self._share(most):
             self._active += 1
@@ -275,12 +273,12 @@ class Throttle:
             self._asking -= 1
 
     async def _lease(self, rate: float, burst: int) -> None:
-        if self._monotonic() - self._leased_at > LEASE_SECONDS:
+        if time.monotonic() - self._leased_at > LEASE_SECONDS:
             self._leased = 0
         while not self._leased:
             some = max(int(rate / 4), 1)
             self._leased, at = await self._keeper.take_tokens(self.id, some, rate, burst)
-            self._leased_at = self._monotonic()
+            self._leased_at = time.monotonic()
             if not self._leased:
                 await asyncio.sleep(max((at - self._clock()) / 1e6, 0.001))
         self._leased -= 1
@@ -339,12 +337,10 @@ class Throttles:
         keeper: Keeper,
         clock: Clock,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
         self._keeper = keeper
         self._clock = clock
-        self._monotonic = monotonic
         self._chance = chance or random.Random()  # noqa: S311
         self._known: dict[str, Throttle] = {}
         self._resting: dict[str, Throttled] = {}
@@ -354,7 +350,7 @@ class Throttles:
         """A connection's throttle."""
         known = self._known.get(id)
         if known is None:
-            known = Throttle(id, self._keeper, self._clock, self._monotonic, self._chance)
+            known = Throttle(id, self._keeper, self._clock, self._chance)
             self._known[id] = known
             if (rest := self._resting.get(id)) is not None:
                 known.learn(rest)

@@ -164,7 +164,10 @@ def whole_again(event: Event) -> Event:
 
 def mark_of(event: Event) -> str | None:
     """Return the mark of an event whose filter raised."""
-    return dict(reversed(event.headers)).get(FILTER_FAILED)
+    for name, value in event.headers:
+        if name == FILTER_FAILED:
+            return value
+    return None
 
 
 def apply_filter_again(flow: AnyFlow, request: Request, mark: str) -> bool:

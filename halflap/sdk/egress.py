@@ -153,16 +153,12 @@ class Egress:
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        json: Any = ...,
-        form: Mapping[str, Any] | None = None,
-        body: bytes | Payload | None = None,
-        files: Mapping[str, File] | None = None,
         limits: Limits | None = None,
     ) -> AsyncGenerator[Download]:
         """Send a request and read its answer in chunks; a status of 400 and up is raised."""
         limits = limits or self._limits
         destination = self._destination(url)
-        outgoing = Outgoing(method, params, headers, await encoded(json), form, body, files)
+        outgoing = Outgoing(method, params, headers)
         answer: aiohttp.ClientResponse | None = None
         broken: UpstreamError | None = None
         try:
@@ -181,7 +177,7 @@ class Egress:
             if answer is not None:
                 answer.close()
 
-    async def websocket(self, url: str, headers: Mapping[str, str] | None = None) -> WebSocket:
+    async def websocket(self, url: str) -> WebSocket:
         """Open a WebSocket at a `wss` or `ws` URL, which is judged as an `https` or `http` one."""
         scheme, _, rest = url.partition("://")
         destination = self._destination(f"{WEB.get(scheme.lower(), scheme)}://{rest}")
@@ -190,7 +186,6 @@ class Egress:
             async with asyncio.timeout(limits.total):
                 opened = await session.ws_connect(
                     destination,
-                    headers=headers,
                     heartbeat=HEARTBEAT_SECONDS,
                     max_msg_size=LARGEST_MESSAGE,
                 )

@@ -46,10 +46,10 @@ class Outgoing:
         method: str,
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
-        json: bytes | None,
-        form: Mapping[str, Any] | None,
-        body: bytes | Payload | None,
-        files: Mapping[str, File] | None,
+        json: bytes | None = None,
+        form: Mapping[str, Any] | None = None,
+        body: bytes | Payload | None = None,
+        files: Mapping[str, File] | None = None,
     ) -> None:
         self.method = method.upper()
         if not _METHOD.match(self.method) or self.method in ("CONNECT", "TRACE"):

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from halflap.engine.journal import JournalEngine, Room
 from halflap.engine.probation import Probation, SuspectGroup
 from halflap.engine.protocol import Ended, Turn, Verdict
@@ -164,8 +166,8 @@ async def test_a_turn_that_ends_while_more_are_claimed_makes_room_for_its_custom
 class CountingProbation(Probation):
     """Runs groups in no process, and counts them; executions end one after another."""
 
-    def __init__(self, engine: JournalEngine, **sizes: int) -> None:
-        super().__init__(engine, None, None, **sizes)  # pyright: ignore[reportArgumentType]
+    def __init__(self, engine: JournalEngine) -> None:
+        super().__init__(engine, None, None)  # pyright: ignore[reportArgumentType]
         self.sizes: list[int] = []
 
     async def _in_child(self, group: SuspectGroup) -> tuple[str, bool]:
@@ -177,11 +179,13 @@ class CountingProbation(Probation):
         return "it was done", True
 
 
-async def test_suspects_drain_in_full_groups() -> None:
+async def test_suspects_drain_in_full_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halflap.engine.probation.MOST_TOGETHER", 10)
+
     async def do(store: Store, _: Clock) -> None:
         executions = await suspects(store, 95)
         engine = JournalEngine(store.journal, clock=store.clock, suspects=False)
-        probation = CountingProbation(engine, together=10, children=2)
+        probation = CountingProbation(engine)
         running = [asyncio.create_task(engine.run(done)), asyncio.create_task(probation.run())]
         async with asyncio.timeout(DEADLINE):
             for each in executions:
