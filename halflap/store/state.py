@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from halflap.model import Micros, StateWrite
+from halflap.store.catalogue.writer import conditions
 from halflap.store.protocol import Written
 from halflap.store.recording import read_state, write_state
 from halflap.store.rules.state import changes
@@ -38,21 +39,10 @@ class StateVerbs:
         before: str | None = None,
         limit: int | None = None,
     ) -> dict[str, bytes]:
-        where: list[str] = ["scope = ?"]
-        values: list[str | int] = [scope]
-        for clause, bound in (("key > ?", after), ("key < ?", before)):
-            if bound is not None:
-                where.append(clause)
-                values.append(bound)
-        sql = f"SELECT key, value FROM state WHERE {' AND '.join(where)} ORDER BY key"
-        if limit is not None:
-            sql += " LIMIT ?"
-            values.append(limit)
-
-        def job(connection: sqlite3.Connection) -> dict[str, bytes]:
-            return dict(connection.execute(sql, values).fetchall())
-
-        return await self._database.read(job)
+        where, bounds = conditions({"scope = ?": scope, "key > ?": after, "key < ?": before})
+        sql = f"SELECT key, value FROM state {where} ORDER BY key LIMIT ?"
+        values = (*bounds, -1 if limit is None else limit)
+        return dict(await self._database.read(lambda c: c.execute(sql, values).fetchall()))
 
     async def write_state(self, writes: Sequence[StateWrite]) -> Written:
         now = self._clock()

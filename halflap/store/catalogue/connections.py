@@ -25,9 +25,6 @@ SELECT id, customer, component, name, fields, secrets, generation, status, creat
 FROM connections
 """
 OWNED = "WHERE coalesce(customer, '') = ?"
-NAMED = f"""
-id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
-"""
 SAVE = """
 INSERT INTO connections
     (id, customer, component, name, fields, secrets, generation, status, created_at)
@@ -56,12 +53,11 @@ class ConnectionFilter:
 
     def wanted(self) -> Wanted:
         """Return the conditions, for the table `connections`."""
-        found = customers.searched(self.q)
         return {
             f"coalesce(customer, '') IN ({marks(self.owners)})": self.owners or None,
             "component = ?": self.component,
             "status = ?": self.status,
-            NAMED: found and (found[0], found[1], *found),
+            customers.NAMED_OF: customers.searched_of(self.q),
         }
 
 

@@ -16,6 +16,10 @@ SELECT = "SELECT id, name, external_id, created_at, private FROM customers"
 NAMED = """
 id = ? OR lower(name) LIKE ? ESCAPE '!' OR lower(coalesce(external_id, '')) LIKE ? ESCAPE '!'
 """
+NAMED_OF = f"""
+id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {NAMED})
+"""
+"""The same of what is a customer's, by its own name, too."""
 
 ALIKE = "SELECT name FROM customers WHERE name LIKE ?"
 ADD_DEVELOPMENT = """
@@ -195,6 +199,12 @@ class Customers(CatalogueTable[Customer]):
 def searched(q: str | None) -> tuple[str, str, str] | None:
     """Return the values of `NAMED` for what is searched for."""
     return None if not q else (q, containing(q), containing(q))
+
+
+def searched_of(q: str | None) -> tuple[str, ...] | None:
+    """Return the values of `NAMED_OF` for what is searched for."""
+    found = searched(q)
+    return None if found is None else (*found[:2], *found)
 
 
 def missing(customer: str) -> NotFound:

@@ -39,9 +39,6 @@ INSERT INTO instances (id, customer, integration, name, version, revision, state
     changed_at)
 VALUES (?, ?, ?, ?, ?, 0, 'configured', ?, ?)
 """
-NAMED = f"""
-id = ? OR lower(name) LIKE ? ESCAPE '!' OR customer IN (SELECT id FROM customers WHERE {customers.NAMED})
-"""
 REVISION = "SELECT config, connections FROM revisions WHERE instance = ? AND number = ?"
 HOLD = "INSERT INTO gates (name, bit, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 MOST_ADDRESSED = 10
@@ -67,22 +64,19 @@ class Upgradable:
     named: str = ""
     """Only those that a search for this text finds, as `InstanceFilter.q`."""
 
-    def condition(self) -> tuple[str, tuple[str, ...]]:
-        """Return the SQL that says so, with its values."""
-        others, bulks = (",".join("?" * len(each)) for each in (self.versions, self.moved_by))
-        either = [f"version NOT IN ({others})"] if others else []
-        either += [f"moved_by IN ({bulks})"] if bulks else []
-        sql = f"integration = ? AND id < ? AND ({' OR '.join(either)})"
-        values = (self.integration, self.before, *self.versions, *self.moved_by)
-        if self.ids:
-            sql, values = f"{sql} AND id IN ({marks(self.ids)})", (*values, *self.ids)
-        if self.but:
-            sql, values = f"{sql} AND id NOT IN ({marks(self.but)})", (*values, *self.but)
-        if (found := customers.searched(self.named)) is not None:
-            sql, values = f"{sql} AND ({NAMED})", (*values, *found[:2], *found)
-        if self.customer is None:
-            return sql, values
-        return f"{sql} AND customer = ?", (*values, self.customer)
+    def wanted(self) -> Wanted:
+        """Return the conditions, for the table `instances`."""
+        either = [f"version NOT IN ({marks(self.versions)})"] if self.versions else []
+        either += [f"moved_by IN ({marks(self.moved_by)})"] if self.moved_by else []
+        return {
+            "integration = ?": self.integration,
+            "id < ?": self.before,
+            " OR ".join(either): (*self.versions, *self.moved_by),
+            f"id IN ({marks(self.ids)})": self.ids or None,
+            f"id NOT IN ({marks(self.but)})": self.but or None,
+            customers.NAMED_OF: customers.searched_of(self.named),
+            "customer = ?": self.customer,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +94,13 @@ class InstanceFilter:
 
     def wanted(self) -> Wanted:
         """Return the conditions, for the table `instances`."""
-        found = customers.searched(self.q)
         return {
             "customer = ?": self.customer,
             "integration = ?": self.integration,
             "version = ?": self.version,
             "name = ?": self.name,
             f"state IN ({marks(self.states)})": self.states or None,
-            NAMED: found and (found[0], found[1], *found),
+            customers.NAMED_OF: customers.searched_of(self.q),
         }
 
 
@@ -215,9 +208,7 @@ class Instances(CatalogueTable[Instance]):
 
     async def page(self, which: Upgradable, after: str, limit: int) -> Sequence[Instance]:
         """Return the next instances that a bulk moves, oldest first."""
-        where, values = which.condition()
-        rest = f"WHERE {where} AND id > ? ORDER BY id LIMIT {limit:d}"
-        return await self._all(rest, *values, after)
+        return await self._page({**which.wanted(), "id > ?": after}, "id", limit)
 
     async def by_version(self, integration: str | None = None) -> dict[str, dict[str, int]]:
         """Return how many instances are on each version, by integration."""
@@ -234,14 +225,14 @@ class Instances(CatalogueTable[Instance]):
 
     async def ids(self, which: Upgradable) -> list[str]:
         """Return the ids of the instances that a bulk moves, oldest first."""
-        where, values = which.condition()
-        sql = f"SELECT id FROM instances WHERE {where} ORDER BY id"
+        where, values = conditions(which.wanted())
+        sql = f"SELECT id FROM instances {where} ORDER BY id"
         return [row[0] for row in await self._writer.rows(sql, values)]
 
     async def count(self, which: Upgradable) -> int:
         """Return how many instances a bulk moves."""
-        where, values = which.condition()
-        sql = f"SELECT count(*) FROM instances WHERE {where}"
+        where, values = conditions(which.wanted())
+        sql = f"SELECT count(*) FROM instances {where}"
         return (await self._writer.row(sql, *values))[0]
 
     async def some(self, instances: Iterable[str]) -> dict[str, Instance]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from halflap.model import Micros, OutcomeCount
 from halflap.store.catalogue.table import CatalogueNoun
+from halflap.store.catalogue.writer import conditions, marks
 from halflap.store.job import JobTransaction
 from halflap.store.retention import DAY
 
@@ -135,7 +136,7 @@ class OutcomeCounts(CatalogueNoun):
         """Return the keys that have most, the first of them first."""
         where, values = _where(which)
         rows = await self._writer.rows(
-            f"SELECT {KEYS[which.by]}, sum(count) FROM outcomes WHERE {where}"
+            f"SELECT {KEYS[which.by]}, sum(count) FROM outcomes {where}"
             " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?",
             (*values, most),
         )
@@ -147,10 +148,9 @@ class OutcomeCounts(CatalogueNoun):
             return {}
         where, values = _where(which)
         key = KEYS[which.by]
-        marks = ", ".join("?" * len(keys))
         rows = await self._writer.rows(
             f"SELECT at - at % ?, {key}, took, sum(count) FROM outcomes"
-            f" WHERE {where} AND {key} IN ({marks}) GROUP BY 1, 2, 3",
+            f" {where} AND {key} IN ({marks(keys)}) GROUP BY 1, 2, 3",
             (which.step, *values, *keys),
         )
         return {(row[0], row[1], row[2]): int(row[3]) for row in rows}
@@ -168,18 +168,18 @@ def _rows(counts: Iterable[OutcomeCount], at: Micros) -> list[tuple[str | int, .
     return [(*row, count) for row, count in sorted(sums.items())]
 
 
-def _where(which: SeriesQuery) -> tuple[str, tuple[str | int, ...]]:
-    text = "step = ? AND at >= ? AND at < ?"
-    values: tuple[str | int, ...] = (which.row_step, which.since, which.until)
-    if which.customer is not None or which.by != "customer":
-        text, values = f"{text} AND customer = ?", (*values, which.customer or EVERYBODY)
-    else:
-        text, values = f"{text} AND customer > ?", (*values, EVERYBODY)
-    for column in ("integration", "flow", "state"):
-        if (value := getattr(which, column)) is not None:
-            text, values = f"{text} AND {column} = ?", (*values, value)
-    if which.by == "cause":
-        text += " AND cause <> ''"
-    if which.by != "state" and which.state is None:
-        text += " AND state <> 'accepted'"
-    return text, values
+def _where(which: SeriesQuery) -> tuple[str, tuple[object, ...]]:
+    is_of_one = which.customer is not None or which.by != "customer"
+    return conditions(
+        {
+            "step = ?": which.row_step,
+            "at >= ?": which.since,
+            "at < ?": which.until,
+            f"customer {'=' if is_of_one else '>'} ?": which.customer or EVERYBODY,
+            "integration = ?": which.integration,
+            "flow = ?": which.flow,
+            "state = ?": which.state,
+            "cause <> ?": "" if which.by == "cause" else None,
+            "state <> ?": "accepted" if which.by != "state" and which.state is None else None,
+        }
+    )

@@ -180,13 +180,13 @@ def granted(result: T | Refused) -> T:
     return result
 
 
-Wanted = Mapping[str, str | int | tuple[str, ...] | None]
+Wanted = Mapping[str, str | bytes | int | tuple[str, ...] | None]
 """Conditions in SQL, each with its value, or all its values; one of None is left out."""
 
 
-def conditions(wanted: Wanted) -> tuple[str, tuple[str | int, ...]]:
+def conditions(wanted: Wanted) -> tuple[str, tuple[str | bytes | int, ...]]:
     """Return the WHERE of the conditions that are given, with their values."""
-    given: dict[str, tuple[str | int, ...]] = {
+    given: dict[str, tuple[str | bytes | int, ...]] = {
         sql: each if isinstance(each, tuple) else (each,)
         for sql, each in wanted.items()
         if each is not None

@@ -69,7 +69,7 @@ class Columns:
     def of(self, rows: Iterable[Sequence[Any]]) -> tuple[Column, ...]:
         """Return rows as the parameters of a statement."""
         values = list(zip(*rows, strict=True)) or [()] * len(self._kinds)
-        return tuple(kind(each) for kind, each in zip(self._kinds, values, strict=True))
+        return tuple([kind(each) for kind, each in zip(self._kinds, values, strict=True)])
 
 
 class _TextsDumper(Dumper):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from halflap.model import StateWrite
+from halflap.store.catalogue.writer import conditions
+from halflap.store.postgres import rows
 from halflap.store.postgres.batching import Gathering
 from halflap.store.postgres.columns import Blobs
 from halflap.store.postgres.connecting import Connection, changed
@@ -37,13 +39,10 @@ class PostgresState:
         before: str | None = None,
         limit: int | None = None,
     ) -> dict[str, bytes]:
-        clauses, values = ["scope = %s"], [scope.encode()]
-        for clause, bound in (("key > %s", after), ("key < %s", before)):
-            if bound is not None:
-                clauses.append(clause)
-                values.append(bound.encode())
-        sql = f"SELECT key, value FROM state WHERE {' AND '.join(clauses)} ORDER BY key LIMIT %s"
-        found = await self._database.fetch(sql, (*values, limit))
+        wanted = {"scope = %s": scope, "key > %s": after, "key < %s": before}
+        where, bounds = conditions({sql: rows.kept(each) for sql, each in wanted.items()})
+        sql = f"SELECT key, value FROM state {where} ORDER BY key LIMIT %s"
+        found = await self._database.fetch(sql, (*bounds, limit))
         return {key.decode(): value for key, value in found}
 
     async def write_state(self, writes: Sequence[StateWrite]) -> Written:
