@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -37,7 +38,7 @@ from halflap.model import (
     Started,
 )
 from halflap.sdk.deadline import came
-from halflap.store.history import missing
+from halflap.store.history import missing, outcome_at_end
 from halflap.store.protocol import (
     Cancelling,
     Claim,
@@ -524,7 +525,8 @@ class JournalEngine:
         """Return the outcome of the execution, waiting up to `within` seconds; None where it has
         not ended.
         """
-        return await self._audience.outcome(execution, within, self.journal.outcome)
+        find = partial(outcome_at_end, self.journal)
+        return await self._audience.outcome(execution, within, find)
 
     def follow(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Hear of every change; returns what stops it. Listeners must not block."""

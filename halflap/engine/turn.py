@@ -20,6 +20,7 @@ from halflap.model import (
     Start,
     StateWrite,
 )
+from halflap.store.history import outcome_at_end
 from halflap.store.protocol import Claim, Journal, Written
 
 LEASE: Micros = 30_000_000
@@ -110,7 +111,7 @@ class JournalTurn:
         return await self._begin(start, self.start)
 
     async def outcome(self, execution: str) -> Outcome | None:
-        return await self._journal.outcome(execution)
+        return await outcome_at_end(self._journal, execution)
 
 
 @dataclass(slots=True, eq=False)

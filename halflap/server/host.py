@@ -152,12 +152,10 @@ class Host:
             )
             catalogue.on_change(self.listeners.nudge)
         self.routes = RouteTable(store.catalogue, self.library, self.resolver)
-        store.journal.limit_by_default(
-            CustomerLimits(
-                concurrency=settings.customer_concurrency or None,
-                rate=settings.customer_rate or None,
-                backlog=settings.customer_backlog or None,
-            )
+        store.journal.default_limits = CustomerLimits(
+            concurrency=settings.customer_concurrency or None,
+            rate=settings.customer_rate or None,
+            backlog=settings.customer_backlog or None,
         )
         self.pulse = Pulse(store.journal, self.clock)
         self.links = Links(self.engine, store.vault.verify, self.clock, self.pulse)

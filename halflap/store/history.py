@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Protocol
+from typing import Any
 
 from halflap.errors import NotFound
 from halflap.model import (
@@ -23,7 +23,7 @@ from halflap.model import (
 from halflap.store import gates, reading
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.claiming import EVENT, STEPS
-from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
+from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Journal, Page, Position
 from halflap.store.rules.listing import Found, merge, plan_lanes, sum_up
 from halflap.store.sqlite import Ways
 
@@ -158,9 +158,6 @@ class History:
         )
         return rows[0][0]
 
-    async def outcome(self, execution: str) -> Outcome | None:
-        return outcome_of(execution, await last_of_chain(self, execution))
-
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         return await self._database.read(lambda c: c.execute(sql, values).fetchall())
 
@@ -172,17 +169,11 @@ def order_of_list(which: Filter) -> str:
     return "id DESC" if which.after is None else "id ASC"
 
 
-class Chains(Protocol):
-    """The verbs of a journal by which a chain is followed to its end."""
+async def outcome_at_end(journal: Journal, execution: str) -> Outcome | None:
+    """Return how an execution ended, of a chain the last one; None where that has not.
 
-    async def execution(self, execution: str) -> Execution | None: ...
-    async def executions(self, which: Filter) -> list[Execution]: ...
-
-
-async def last_of_chain(journal: Chains, execution: str) -> Execution | None:
-    """Return the last execution of a chain with its result; the one asked for, where it is of none.
-
-    The last one may hand over to the next between two looks, so it is looked for again.
+    The last one may hand over to the next between two looks, so it is looked for again. Raises
+    `NotFound`.
     """
     found = await journal.execution(execution)
     while found is not None and found.chain is not None and found.reason == CONTINUED:
@@ -190,7 +181,7 @@ async def last_of_chain(journal: Chains, execution: str) -> Execution | None:
         if last.id == found.id:
             break
         found = await journal.execution(last.id)
-    return found
+    return outcome_of(execution, found)
 
 
 def outcome_of(execution: str, found: Execution | None) -> Outcome | None:

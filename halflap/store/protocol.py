@@ -267,6 +267,8 @@ class Journal(Protocol):
     """The payloads, of which those that are large are kept apart: rows have references to them."""
     shards: ListenerShards
     """The shards of listeners: who reads them, and up to where."""
+    default_limits: CustomerLimits
+    """The limits of customers that have none of their own, in this process."""
 
     def within(self, scope: CustomerScope) -> Journal:
         """This journal for whoever is in a scope: what is out of it is not there.
@@ -274,15 +276,6 @@ class Journal(Protocol):
         What it tells is in scope; what starts, ends or changes an execution is the engine's, which
         is in none.
         """
-        ...
-
-    @property
-    def default_limits(self) -> CustomerLimits:
-        """The limits of customers that have none of their own."""
-        ...
-
-    def limit_by_default(self, limits: CustomerLimits) -> None:
-        """Set what holds for customers that have no limits of their own, in this process."""
         ...
 
     @property
@@ -503,10 +496,6 @@ class Journal(Protocol):
         ...
 
     async def live(self, instance: str) -> int: ...
-
-    async def outcome(self, execution: str) -> Outcome | None:
-        """Return how an execution ended, of a chain the last one; None where that has not."""
-        ...
 
     async def read_state(self, scope: str, key: str) -> bytes | None: ...
 

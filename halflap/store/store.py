@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
@@ -30,6 +30,9 @@ from halflap.store.scope import CustomerScope
 from halflap.store.sqlite import SqliteDatabase as File
 from halflap.store.vault import KEY_SIZE, Vault
 
+if TYPE_CHECKING:
+    from halflap.store.postgres.presence import Presence
+
 FILE = "halflap.db"
 KEY = "halflap.key"
 MOVING, MOVED = f"{FILE}.moving", f"{FILE}.moved"
@@ -37,14 +40,6 @@ MOVING, MOVED = f"{FILE}.moving", f"{FILE}.moved"
 BLOBS = "blobs"
 BLOB_BYTES = 64 * 1024
 SCHEMES = ("postgresql://", "postgres://")
-
-
-class Others(Way, Protocol):
-    """A register of the other processes that have a store open."""
-
-    async def list(self) -> Sequence[Process]:
-        """All that have it open now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class Store:
         journal: Journal,
         vault: Vault,
         clock: Clock,
-        others: Others | None = None,
+        others: Presence | None = None,
         hints: Hints | None = None,
         identity: Identity | None = None,
     ) -> None:

@@ -88,9 +88,6 @@ class Traffic:
     _turns: tuple[TurnRotation, TurnRotation]
     default_limits: CustomerLimits
 
-    def limit_by_default(self, limits: CustomerLimits) -> None:
-        self.default_limits = limits
-
     @property
     def held_back(self) -> frozenset[str]:
         return self._turns[False].held_back | self._turns[True].held_back

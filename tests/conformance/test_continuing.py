@@ -23,6 +23,7 @@ from halflap.model import (
     child_signal,
     new_id,
 )
+from halflap.store.history import outcome_at_end
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 from halflap.store.retention import DAY, RetentionRules
 from tests import journals
@@ -87,10 +88,10 @@ async def test_an_end_accepts_the_next_one_of_its_chain(journal: Journal):
     assert len({each.root for each in links}) == 3, "each has its own idempotency keys"
     assert {each.key for each in links} == {"k"}
     assert second.start.event.body == b'{"page":2}'
-    assert await journal.outcome(id_of(first)) is None, "its outcome is the last one's"
+    assert await outcome_at_end(journal, id_of(first)) is None, "its outcome is the last one's"
     await journal.end(third.lease, [], [], DONE)
     for each in (first, second, third):
-        assert await journal.outcome(id_of(each)) == DONE
+        assert await outcome_at_end(journal, id_of(each)) == DONE
     assert await journal.claim(10, LEASE) == []
 
 

@@ -27,6 +27,7 @@ from halflap.model import (
     VersionPin,
     new_id,
 )
+from halflap.store.history import outcome_at_end
 from halflap.store.protocol import (
     Cancelling,
     Claim,
@@ -978,7 +979,7 @@ async def test_an_end_keeps_its_records_and_its_outcome(
 ):
     claim = await running(journal)
     execution = claim.start.execution
-    assert await journal.outcome(execution) is None
+    assert await outcome_at_end(journal, execution) is None
     failure = Failure("ValueError", "no") if ended == "failed" else None
     outcome = Outcome(ended, "why", b'{"n":' + b"1" * 400 + b"}", failure)
     clock.move(7)
@@ -987,7 +988,7 @@ async def test_an_end_keeps_its_records_and_its_outcome(
     found = await journal.execution(execution)
     assert found is not None
     assert (found.state, found.ended_at, found.due_at) == (ended, clock.now, None)
-    assert await journal.outcome(execution) == outcome
+    assert await outcome_at_end(journal, execution) == outcome
     assert await journal.steps(execution) == [record()]
     assert len(await journal.logs(execution)) == 1
     assert await journal.live(claim.start.flow.instance) == 0
@@ -1065,7 +1066,7 @@ async def test_many_are_cancelled_in_one_transaction(journal: Journal):
     }
     assert await journal.cancelled(names) == {runs.start.execution: Cancelling("stop", 77)}
     for each in names[:4]:
-        assert await journal.outcome(each) == Outcome("cancelled", "stop")
+        assert await outcome_at_end(journal, each) == Outcome("cancelled", "stop")
     due = {each.start.execution for each in await journal.claim(10, LEASE)}
     assert due == {third.execution, parent.execution}, "the next of the order, and who is told"
     again = replace(free, execution=new_id("exe"), root="exe_again")
@@ -1091,7 +1092,7 @@ async def test_pages_that_overlap_cancel_each_once(journal: Journal):
 async def test_an_execution_that_is_not_there_is_said_to_be_missing(journal: Journal):
     for call in (
         journal.signal("exe_no", "go", b""),
-        journal.outcome("exe_no"),
+        outcome_at_end(journal, "exe_no"),
     ):
         with pytest.raises(NotFound, match="exe_no"):
             await call

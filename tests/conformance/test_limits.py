@@ -167,7 +167,7 @@ async def test_what_a_rate_lets_go_on_is_due_then_and_not_before(
 
 
 async def test_limits_are_the_default_until_a_customer_has_its_own(journal: Journal):
-    journal.limit_by_default(CustomerLimits(concurrency=2))
+    journal.default_limits = CustomerLimits(concurrency=2)
     await journal.set_limits("cus_b", CustomerLimits(concurrency=4))
     await journal.set_limits("cus_c", CustomerLimits(concurrency=0, backlog=7))
     for each in ("cus_a", "cus_b", "cus_c"):
@@ -305,7 +305,7 @@ async def test_beginnings_are_taken_of_a_customers_rate_as_claims_take_them(
     clock.move(SECOND // 2)
     assert len(await journal.claim(10, LEASE)) == 1
     assert await journal.take_beginning("cus_1") == (2.0, clock.now + SECOND // 2)
-    journal.limit_by_default(CustomerLimits(rate=1))
+    journal.default_limits = CustomerLimits(rate=1)
     assert await journal.take_beginning("cus_2") == (1.0, clock.now)
     assert await journal.take_beginning("cus_2") == (1.0, clock.now + SECOND)
 

@@ -12,6 +12,7 @@ from halflap.model import (
     Start,
     child_signal,
 )
+from halflap.store.history import outcome_at_end
 from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
 from tests import journals
 from tests.journals import LEASE, ON_EVERY_STORE, SECOND, cancel_one, claimed, new_start
@@ -113,7 +114,7 @@ async def test_a_child_that_its_order_ends_at_once_tells_its_parent(journal: Jou
     parent = await begun(journal)
     await begun(journal, order=single)
     child = await queued(journal, id_of(parent), order=single)
-    assert await journal.outcome(child) is not None
+    assert await outcome_at_end(journal, child) is not None
     assert await told(journal, id_of(parent)) == [child_signal(child)]
 
 
@@ -124,7 +125,7 @@ async def test_a_child_that_another_one_replaces_tells_its_parent(journal: Journ
     child = await queued(journal, id_of(parent), order=latest)
     await waits(journal, parent)
     await journal.accept([start(order=latest)], claim=0, lease=LEASE)
-    found = await journal.outcome(child)
+    found = await outcome_at_end(journal, child)
     assert found is not None
     assert found.state == "cancelled"
     assert list(await claimed(journal)) == [id_of(parent)]

@@ -40,7 +40,7 @@ async def accept(journal: Journal, backlog: Backlog, customer: str = "cus_a") ->
 
 
 async def test_a_customer_is_full_at_its_limit_and_others_are_not(journal: Journal):
-    journal.limit_by_default(CustomerLimits(backlog=5))
+    journal.default_limits = CustomerLimits(backlog=5)
     backlog = Backlog(journal, Monotonic())
     assert [await accept(journal, backlog) for _ in range(7)] == [True] * 5 + [False] * 2
     assert await accept(journal, backlog, "cus_b")
@@ -68,7 +68,7 @@ async def test_a_count_that_fails_once_its_request_has_gone_raises_nowhere() -> 
 
 async def test_it_is_counted_again_once_some_may_have_run(journal: Journal):
     monotonic = Monotonic()
-    journal.limit_by_default(CustomerLimits(backlog=3))
+    journal.default_limits = CustomerLimits(backlog=3)
     backlog = Backlog(journal, monotonic)
     for _ in range(3):
         assert await accept(journal, backlog)
@@ -83,7 +83,7 @@ async def test_it_is_counted_again_once_some_may_have_run(journal: Journal):
 
 async def test_what_other_processes_accept_is_seen_in_time(journal: Journal):
     monotonic = Monotonic()
-    journal.limit_by_default(CustomerLimits(backlog=100))
+    journal.default_limits = CustomerLimits(backlog=100)
     mine, other = Backlog(journal, monotonic), Backlog(journal, monotonic)
     assert await accept(journal, mine)
     for _ in range(99):
@@ -93,7 +93,7 @@ async def test_what_other_processes_accept_is_seen_in_time(journal: Journal):
 
 
 async def test_many_at_once_count_once(journal: Journal):
-    journal.limit_by_default(CustomerLimits(backlog=1_000))
+    journal.default_limits = CustomerLimits(backlog=1_000)
     backlog = Backlog(journal, Monotonic())
     asked: list[str] = []
     load = journal.load
@@ -108,7 +108,7 @@ async def test_many_at_once_count_once(journal: Journal):
 
 
 async def test_a_limit_of_its_own_holds_once_it_is_forgotten(journal: Journal):
-    journal.limit_by_default(CustomerLimits(backlog=1))
+    journal.default_limits = CustomerLimits(backlog=1)
     backlog = Backlog(journal, Monotonic())
     assert await accept(journal, backlog)
     assert not await accept(journal, backlog)

@@ -61,7 +61,7 @@ async def engine_of(
 ) -> AsyncIterator[JournalEngine]:
     clock = ManualClock()
     async with opened("file", folder, clock) as journal:
-        journal.limit_by_default(limits or CustomerLimits())
+        journal.default_limits = limits or CustomerLimits()
         engine = JournalEngine(journal, clock=clock, room=room)
         running = asyncio.create_task(engine.run(office))
         try:

@@ -54,7 +54,7 @@ def starting(runner: Runner, children: int) -> Flow[Any, Any, Any]:
 async def test_a_step_that_would_start_too_many_waits_until_others_have_ended(
     runner: Runner, limit: int | None
 ) -> None:
-    runner.engine.journal.limit_by_default(CustomerLimits(backlog=limit))
+    runner.engine.journal.default_limits = CustomerLimits(backlog=limit)
     many = starting(runner, 50)
     await runner.engine.pause("ins_1/little")
     parent = await runner.start(many)
@@ -95,7 +95,7 @@ async def test_what_began_ends_though_its_customers_backlog_is_full_of_the_like(
     head = runner.app.flow(first)
     await runner.engine.pause("ins_1/first")
     parents = [await runner.start(head) for _ in range(2 * LIMIT)]
-    runner.engine.journal.limit_by_default(CustomerLimits(backlog=LIMIT))
+    runner.engine.journal.default_limits = CustomerLimits(backlog=LIMIT)
     await runner.engine.resume("ins_1/first")
     assert [(await runner.finish(each)).result for each in parents] == [b"1"] * 2 * LIMIT
 
@@ -111,7 +111,7 @@ async def test_a_tree_of_executions_stays_within_the_room_of_its_depth(runner: R
                 await ctx.start(flow, event + 1)
 
     flow = runner.app.flow(grow)
-    runner.engine.journal.limit_by_default(CustomerLimits(backlog=LIMIT, concurrency=2))
+    runner.engine.journal.default_limits = CustomerLimits(backlog=LIMIT, concurrency=2)
     await runner.start(flow, b"1")
 
     async def ended() -> bool:

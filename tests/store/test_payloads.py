@@ -16,6 +16,7 @@ from halflap.store.blobs import Nowhere, payloads
 from halflap.store.blobs.payloads import LONG_TO_HASH, Payloads
 from halflap.store.blobs.register import Register
 from halflap.store.blobs.viewing import unloaded
+from halflap.store.history import outcome_at_end
 from halflap.store.retention import DAY, RetentionRules
 from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
@@ -78,7 +79,7 @@ async def test_large_payloads_are_files_and_small_ones_are_rows(store: Store, tm
     assert event.body == LARGE
     assert (await journal.steps(lease.execution))[0].result == LARGE
     assert (await journal.logs(lease.execution))[0][1].fields == LARGE
-    outcome = await journal.outcome(lease.execution)
+    outcome = await outcome_at_end(journal, lease.execution)
     assert outcome is not None
     assert outcome.result == LARGE
 

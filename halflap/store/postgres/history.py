@@ -14,7 +14,6 @@ from halflap.model import (
     ExecutionState,
     LogLine,
     Micros,
-    Outcome,
     OutcomeCount,
     Paused,
     Record,
@@ -23,7 +22,7 @@ from halflap.model import (
 )
 from halflap.store import reading
 from halflap.store.blobs.payloads import Payloads
-from halflap.store.history import last_of_chain, order_of_list, outcome_of
+from halflap.store.history import order_of_list
 from halflap.store.postgres import gates, listing, rows
 from halflap.store.postgres.columns import Texts
 from halflap.store.postgres.database import PostgresWays
@@ -294,9 +293,6 @@ class PostgresHistory:
     async def live(self, instance: str) -> int:
         sql = "SELECT count(*) FROM executions WHERE instance = %s"
         return (await self._database.fetch(sql, (instance,)))[0][0]
-
-    async def outcome(self, execution: str) -> Outcome | None:
-        return outcome_of(execution, await last_of_chain(self, execution))
 
     async def _found(self, sql: str, execution: str) -> list[Any]:
         """As `_of`, of what every execution has.
