@@ -231,8 +231,8 @@ async def test_what_listens_as_an_instance_is_first_activated_listens_on(tmp_pat
 @pytest.mark.parametrize(
     ("begun_at", "every", "after"),
     [
-        pytest.param(2, 6, False, id="before-each-sixth-write"),
-        pytest.param(5, 6, True, id="after-each-sixth-write"),
+        pytest.param(2, 9, False, id="before-each-ninth-write"),
+        pytest.param(6, 9, True, id="after-each-ninth-write"),
         *(pytest.param(1, 1, after, marks=pytest.mark.soak) for after in (False, True)),
     ],
 )

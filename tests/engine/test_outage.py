@@ -201,7 +201,7 @@ async def test_control_without_a_circuit_an_outage_leaves_dead_letters(
     monkeypatch.setattr(Circuit, "failed", lambda self, reason: None)
     async with shop(tmp_path, lambda at: at < 2 * HOUR) as found:
         executions = await found.events(20, every=60)
-        states = await found.ended(executions, within=3 * HOUR)
+        states = await found.ended(executions, within=3 * HOUR, step=20)
         assert states["failed"] >= 10
 
 
@@ -228,7 +228,7 @@ async def test_what_waits_for_an_app_that_is_away_spends_no_tries_and_says_so(
         (rest,) = (await found.runner.engine.journal.resting()).values()
         assert rest.away
         assert rest.reason.startswith("it answered 503")
-        await found.ended(executions, within=2 * HOUR)
+        await found.ended(executions, within=2 * HOUR, step=20)
         tries = [
             each.tries
             for execution in executions[4:]
@@ -247,7 +247,7 @@ async def hours_of_silence(folder: Path) -> int:
         waiting += await found.events(1, every=6)
         for each in opening:
             await found.runner.engine.cancel(each, "no longer wanted")
-        states = await found.ended(waiting, within=4 * HOUR)
+        states = await found.ended(waiting, within=4 * HOUR, step=20)
         return states.get("failed", 0)
 
 
@@ -314,7 +314,7 @@ async def test_that_an_app_is_back_is_logged_once_and_no_failed_probe_is(tmp_pat
     with structlog.testing.capture_logs() as logs:
         async with shop(tmp_path, lambda at: at < HOUR) as found:
             executions = await found.events(5, every=5)
-            assert await found.ended(executions, within=2 * HOUR) == {"succeeded": 5}
+            assert await found.ended(executions, within=2 * HOUR, step=20) == {"succeeded": 5}
 
             async def told() -> list[Any]:
                 return [each for each in logs if "works again" in each["event"]]

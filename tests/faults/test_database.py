@@ -30,7 +30,7 @@ from tests.faults.verdict import SEED, all_ended, check, figures, lost
 from tests.polling import until
 
 SENDERS = 8
-PAUSE = 0.01
+PAUSE = 0.02
 """Seconds that a sender rests: several requests are under way all the same."""
 ENDED = 90.0
 """Longer than a lease: what a lost connection left running is claimed again."""
@@ -125,7 +125,7 @@ async def test_a_network_that_cuts_every_connection_loses_nothing(
     history = History()
     url = database.url.replace(str(database.port), str(wire.port))
     async with server_on(tmp_path / "server", sink.url, store=url) as server:
-        await failing(server, history, 6, fail)
+        await failing(server, history, 4, fail)
         wire.delay = 0.0
         server.store = database.url  # it is looked at past the wire
         await all_ended(server, ENDED)

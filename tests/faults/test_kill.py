@@ -70,7 +70,7 @@ async def kill_loop(
 async def test_what_was_acknowledged_survives_kill_9_of_the_server(
     tmp_path: Path, store: Store, sink: Sink, note: Note
 ):
-    await kill_loop(tmp_path / "store", store, sink, note, "kill -9", kills=4)
+    await kill_loop(tmp_path / "store", store, sink, note, "kill -9", kills=3)
 
 
 @SOAKED_ON_POSTGRESQL

@@ -119,13 +119,14 @@ async def test_a_server_that_is_killed_at_each_step_loses_doubles_and_disorders_
         assert [int(r.result) for _, r in found if int(r.result) in set(numbers)] == numbers
 
 
+@pytest.mark.parametrize("points", [POINTS[1:3], pytest.param(POINTS, marks=pytest.mark.soak)])
 async def test_killed_servers_of_many_on_one_store_lose_and_double_nothing(
-    tmp_path: Path, feed: Feed
+    tmp_path: Path, feed: Feed, points: Sequence[str]
 ):
     url = emptied_url()
     await feed.put_all()
     async with server(tmp_path / "one", feed, "--lease", "3", store=url, log="one.log") as first:
-        for time, point in enumerate(POINTS, 2):
+        for time, point in enumerate(points, 2):
             flags = ("--lease", "3", "--die", f"{point}:{time}")
             async with server(tmp_path / "two", feed, *flags, store=url, log="two.log") as dying:
                 await asyncio.wait([asyncio.ensure_future(dying.process.wait())], timeout=4)

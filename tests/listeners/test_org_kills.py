@@ -66,12 +66,21 @@ async def complete(folder: Path, org: Org, seconds: float = DEADLINE) -> None:
         await until(lambda f=flow: len(accepted(folder, f)) == org.told, seconds)
 
 
-@pytest.mark.parametrize("point", ["opened", "read", "accepted"])
+@pytest.mark.parametrize(
+    "deaths",
+    [
+        pytest.param([("opened", 1), ("read", 3), ("accepted", 1)], id="sampled"),
+        *(
+            pytest.param([(point, 1), (point, 3)], id=point, marks=pytest.mark.soak)
+            for point in ("opened", "read", "accepted")
+        ),
+    ],
+)
 async def test_killed_readers_of_an_org_lose_and_double_nothing(
-    tmp_path: Path, org: Org, point: str
+    tmp_path: Path, org: Org, deaths: list[tuple[str, int]]
 ) -> None:
     folder = tmp_path / "data"
-    for time in (1, 3):
+    for point, time in deaths:
         async with reading(folder, org, "--die", f"{point}:{time}") as dying:
             await org.tell()
             assert await dying.ended() == -9

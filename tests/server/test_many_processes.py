@@ -87,13 +87,14 @@ async def test_a_part_of_many_refuses(
     assert not (tmp_path / "store").exists()
 
 
-async def test_what_a_gateway_accepts_and_activates_a_worker_runs_at_once(world: Many) -> None:
+async def test_a_worker_runs_at_once_what_a_gateway_accepts_or_once_one_runs(
+    world: Many, sink: Sink
+) -> None:
     gateway = await world.run("gateway")
     worker = await world.run("worker")
     assert "url" not in worker.told
     instance = await world.activate(gateway)
     assert instance["state"] == "active", instance
-    began = time.monotonic()
     async with world.http.post(world.hook(gateway, "ask"), json={"n": 7}) as answer:
         assert answer.status == 200, await answer.text()
         assert await answer.json() == {"n": 7, "pid": worker.pid}
@@ -105,22 +106,21 @@ async def test_what_a_gateway_accepts_and_activates_a_worker_runs_at_once(world:
         times.append(time.monotonic() - began)
     assert sorted(times)[10] < SOON, times
     execution = await world.send(gateway, "numbered", 1)
-    found = await world.ended(gateway, execution)
-    assert found["state"] == "succeeded"
+    assert (await world.ended(gateway, execution))["state"] == "succeeded"
 
-
-async def test_executions_wait_where_no_worker_runs_and_begin_once_one_does(
-    world: Many, sink: Sink
-) -> None:
-    gateway = await world.run("gateway")
-    worker = await world.run("worker")
-    await world.activate(gateway)
     assert await worker.stop() == 0
-    execution = await world.send(gateway, "numbered", 1)
+    execution = await world.send(gateway, "numbered", 2)
     assert (await world.execution(gateway, execution))["state"] == "queued"
     await worker.start()
     assert (await world.ended(gateway, execution))["state"] == "succeeded"
-    assert sink.arrived == [("/", 1)]
+    assert sink.arrived == [("/", 1), ("/", 2)]
+
+    # It answers what it has as it is stopped, and ends the connection that is idle.
+    async with aiohttp.ClientSession() as http:
+        async with http.post(world.hook(gateway, "numbered"), json={"n": 3}) as answer:
+            assert answer.status == 200
+        assert await gateway.stop() == 0
+    assert "Traceback" not in gateway.said(), gateway.said()
 
 
 async def test_one_gateway_follows_what_workers_do_and_other_gateways_accept(world: Many) -> None:
@@ -257,16 +257,3 @@ async def test_only_a_dead_workers_executions_go_to_others_once_its_lease_has_ru
 
 async def has(sink: Sink, what: tuple[str, int]) -> bool:
     return what in sink.arrived
-
-
-async def test_a_gateway_that_is_stopped_answers_what_it_has_and_ends_idle_connections(
-    world: Many,
-) -> None:
-    gateway = await world.run("gateway")
-    await world.run("worker", PAUSE="1")
-    await world.activate(gateway)
-    async with aiohttp.ClientSession() as http:
-        async with http.post(world.hook(gateway, "numbered"), json={"n": 1}) as answer:
-            assert answer.status == 200
-        assert await gateway.stop() == 0
-    assert "Traceback" not in gateway.said(), gateway.said()
