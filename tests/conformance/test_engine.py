@@ -300,7 +300,7 @@ async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench
         await asyncio.gather(*[engines[i % 2].start([each]) for i, each in enumerate(starts)])
 
         async def all_ended() -> bool:
-            return await engines[0].live("ins_1") == 0
+            return await engines[0].journal.live("ins_1") == 0
 
         await until(all_ended)
     assert sorted(turns) == sorted(3 * [each.execution for each in starts])
