@@ -14,12 +14,13 @@ from pathlib import Path
 from bench import report
 from bench.lasting import LASTING
 from bench.measure import Figures, control, measure
-from bench.peers.contest import Contest
-from bench.process import REPOSITORY, BenchError, Others, filesystem, wrk
+from bench.peers.contest import Contest, open_contest
+from bench.process import REPOSITORY, BenchError, Others, wrk
 from bench.promises import promises
 from bench.stores import Keeper, Kind, keeper
 from bench.stores.store import KINDS
 from bench.workload import WORKLOADS
+from halflap.cli.doctor import file_system
 
 PACE_SECONDS = 15.0
 RAW_SECONDS = 1.5
@@ -78,15 +79,15 @@ def run(
     """All that is named, on one kind of store."""
     wrk()
     directory.mkdir(parents=True, exist_ok=True)
-    if filesystem(directory) in ("tmpfs", "ramfs", "overlay") and not quick:
-        raise BenchError(f"{directory} is on {filesystem(directory)}, no disk; name one with --dir")
+    if (kind := file_system(directory)) in ("tmpfs", "ramfs", "overlay") and not quick:
+        raise BenchError(f"{directory} is on {kind}, no disk; name one with --dir")
     others = Others()
     with keeper(store, directory) as stores:
         about = report.setting(directory, stores, quick=quick)
         workloads = [name for name in names if name in WORKLOADS]
         lines: list[Figures] = []
         if workloads:
-            with Contest(directory, quick=quick) if peers else nullcontext() as contest:
+            with open_contest(directory, quick=quick) if peers else nullcontext() as contest:
                 lines += run_workloads(workloads, stores, about, contest, runs=runs, quick=quick)
         for name in names:
             if name in LASTING:

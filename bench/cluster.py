@@ -6,9 +6,15 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
 
 from bench.process import BenchError
+
+STARTS_WITHIN = 60.0
 
 
 def find_programs() -> Path:
@@ -51,3 +57,40 @@ def initialise(data: Path, *flags: str) -> None:
     )
     if made.returncode:
         raise BenchError(f"initdb failed in {data}:\n{made.stdout}{made.stderr}")
+
+
+def start_server(
+    data: Path, socket: Path, log: Path, *flags: str, session: bool = False
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server on files that are there; return its process and its URL, once it answers.
+
+    It listens in a folder alone, whose path has to be short; with a session of its own, it gets no
+    signal that is meant for this process' group.
+    """
+    command = [find_programs() / "postgres", "-D", data, "-k", socket, "-h", "", *flags]
+    with log.open("w") as output:
+        running = subprocess.Popen(
+            command,
+            user=other_user(),
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            start_new_session=session,
+        )
+    url = url_of("postgres", socket)
+    deadline = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError as error:
+            if running.poll() is not None or time.monotonic() > deadline:
+                running.kill()
+                raise BenchError(f"PostgreSQL did not start:\n{log.read_text()}") from error
+            time.sleep(0.05)
+        else:
+            return running, url
+
+
+def url_of(database: str, socket: Path) -> str:
+    """Return the URL of a database of a server that listens in a folder."""
+    return f"postgresql://halflap@/{database}?host={quote(str(socket), safe='')}"

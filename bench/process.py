@@ -108,18 +108,6 @@ def _used_by_others() -> float:
     return 0.0
 
 
-def filesystem(directory: Path) -> str:
-    """The type of the file system that a directory is on."""
-    best, kind = "", "unknown"
-    place = str(directory.resolve())
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, mount, what = line.split()[:3]
-        inside = place == mount or place.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(best):
-            best, kind = mount, what
-    return kind
-
-
 def wrk() -> str:
     """The native load generator, installed by apt-get where it is missing and that is allowed."""
     found = shutil.which("wrk")

@@ -32,8 +32,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.process import REPOSITORY, filesystem
+from bench.process import REPOSITORY
 from bench.stores import Keeper
+from halflap.cli.doctor import file_system
 
 RESULTS = Path(__file__).parent / "results"
 NEVER = ("lost", "doubled", "unknown")
@@ -65,7 +66,7 @@ def setting(directory: Path, stores: Keeper, *, quick: bool) -> dict[str, Any]:
         "store": stores.kind,
         **stores.about(),
         "cores": len(os.sched_getaffinity(0)),
-        "filesystem": filesystem(directory),
+        "filesystem": file_system(directory),
         "quick": quick,
     }
 

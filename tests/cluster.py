@@ -13,17 +13,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 
-from bench.cluster import find_programs, initialise, other_user
+from bench.cluster import initialise, other_user, start_server
 from halflap.store.postgres.guard import ROLE, have_role
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
-from tests.polling import DEADLINE
 
 GIVEN = "TEST_POSTGRESQL"
 QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
@@ -108,13 +106,9 @@ def started(*settings: str) -> str:
         shutil.chown(folder, user)
     data = folder / "data"
     make_data(data)
-    command = [find_programs() / "postgres", "-D", data, "-k", folder, "-h", "", *QUICK]
-    command += [each for name in settings for each in ("-c", name)]
-    with (folder / "log").open("w") as log:
-        running = subprocess.Popen(command, user=other_user(), stdout=log, stderr=log, cwd="/")
+    flags = [each for name in settings for each in ("-c", name)]
+    running, url = start_server(data, folder, folder / "log", *QUICK, *flags)
     atexit.register(stop, running, folder)
-    url = f"postgresql://halflap@/postgres?host={quote(str(folder), safe='')}"
-    wait_for(url, running, folder / "log")
     return url
 
 
@@ -132,19 +126,6 @@ def template() -> Path:
         shutil.chown(folder, user)
     initialise(folder / "data", "-N")
     return folder / "data"
-
-
-def wait_for(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + DEADLINE
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            assert running.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
 
 
 def stop(running: subprocess.Popen[bytes], folder: Path) -> None:

@@ -34,7 +34,7 @@ import aiohttp
 import structlog
 
 from bench.process import REPOSITORY, end
-from bench.stores.postgresql import PostgresKeeper
+from bench.stores import keeper
 from bench.workload import INTEGRATIONS
 from halflap.cli.bench import activate, order
 from halflap.engine.bundle import pack
@@ -253,8 +253,8 @@ def stores(wanted: str) -> Generator[dict[str, str]]:
         yield found
         return
     with (
-        PostgresKeeper(Path(tempfile.gettempdir())) as keeper,
-        keeper.fresh() as store,
+        keeper("postgresql", Path(tempfile.gettempdir())) as kept,
+        kept.fresh() as store,
     ):
         yield {**found, "PostgreSQL": store.url}
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import Any
 
 from bench import report
@@ -40,36 +39,30 @@ LOAD_SECONDS, PACE_SECONDS = 4.0, 15.0
 SLICES, SLICE_SECONDS = 6, 3.0
 
 
+@contextmanager
+def open_contest(directory: Path, *, quick: bool) -> Generator[Contest]:
+    """Install the peers, and prepare them in a directory on the disk to measure."""
+    install.install()
+    with tempfile.TemporaryDirectory(prefix="peers-", dir=directory) as made:
+        yield Contest(Path(made), quick=quick)
+
+
 class Contest:
     """The peers, installed and prepared once; every run starts each on a copy, with nothing stored."""
 
-    def __init__(self, directory: Path, *, quick: bool) -> None:
-        self._directory = directory
+    def __init__(self, made: Path, *, quick: bool) -> None:
         self._load, self._pace = (2.0, 1.0) if quick else (LOAD_SECONDS, PACE_SECONDS)
         self._slices = 1 if quick else SLICES
         self._found: dict[tuple[str, str], list[Figures]] = {}
         self._pairs: dict[tuple[str, str], list[float]] = {}
-
-    def __enter__(self) -> Contest:
-        install.install()
-        self._port = free_port()
-        self._made = tempfile.TemporaryDirectory(prefix="peers-", dir=self._directory)
+        self._made, self._port = made, free_port()
         self._prepared: dict[Any, Path] = {}
         for peer in PEERS:
             if peer.prepare not in self._prepared:
-                place = Path(self._made.name) / peer.name
+                place = made / peer.name
                 place.mkdir()
                 peer.prepare(place, f"http://127.0.0.1:{self._port}")
                 self._prepared[peer.prepare] = place
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._made.cleanup()
 
     def measure(self, workload: Workload) -> None:
         """Run a workload once on every peer; one that fails is told of, and has no line."""
@@ -80,7 +73,7 @@ class Contest:
                     self._prepared[peer.prepare],
                     self._port,
                     workload,
-                    self._directory,
+                    self._made,
                     load=self._load,
                     pace=self._pace,
                 )
@@ -100,7 +93,7 @@ class Contest:
         the pairs' ratios is reported.
         """
         with ExitStack() as stack:
-            made = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._directory)))
+            made = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._made)))
             sink = started("bench.destination", "--port", str(self._port))
             _, destination = stack.enter_context(sink)
             store = stack.enter_context(stores.fresh())

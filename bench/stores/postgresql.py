@@ -10,19 +10,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 import psycopg
 
-from bench.cluster import find_programs, initialise, other_user
-from bench.process import TICKS, BenchError, cpu_ms, end, processes, stat
+from bench.cluster import initialise, other_user, start_server, url_of
+from bench.process import TICKS, cpu_ms, end, processes, stat
 from bench.stores import raw
 from bench.stores.store import Kind, Sizes, Stored, event_id
 from halflap.store.postgres.batching import Gathering
@@ -30,7 +27,6 @@ from halflap.store.postgres.columns import Blobs
 from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.database import PostgresDatabase
 
-STARTS_WITHIN = 60.0
 ENDED = """(SELECT id, flow, state, accepted_at, ended_at, head, body, steps FROM letters
 UNION ALL SELECT id, flow, state, accepted_at, ended_at, head, body, steps FROM history)"""
 TABLES = """
@@ -131,46 +127,9 @@ class PostgresKeeper:
 
     kind: Kind = "postgresql"
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, socket: Path, process: subprocess.Popen[bytes]) -> None:
+        self._directory, self._socket, self._process = directory, socket, process
         self._numbers = itertools.count(1)
-
-    def __enter__(self) -> PostgresKeeper:
-        self._made = tempfile.TemporaryDirectory(prefix="bench-pg-", dir=self._directory)
-        # A socket's path has to be short; a directory on the disk to measure may be deep.
-        self._socket = tempfile.TemporaryDirectory(prefix="bench-pg-")
-        data = Path(self._made.name) / "data"
-        other = other_user()
-        for each in (self._made.name, self._socket.name):
-            if other is not None:
-                shutil.chown(each, other)
-        initialise(data)
-        log = Path(self._made.name) / "log"
-        with log.open("w") as output:
-            self._process = subprocess.Popen(
-                [find_programs() / "postgres", "-D", data, "-k", self._socket.name, "-h", ""],
-                user=other,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                start_new_session=True,
-            )
-        try:
-            self._wait(log)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        end(self._process, signal.SIGINT)
-        self._made.cleanup()
-        self._socket.cleanup()
 
     @contextmanager
     def fresh(self) -> Generator[PostgresStore]:
@@ -196,7 +155,7 @@ class PostgresKeeper:
 
     def url(self, database: str) -> str:
         """The URL of a database of the server."""
-        return f"postgresql://halflap@/{database}?host={quote(self._socket.name, safe='')}"
+        return url_of(database, self._socket)
 
     def cpu_ms(self) -> float:
         """CPU time of all processes of the server, those that have ended too."""
@@ -205,17 +164,25 @@ class PostgresKeeper:
         ended = sum(map(int, fields[13:15])) * 1000 / TICKS
         return ended + sum(cpu_ms(pid) for pid in (server, *processes(parent=server)))
 
-    def _wait(self, log: Path) -> None:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while True:
-            try:
-                psycopg.connect(self.url("postgres")).close()
-            except psycopg.OperationalError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise BenchError(f"PostgreSQL did not start:\n{log.read_text()}") from error
-                time.sleep(0.05)
-            else:
-                return
+
+@contextmanager
+def postgres_keeper(directory: Path) -> Generator[PostgresKeeper]:
+    """Run a server; its data is in the directory, which is on the disk to measure."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-pg-", dir=directory) as made,
+        tempfile.TemporaryDirectory(prefix="bench-pg-") as socket,
+    ):
+        for each in (made, socket):
+            if (other := other_user()) is not None:
+                shutil.chown(each, other)
+        initialise(Path(made) / "data")
+        process, _ = start_server(
+            Path(made) / "data", Path(socket), Path(made) / "log", session=True
+        )
+        try:
+            yield PostgresKeeper(directory, Path(socket), process)
+        finally:
+            end(process, signal.SIGINT)
 
 
 def _value(connection: psycopg.Connection[Any], sql: str) -> Any:

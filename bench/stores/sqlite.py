@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from bench.stores import raw
@@ -125,17 +124,6 @@ class SqliteKeeper:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-
-    def __enter__(self) -> SqliteKeeper:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     @contextmanager
     def fresh(self) -> Generator[SqliteStore]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -93,10 +93,10 @@ def keeper(kind: Kind, directory: Path) -> AbstractContextManager[Keeper]:
     if kind == "sqlite":
         from bench.stores.sqlite import SqliteKeeper
 
-        return SqliteKeeper(directory)
-    from bench.stores.postgresql import PostgresKeeper
+        return nullcontext(SqliteKeeper(directory))
+    from bench.stores.postgresql import postgres_keeper
 
-    return PostgresKeeper(directory)
+    return postgres_keeper(directory)
 
 
 def event_id(body: bytes | None) -> str:
