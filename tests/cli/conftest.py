@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,24 +10,16 @@ from typing import Any
 
 import pytest
 
+from tests.commands import serve
 from tests.polling import DEADLINE
-from tests.zygote import PYTHON
 
-ROOT = Path(__file__).parents[2]
 Serve = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, Any]]]
 
 
 @asynccontextmanager
 async def served(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
     """A `halflap serve` in a process of its own, once it listens, and what it said of itself."""
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0"),
-        *("--json", *more),
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await serve(folder, *more)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(DEADLINE):

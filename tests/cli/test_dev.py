@@ -24,6 +24,7 @@ from halflap.cli.test import run_tests
 from halflap.engine.bundle import pack
 from halflap.server.address import ServerAddress
 from tests.built import build_console
+from tests.commands import run
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
@@ -144,21 +145,13 @@ async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path
     async with dev_in(tmp_path) as dev:
         line = (await dev.shows(r"halflap (events send standard .*sample\.json)\n"))[1]
         await dev.shows("Watching")
-        command = [PYTHON, "-m", "halflap"]
         for arguments in (line.split(), ["events", "send", "github", "--json"]):
-            process = await asyncio.create_subprocess_exec(
-                *command, *arguments, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
-            )
-            said, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
-            assert process.returncode == 0, said
-            assert b"200" in said
+            code, said, errors = await run(tmp_path, *arguments)
+            assert (code, "200" in said) == (0, True), said + errors
         await dev.shows(r"standard +│ came  id=.?77")
         await dev.shows(r"github +✓ succeeded")
-        process = await asyncio.create_subprocess_exec(
-            *command, *["events", "send", "nothing"], cwd=tmp_path, stderr=asyncio.subprocess.PIPE
-        )
-        _, said = await asyncio.wait_for(process.communicate(), DEADLINE)
-        assert b"no URL for a flow 'nothing'; it has: github, standard" in said
+        _, _, said = await run(tmp_path, "events", "send", "nothing")
+        assert "no URL for a flow 'nothing'; it has: github, standard" in said
 
 
 async def test_it_prints_a_link_that_signs_in_to_the_console_once(project):
@@ -344,15 +337,8 @@ async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(pr
         url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+)"))[1]
         await send(url, {"id": "1", "customer": "Ada", "total": 1.50, "password": "hunter22"})
         await dev.shows("succeeded")
-        recording = await asyncio.create_subprocess_exec(
-            *(PYTHON, "-c", "from halflap.cli.test import test; test()"),
-            *("record", "last", "--name", "first"),
-            cwd=project,
-            env={"PYTHONPATH": str(Path(__file__).parents[2])},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await asyncio.wait_for(recording.communicate(), DEADLINE)
-    assert b"tests/fixtures/first.json" in said
+        _, said, _ = await run(project, "test", "record", "last", "--name", "first")
+    assert "tests/fixtures/first.json" in said
     fixture = json.loads((project / "tests" / "fixtures" / "first.json").read_text())
     assert fixture["flow"] == "order_received"
     assert "hunter22" not in str(fixture)

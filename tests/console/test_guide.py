@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,10 +10,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.commands import run
 from tests.console.desk import Desk, barriers, opened
 from tests.console.place import TOKEN, Place, running
 from tests.twoapps import Apps
-from tests.zygote import PYTHON
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
@@ -38,20 +36,9 @@ async def in_terminal(folder: Path, line: str) -> None:
     """Run a line of the guide, beside the server."""
     name, *arguments = line.split()
     assert name == "halflap"
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, "-m", "halflap", *arguments),
-        cwd=folder,
-        env={
-            "PYTHONPATH": str(ROOT),
-            "PATH": os.environ["PATH"],
-            "HALFLAP_DIR": str(folder / "store"),
-            "HALFLAP_TOKEN": TOKEN,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
+    place = {"HALFLAP_DIR": str(folder / "store"), "HALFLAP_TOKEN": TOKEN}
+    code, said, errors = await run(folder, *arguments, **place)
+    assert code == 0, said + errors
 
 
 async def copied(page: Page, app: str, name: str) -> str:

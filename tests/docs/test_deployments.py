@@ -18,8 +18,8 @@ import yaml
 
 from halflap.server.settings import Settings
 from tests.cluster import fresh_url
+from tests.commands import start
 from tests.docs.test_docs import blocks
-from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "scaling.md"
@@ -63,13 +63,7 @@ def exported(store: str) -> dict[str, str]:
 async def starts_and_stops(folder: Path, command: list[str], within: float) -> str:
     """Start a command of the page as it stands, but on loopback; what it said until SIGTERM ended it."""
     line = [each.replace("0.0.0.0", "127.0.0.1") for each in command]
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, "-m", "halflap", *line[1:]),
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "HALFLAP_PORT": "0", **exported(fresh_url())},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await start(folder, *line[1:], HALFLAP_PORT="0", **exported(fresh_url()))
     assert process.stdout is not None
     async with asyncio.timeout(SAID):
         said = await process.stdout.readline()

@@ -13,11 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.faults.process import ROOT
+from tests.commands import run
 from tests.loopback import on_loopback
 from tests.many import Many, many
 from tests.polling import DEADLINE, until
-from tests.zygote import PYTHON
 
 SOON = 1.0
 """Far less than the polls that stand behind the hints, far more than a hint takes."""
@@ -74,16 +73,9 @@ async def world(tmp_path: Path, sink: Sink) -> AsyncIterator[Many]:
 async def test_a_part_of_many_refuses(
     tmp_path: Path, role: str, given: dict[str, str], said: list[str]
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, "-m", "halflap", role, "--dir", str(tmp_path / "store")),
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), **given},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(DEADLINE):
-        _, heard = await process.communicate()
-    assert process.returncode == 1
-    assert all(each in heard.decode() for each in said), heard.decode()
+    code, _, heard = await run(tmp_path, role, "--dir", str(tmp_path / "store"), **given)
+    assert code == 1
+    assert all(each in heard for each in said), heard
     assert not (tmp_path / "store").exists()
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-from asyncio.subprocess import PIPE
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from halflap.errors import ConfigError
 from halflap.server.settings import Settings
 from halflap.store.store import Store
 from tests.cluster import fresh_url
+from tests.commands import run, serve
 from tests.polling import DEADLINE
-from tests.zygote import PYTHON
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -29,26 +28,8 @@ def url() -> str:
     return fresh_url()
 
 
-def environment(url: str) -> dict[str, str]:
-    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    given = {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.environ["PATH"]}
-    return given | {"HALFLAP_STORE": url, "HALFLAP_KEYS": KEYS}
-
-
-async def serve(
-    folder: Path, environment: dict[str, str], python: str = PYTHON
-) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(python, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0", "--json"),
-        cwd=folder,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
 async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> None:
-    process = await serve(tmp_path, environment(url), sys.executable)
+    process = await serve(tmp_path, python=sys.executable, HALFLAP_STORE=url, HALFLAP_KEYS=KEYS)
     assert process.stdout is not None
     async with asyncio.timeout(DEADLINE):
         line = await process.stdout.readline()
@@ -72,7 +53,7 @@ async def test_a_server_starts_serves_and_stops(tmp_path: Path, url: str) -> Non
 
 
 async def test_a_server_without_keys_says_how_to_make_one(tmp_path: Path, url: str) -> None:
-    process = await serve(tmp_path, environment(url) | {"HALFLAP_KEYS": ""})
+    process = await serve(tmp_path, HALFLAP_STORE=url, HALFLAP_KEYS="")
     async with asyncio.timeout(DEADLINE):
         _, said = await process.communicate()
     assert process.returncode == 1
@@ -93,16 +74,7 @@ async def test_a_store_is_moved_and_served_from_there(tmp_path: Path, url: str) 
     await store.catalogue.customers.add("Ada")
     await store.close()
 
-    async def halflap(*command: str, **more: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(PYTHON, "-m", "halflap", *command, "--dir", str(tmp_path)),
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **more},
-            stdout=PIPE,
-            stderr=PIPE,
-        )
-        out, errors = await process.communicate()
-        return process.returncode or 0, out.decode(), errors.decode()
-
+    halflap = partial(run, tmp_path, HALFLAP_DIR=str(tmp_path))
     code, said, errors = await halflap("store", "move", "--to", url)
     assert code == 0, errors
     assert ": customers 1" in said

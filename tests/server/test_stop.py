@@ -1,7 +1,6 @@
 """A server may be stopped at any moment, and ends well: the next one opens its store."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
+from tests.commands import serve
 from tests.polling import DEADLINE, until
 from tests.zygote import PYTHON
 
@@ -28,17 +28,6 @@ async def hears(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     (caught,) = (each.split()[1] for each in status.splitlines() if each.startswith("SigCgt"))
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
-
-
-async def start(folder: Path, *more: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "halflap", "serve", "--dir", str(folder), "--port", "0"),
-        *("--json", *more),
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads from /proc who hears a signal")
@@ -57,7 +46,7 @@ async def test_sigterm_ends_a_server_well_at_every_moment_of_its_start(
     tmp_path: Path, more: tuple[str, ...], moments: Sequence[float]
 ) -> None:
     for moment in moments:
-        process = await start(tmp_path, *more)
+        process = await serve(tmp_path, *more, python=sys.executable)
         await until(lambda pid=process.pid: hears(pid))
         await asyncio.sleep(moment)  # the moment itself, not a wait for something
         process.terminate()
