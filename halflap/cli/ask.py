@@ -85,6 +85,11 @@ class SchemaForm:
         """The paths of all fields, for the ways in that were given."""
         return [each.path for each in self._leaves(self._schema, "", given)]
 
+    def is_secret(self, path: str, given: Mapping[str, Any]) -> bool:
+        """Return whether a field, by its path, may not be seen."""
+        found = self.field(path, given)
+        return found is not None and found.secret
+
     def listed(self) -> set[str]:
         """Return the fields whose choices, or those of a mapping's sides, the connected app lists."""
         return {
@@ -326,12 +331,10 @@ def secrets(options: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def refuse_open_secrets(form: SchemaForm, fields: Mapping[str, str]) -> None:
-    """Refuse a secret that was given as a plain `--field`."""
-    for name in fields:
-        found = form.field(name, fields)
-        if found is not None and found.secret:
-            raise click.UsageError(
-                f"{name} is a secret: give it as --secret {name}=env:NAME, @FILE or - (stdin), so "
-                "that it stays out of your shell's history"
-            )
+def refuse_open_secrets(names: Iterable[str]) -> None:
+    """Refuse secrets that were given as a plain `--field`."""
+    for name in names:
+        raise click.UsageError(
+            f"{name} is a secret: give it as --secret {name}=env:NAME, @FILE or - (stdin), so "
+            "that it stays out of your shell's history"
+        )

@@ -30,9 +30,11 @@ from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
 
 if TYPE_CHECKING:
+    from halflap.api.view import ListPage
     from halflap.cli.offline import Offline
 
 T = TypeVar("T")
+PageT = TypeVar("PageT", bound="ListPage[Any]")
 
 ANSWERS_WITHIN = 10.0
 """The time a server may take to say that it is there; it loads its API for the first who asks."""
@@ -116,6 +118,21 @@ class Client:
             found += [read(kind, each) for each in page["items"]]
             if (after := page["next"]) is None:
                 return found
+
+    async def pages(
+        self, kind: type[PageT], *parts: str, limit: int, most: int, place: str, **query: Any
+    ) -> AsyncIterator[PageT]:
+        """Yield the pages of a list, each of `most` items, until there are as many as the limit.
+
+        place: what the query calls the beginning of the next page.
+        """
+        begins: Any = None
+        while limit > 0:
+            many = {place: begins, "limit": min(limit, most)}
+            yield (page := await self.get(kind, *parts, **query, **many))
+            limit, begins = limit - len(page.items), page.next
+            if begins is None:
+                return
 
     async def post(
         self, kind: type[T], *parts: str, json: Any = ..., data: bytes = b"", **query: Any

@@ -115,7 +115,7 @@ async def add_connection(
     wanted, schema = await kind_of(api, type_)
     form = ask.SchemaForm(schema)
     given = ask.pairs(fields, "--field")
-    ask.refuse_open_secrets(form, given)
+    ask.refuse_open_secrets(each for each in given if form.is_secret(each, given))
     values = form.fill({**given, **ask.secrets(hidden)}, ask=output.asks)
     if not no_test:
         output.progress(("testing it at the app …", "dim"))
@@ -161,11 +161,7 @@ async def change_connection(
     Example: halflap connections change acme --customer Initech --secret api_key=env:ACME_KEY
     """
     given = ask.pairs(fields, "--field")
-    for each in given.keys() & set(found.secrets):
-        raise click.UsageError(
-            f"{each} is a secret: give it as --secret {each}=env:NAME, @FILE or - (stdin), so that "
-            "it stays out of your shell's history"
-        )
+    ask.refuse_open_secrets(given.keys() & set(found.secrets))
     from halflap.sdk.secret import nested  # other commands need nothing of it
 
     values = nested({}, {**given, **ask.secrets(hidden)})

@@ -131,19 +131,16 @@ async def list_executions(
     """
     query = {**narrowing_query(given), "dead_letters": failed or None}
     found: list[ExecutionSummary] = []
-    before: str | None = None
-    while len(found) < limit:
-        most = min(limit - len(found), 200)
-        answer = await api.get(ExecutionPage, "executions", **query, limit=most, before=before)
-        found += answer.items
-        before = answer.next
-        if before is None:
-            break
+    more: str | None = None
+    pages = api.pages(ExecutionPage, "executions", limit=limit, most=200, place="before", **query)
+    async for page in pages:
+        found += page.items
+        more = page.next
     if output.json:
         output.emit_all(found)
         return
     execution_table(output, found, "no dead letters" if failed else NO_EXECUTIONS)
-    if before is not None:
+    if more is not None:
         output.note((f"these are the newest {len(found)}; more with --limit", "dim"))
 
 

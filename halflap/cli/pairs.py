@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -32,13 +32,10 @@ async def show_pairs(
 ) -> None:
     """Show an instance's pairs, a table for each of their names."""
     found: list[PairView] = []
-    after: str | None = None
-    while len(found) < limit:
-        answer = await asked(api, instance, wanted, after, min(limit - len(found), MOST))
-        found += answer.items
-        after = answer.next
-        if after is None:
-            break
+    more: str | None = None
+    async for page in asked(api, instance, wanted, limit):
+        found += page.items
+        more = page.next
     if output.json:
         output.emit_all(found)
         return
@@ -47,7 +44,7 @@ async def show_pairs(
     for at, (name, rows) in enumerate(groupby(found, key=lambda each: each.pairs)):
         output.line((f"\n{name}" if at else str(name), "bold"))
         tell(output, list(rows))
-    if after is not None:
+    if more is not None:
         output.note((f"these are the first {len(found)}; more with --limit", "dim"))
 
 
@@ -57,7 +54,7 @@ async def forget_pair(
     """Forget one pair, after asking."""
     if wanted.id is None:
         raise click.UsageError("say which pair: --id, with the id of one of its records")
-    found = (await asked(api, instance, wanted, None, MOST)).items
+    found = [each async for page in asked(api, instance, wanted, MOST) for each in page.items]
     if not found:
         raise NotFound(f"{wanted.id} is paired with nothing, so there is no pair to forget")
     if len(found) > 1:
@@ -79,12 +76,13 @@ async def forget_pair(
     output.answer({"forgot": gone.model_dump()}, told)
 
 
-async def asked(
-    api: Client, instance: InstanceView, wanted: Wanted, after: str | None, limit: int
-) -> PairPage:
-    """A page of what is wanted."""
-    query = {"pairs": wanted.of, "id": wanted.id, "side": wanted.side, "after": after}
-    return await api.get(PairPage, "instances", instance.id, "pairs", **query, limit=limit)
+def asked(
+    api: Client, instance: InstanceView, wanted: Wanted, limit: int
+) -> AsyncIterator[PairPage]:
+    """Return the pages of what is wanted."""
+    query = {"pairs": wanted.of, "id": wanted.id, "side": wanted.side}
+    at = ("instances", instance.id, "pairs")
+    return api.pages(PairPage, *at, limit=limit, most=MOST, place="after", **query)
 
 
 def tell(output: Output, rows: Sequence[PairView]) -> None:

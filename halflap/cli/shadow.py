@@ -157,23 +157,12 @@ async def recordings(
 
     Counts as `removed` those that are passed over because their payload is not stored any more.
     """
-    before: str | None = None
-    left = last
-    while left:
-        query: dict[str, Any] = {
-            **which,
-            "integration": integration,
-            "before": before,
-            "limit": min(left, PAGE),
-        }
-        page = await api.get(RecordingPage, "recordings", **query)
+    query = {**which, "integration": integration}
+    pages = api.pages(RecordingPage, "recordings", limit=last, most=PAGE, place="before", **query)
+    async for page in pages:
         counts["removed"] += page.removed
         for each in page.items:
             yield each
-        left -= len(page.items)
-        before = page.next
-        if before is None:
-            return
 
 
 async def run(
