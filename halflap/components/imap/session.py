@@ -13,7 +13,6 @@ import socket
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from halflap import DefinitionError, OAuth2Code, Unauthorized, UpstreamError
@@ -83,12 +82,7 @@ class ImapSession:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None or kind is GeneratorExit:
                 with contextlib.suppress(UpstreamError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from halflap import RateLimited, Response, Unauthorized, UpstreamError
 
+T = TypeVar("T")
 log = logging.getLogger("halflap.components.salesforce")
 
 WARN_AT = 0.9
@@ -129,9 +130,12 @@ def worded(said: Sequence[Mapping[str, Any]]) -> str:
     return " ".join("; ".join(lines).split())[:MOST_TOLD]
 
 
-def is_gone(error: UpstreamError) -> bool:
-    """Return whether an error says that the record is not, or no longer, there."""
-    if error.status != 404:
-        return False
-    codes = re.findall(r'"errorCode"\s*:\s*"([A-Z_]+)"', error.body)
-    return bool(GONE & {*codes})
+async def unless_gone(answer: Awaitable[T]) -> T | None:
+    """Return an answer; None where the record that it is about is not, or no longer, there."""
+    try:
+        return await answer
+    except UpstreamError as error:
+        codes = re.findall(r'"errorCode"\s*:\s*"([A-Z_]+)"', error.body)
+        if error.status == 404 and GONE & {*codes}:
+            return None
+        raise

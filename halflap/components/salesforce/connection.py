@@ -19,15 +19,14 @@ from halflap import (
     Limits,
     OAuth2Code,
     Response,
-    UpstreamError,
     encode_segment,
 )
 from halflap.components.salesforce._answer import (
     ApiUsage,
     is_bad_token,
-    is_gone,
     observed,
     raise_for_status,
+    unless_gone,
 )
 
 
@@ -208,13 +207,9 @@ class Salesforce(Connection):
 
     async def current(self, kind: str, id: str, fields: Sequence[str]) -> dict[str, Any] | None:
         names = ",".join(dict.fromkeys(["Id", *fields]))
-        try:
-            found = await self.get(self.data("sobjects", kind, id), params={"fields": names})
-        except UpstreamError as error:
-            if is_gone(error):
-                return None
-            raise
-        return {name: value for name, value in found.items() if name != "attributes"}
+        read = self.get(self.data("sobjects", kind, id), params={"fields": names})
+        found = await unless_gone(read)
+        return found and {name: value for name, value in found.items() if name != "attributes"}
 
     async def test(self) -> None:
         user = await self.get("/services/oauth2/userinfo")

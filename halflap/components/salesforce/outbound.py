@@ -13,7 +13,7 @@ from typing import Any
 
 from halflap import UpstreamError
 from halflap.components.salesforce import soap
-from halflap.components.salesforce._answer import is_gone
+from halflap.components.salesforce._answer import unless_gone
 from halflap.components.salesforce._archive import archive
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.description import NOT_SENT, Object, describe, get_current_user
@@ -280,11 +280,7 @@ async def delete_flow(sf: Salesforce, name: str) -> None:
     if flow["ActiveVersionId"]:
         await set_active(sf, flow["Id"], None)
     for version in await versions(sf, flow["Id"]):
-        try:
-            await sf.delete(sf.data("tooling", "sobjects", "Flow", version["Id"]))
-        except UpstreamError as error:
-            if not is_gone(error):
-                raise
+        await unless_gone(sf.delete(sf.data("tooling", "sobjects", "Flow", version["Id"])))
 
 
 async def definition(sf: Salesforce, name: str) -> dict[str, Any] | None:
@@ -302,11 +298,8 @@ async def versions(sf: Salesforce, definition: str) -> list[dict[str, Any]]:
 async def set_active(sf: Salesforce, definition: str, version: int | None) -> None:
     """Activate one version of a flow, or none."""
     path = sf.data("tooling", "sobjects", "FlowDefinition", definition)
-    try:
-        await sf.patch(path, json={"Metadata": {"activeVersionNumber": version}})
-    except UpstreamError as error:
-        if version is not None or not is_gone(error):
-            raise
+    change = sf.patch(path, json={"Metadata": {"activeVersionNumber": version}})
+    await (unless_gone(change) if version is None else change)
 
 
 async def tooling(sf: Salesforce, query: str) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn, Self, cast
 from urllib.parse import urlsplit
 
@@ -138,12 +137,7 @@ class PubSub:
             self._channel = grpc.aio.insecure_channel(target, options)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._channel.close()
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:

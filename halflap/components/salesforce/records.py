@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, cast
 
-from halflap import DynamicFields, Records, Response, Source, UpstreamError, Writes
-from halflap.components.salesforce._answer import is_gone
+from halflap import DynamicFields, Records, Response, Source, Writes
+from halflap.components.salesforce._answer import unless_gone
 from halflap.components.salesforce._write import SAVED_ID, Write, written
 from halflap.components.salesforce.connection import Salesforce, component
 from halflap.components.salesforce.description import Object, describe_fields, list_fields
@@ -42,12 +42,8 @@ async def get_record(
 ) -> Record | None:
     """Get a record, all of its fields or some; None where it is gone."""
     params = {"fields": ",".join(fields)} if fields else None
-    try:
-        return Record.model_validate(await sf.get(sf.data("sobjects", object, id), params=params))
-    except UpstreamError as error:
-        if is_gone(error):
-            return None
-        raise
+    found = await unless_gone(sf.get(sf.data("sobjects", object, id), params=params))
+    return None if found is None else Record.model_validate(found)
 
 
 @component.action(batch=200)
@@ -100,11 +96,7 @@ async def upsert_record(
 @component.action
 async def delete_record(sf: Salesforce, object: Object, id: str) -> None:
     """Delete a record; one that is gone already is fine."""
-    try:
-        await sf.delete(sf.data("sobjects", object, id))
-    except UpstreamError as error:
-        if not is_gone(error):
-            raise
+    await unless_gone(sf.delete(sf.data("sobjects", object, id)))
 
 
 @component.action

@@ -62,7 +62,24 @@ STAMPS = (
 
 
 @dataclass(frozen=True, slots=True)
-class OrganizationCheck:
+class WholeMessage:
+    """Takes a whole message of any org: Salesforce signs nothing, so the URL is the only secret."""
+
+    def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
+        """Return where the message is whole and names its org; raise `Rejected` otherwise."""
+        found = read(request)
+        organization = text(found, "OrganizationId")
+        if not (organization.startswith("00D") and len(organization) in (15, 18)):
+            raise Rejected(f"The message names no Salesforce org: {organization[:18]!r}.")
+        events(found)
+
+    def sign(self, body: bytes, secret: str, now: datetime, **context: Any) -> dict[str, str]:
+        """Nothing: Salesforce adds no header."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationCheck(WholeMessage):
     """Takes a message only from the org of the connection.
 
     Salesforce signs nothing: the endpoint's URL is secret, and the message must name the org whose
@@ -85,27 +102,6 @@ class OrganizationCheck:
                 "connection's."
             )
         events(found)
-
-    def sign(self, body: bytes, secret: str, now: datetime, **context: Any) -> dict[str, str]:
-        """Nothing: Salesforce adds no header."""
-        return {}
-
-
-@dataclass(frozen=True, slots=True)
-class WholeMessage:
-    """Takes a whole message of any org: Salesforce signs nothing, so the URL is the only secret."""
-
-    def verify(self, request: Request, secrets: Sequence[str], now: datetime) -> None:
-        """Return where the message is whole and names its org; raise `Rejected` otherwise."""
-        found = read(request)
-        organization = text(found, "OrganizationId")
-        if not (organization.startswith("00D") and len(organization) in (15, 18)):
-            raise Rejected(f"The message names no Salesforce org: {organization[:18]!r}.")
-        events(found)
-
-    def sign(self, body: bytes, secret: str, now: datetime, **context: Any) -> dict[str, str]:
-        """Nothing: Salesforce adds no header."""
-        return {}
 
 
 def same_org(one: str, other: str) -> bool:

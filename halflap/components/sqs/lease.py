@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from halflap import UpstreamError
@@ -41,12 +40,7 @@ class MessageLease:
         self._prolonging = asyncio.create_task(self._prolong(), name="sqs prolongs")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._end_prolonging()
         if self._left:
             with contextlib.suppress(UpstreamError):  # they come again by themselves then
