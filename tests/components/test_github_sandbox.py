@@ -17,11 +17,11 @@ from halflap import ConfigError, Endpoint, RateLimited, Subscription, Unauthoriz
 from halflap.components import github
 from halflap.engine.deployment import CATCH_UP
 from halflap.model import Instance, StoredConnection, to_micros
-from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from halflap.testing.quality import check_webhook
 from halflap_sandbox.github.model import CLIENT_ID, CLIENT_SECRET, WEBHOOK_SECRET
+from tests.executions import activated, ended, returned
 from tests.github_app import GitHubApp, github_app
 from tests.loopback import on_loopback
 from tests.polling import until
@@ -283,21 +283,10 @@ class World:
         return await connections.authorized(state, code)
 
     async def activate(self, stored: StoredConnection) -> Instance:
-        assert stored.customer is not None
-        catalogue = self.host.store.catalogue
-        made = await catalogue.instances.add(stored.customer, "triage", "triage", self.version)
-        await catalogue.instances.set_revision(made.id, {}, {"github": stored.id})
-        await self.host.deployer.activate(made.id)
-        found = await self.host.deployer.settled(made.id)
-        assert found.state == "active", found.error
-        return found
+        return await activated(self.host, "triage", self.version, "triage", stored)
 
     async def ended(self, flow: str, number: int) -> list[Any]:
-        async def found() -> Any:
-            rows = await self.host.store.journal.executions(Filter(flow=flow, limit=100))
-            return rows if len(rows) >= number and all(each.ended_at for each in rows) else None
-
-        return [codec.decode(each.result or b"null") for each in await until(found)]
+        return returned(await ended(self.host, number, flow=flow))
 
 
 @pytest.fixture

@@ -21,12 +21,11 @@ from halflap.model import StoredConnection
 from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.server.host import Host
-from halflap.store.protocol import Filter
 from halflap.testing.listeners import check_listener
 from halflap_sandbox import hubspot as sandbox
 from halflap_sandbox.hubspot import CLIENT_ID, CLIENT_SECRET
+from tests.executions import activated, ended
 from tests.loopback import LoopbackSandbox, sandbox_on_loopback
-from tests.polling import until
 from tests.world import host_on, publish
 
 
@@ -226,23 +225,13 @@ async def test_one_app_serves_all_portals(app: Portals, tmp_path: Path) -> None:
         for name in ("Initech", "Globex"):
             ids[name], _ = await app.portal(name.lower())
             found = await connected(host, app, name, ids[name])
-            assert found.customer is not None
-            catalogue = host.store.catalogue
-            made = await catalogue.instances.add(found.customer, "mirror", name, version.hash)
-            await catalogue.instances.set_revision(made.id, {}, {"hubspot": found.id})
-            await host.deployer.activate(made.id)
-            assert (await host.deployer.settled(made.id)).state == "active"
+            await activated(host, "mirror", version.hash, name, found)
         await app.post("/faults", {"duplicate_rate": 1})
         for kind in ("contacts", "deals"):
             for each in ids.values():
                 body = {"properties": {"firstname": "Ada", "dealname": "Big"}}
                 await app.post(f"/portals/{each}/{kind}", body)
-
-        async def ended() -> Any:
-            rows = await host.store.journal.executions(Filter(flow="created", limit=100))
-            return rows if len(rows) >= 4 and all(each.ended_at for each in rows) else None
-
-        rows = await until(ended)
+        rows = await ended(host, 4, flow="created")
         results = sorted(codec.decode(each.result or b"")[:2] for each in rows)
         assert results == sorted(
             [name, f"{kind}.creation"] for name in ids for kind in ("contact", "deal")

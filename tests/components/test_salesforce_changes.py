@@ -19,14 +19,13 @@ from halflap import DefinitionError, UpstreamError
 from halflap.components import salesforce
 from halflap.components.salesforce import stamps
 from halflap.components.salesforce.stamps import ChangedRecords, version_of
-from halflap.model import Execution, Instance
-from halflap.sdk import codec
+from halflap.model import Instance
 from halflap.server.host import Host
-from halflap.store.protocol import Filter
 from halflap.testing import Receive
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from tests.components.test_salesforce_pubsub import Reading, select
 from tests.components.test_salesforce_trigger import ACK, ORG, XML, message, notification
+from tests.executions import ended, returned
 from tests.polling import DEADLINE, stays
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
@@ -257,13 +256,7 @@ async def activate(host: Host, instance: Instance, *, noted: bool = True) -> str
 
 async def names(host: Host, instance: Instance, number: int) -> list[str]:
     """Return what a flow returned, once so many executions have ended."""
-    which = Filter(instance=instance.id, flow="account", limit=500)
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            found: list[Execution] = await host.store.journal.executions(which)
-            if len(found) >= number and all(each.ended_at for each in found):
-                return sorted(codec.decode(each.result or b"null") for each in found)
-            await asyncio.sleep(0.05)
+    return returned(await ended(host, number, instance=instance.id, flow="account"))
 
 
 async def test_what_no_message_tells_is_polled_and_what_both_tell_runs_once(

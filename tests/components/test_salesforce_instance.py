@@ -13,6 +13,7 @@ from halflap.model import Execution, Instance
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.store.protocol import Filter
+from tests.executions import ended, returned
 from tests.polling import DEADLINE
 from tests.salesforce_app import Automation, SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
@@ -77,21 +78,6 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-async def ended(host: Host, instance: Instance, flow: str, number: int) -> list[Execution]:
-    """A flow's executions, once there are so many and all have ended."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            which = Filter(instance=instance.id, flow=flow, limit=500)
-            found = await host.store.journal.executions(which)
-            if len(found) >= number and all(each.ended_at for each in found):
-                return found
-            await asyncio.sleep(0.02)
-
-
-def returned(executions: list[Execution]) -> list[Any]:
-    return sorted(codec.decode(each.result or b"null") for each in executions)
-
-
 async def test_an_instance_subscribes_runs_and_leaves_nothing_behind(
     tmp_path: Path, project: Path
 ) -> None:
@@ -118,9 +104,9 @@ async def test_an_instance_subscribes_runs_and_leaves_nothing_behind(
             await app.edit(org, "create", "Account", values={"Name": name})
         deal = {"Name": "Seats", "StageName": "Prospecting", "CloseDate": "2026-01-31"}
         opportunity = await app.edit(org, "create", "Opportunity", values=deal)
-        accounts = await ended(host, instance, "account", 2)
+        accounts = await ended(host, 2, instance=instance.id, flow="account")
         assert returned(accounts) == ["Globex", "Initech"]
-        (seen,) = await ended(host, instance, "opportunity", 1)
+        (seen,) = await ended(host, 1, instance=instance.id, flow="opportunity")
         assert (seen.state, seen.key) == ("succeeded", opportunity["Id"])
 
         steps = [each.flow.flow for each in await deployments(host, instance)]
@@ -158,7 +144,7 @@ async def test_a_message_of_another_org_does_not_reach_an_instance(
         await app.edit(theirs, "create", "Account", values={"Name": "Trojan"})
         assert (await first_delivery(app, theirs))["status"] == 401
         await app.edit(ours, "create", "Account", values={"Name": "Initech"})
-        assert returned(await ended(host, instance, "account", 1)) == ["Initech"]
+        assert returned(await ended(host, 1, instance=instance.id, flow="account")) == ["Initech"]
 
 
 async def first_delivery(app: SalesforceApp, org: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +171,7 @@ async def test_many_changes_at_once_arrive_once_each(tmp_path: Path, project: Pa
         assert all(each["success"] for each in made)
         for each in rows[200:]:
             await salesforce.create_record(sf, "Account", each)
-        found = await ended(host, instance, "account", 250)
+        found = await ended(host, 250, instance=instance.id, flow="account")
         assert returned(found) == [each["Name"] for each in rows]
         largest = max(
             len(each["notifications"]) for each in await app.look("/deliveries", org=org["id"])
@@ -217,7 +203,7 @@ async def settled(host: Host, instance: Instance, flow: str, number: int) -> lis
     """A flow's executions, once there are so many and the newest is an echo."""
     async with asyncio.timeout(DEADLINE):
         while True:
-            found = await ended(host, instance, flow, number)
+            found = await ended(host, number, instance=instance.id, flow=flow)
             if found[0].state == "ignored":
                 assert found[0].reason.startswith("echo")
                 return found
@@ -234,7 +220,7 @@ async def test_what_changed_while_an_instance_was_disabled_is_caught_up_once(
         await host.deployer.settled(instance.id)
         deal = {"StageName": "New", "CloseDate": "2026-12-31", "Amount": "10.5"}
         await app.edit(org, "create", "Opportunity", values={"Name": "before", **deal})
-        await ended(host, instance, "opportunity", 1)
+        await ended(host, 1, instance=instance.id, flow="opportunity")
         await host.deployer.disable(instance.id)
         await host.deployer.settled(instance.id)
         made = [
@@ -248,16 +234,16 @@ async def test_what_changed_while_an_instance_was_disabled_is_caught_up_once(
 
         await host.deployer.activate(instance.id, catch_up=since)
         assert (await host.deployer.settled(instance.id)).error is None
-        asked = await ended(host, instance, "$catch_up", 3)
+        asked = await ended(host, 3, instance=instance.id, flow="$catch_up")
         assert {each.state for each in asked} == {"succeeded"}, [each.reason for each in asked]
-        assert returned(await ended(host, instance, "opportunity", 3)) == [
+        assert returned(await ended(host, 3, instance=instance.id, flow="opportunity")) == [
             "before",
             "changed",
             "one",
         ]
         [one] = [
             each
-            for each in await ended(host, instance, "opportunity", 3)
+            for each in await ended(host, 3, instance=instance.id, flow="opportunity")
             if codec.decode(each.result or b"") == "one"
         ]
         event = await host.store.journal.event(one.id)
@@ -269,9 +255,9 @@ async def test_what_changed_while_an_instance_was_disabled_is_caught_up_once(
 
         # Once more, after a live event of one of them: nothing runs twice.
         await app.edit(org, "update", "Opportunity", id=made[0]["Id"], values={"Name": "live"})
-        await ended(host, instance, "opportunity", 4)
+        await ended(host, 4, instance=instance.id, flow="opportunity")
         await host.deployer.activate(instance.id, catch_up=since)
         await host.deployer.settled(instance.id)
-        await ended(host, instance, "$catch_up", 6)
-        names = returned(await ended(host, instance, "opportunity", 4))
+        await ended(host, 6, instance=instance.id, flow="$catch_up")
+        names = returned(await ended(host, 4, instance=instance.id, flow="opportunity"))
         assert [name for name in names if name in ("changed", "one")] == ["changed", "one"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from halflap.components import salesforce
-from halflap.model import Execution, Instance, owner_of
-from halflap.sdk import codec
+from halflap.model import Instance, owner_of
 from halflap.server.host import Host
-from halflap.store.protocol import Filter
-from tests.polling import DEADLINE
+from tests.executions import ended, returned
 from tests.salesforce_app import SalesforceApp, automation, salesforce_app
 from tests.world import host_on, publish
 
@@ -75,20 +72,6 @@ async def active(host: Host, version: str, app: SalesforceApp, org: dict[str, An
     settled = await host.deployer.settled(made.id)
     assert settled.error is None
     return settled
-
-
-async def ended(host: Host, number: int, **which: Any) -> list[Execution]:
-    """Executions, once there are so many and all have ended."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            found = await host.store.journal.executions(Filter(**which, limit=500))
-            if len(found) >= number and all(each.ended_at for each in found):
-                return found
-            await asyncio.sleep(0.02)
-
-
-def returned(executions: list[Execution]) -> list[Any]:
-    return sorted(codec.decode(each.result or b"null") for each in executions)
 
 
 async def test_one_url_takes_the_messages_of_all_orgs(tmp_path: Path) -> None:

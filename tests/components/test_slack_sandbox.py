@@ -20,6 +20,7 @@ from halflap.server.host import Host
 from halflap.store.protocol import Filter
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
 from halflap_sandbox.slack.model import APP_TOKEN, CLIENT_ID, CLIENT_SECRET, SIGNING_SECRET
+from tests.executions import activated
 from tests.polling import DEADLINE, until
 from tests.slack_app import SlackApp, slack_app
 from tests.world import host_on, publish
@@ -169,13 +170,7 @@ class World:
     async def customer(self, name: str, team: dict[str, Any]) -> StoredConnection:
         """A customer with an active instance."""
         stored = await self.connect(name, team)
-        assert stored.customer is not None
-        catalogue = self.host.store.catalogue
-        made = await catalogue.instances.add(stored.customer, "answers", name, self.version)
-        await catalogue.instances.set_revision(made.id, {}, {"slack": stored.id})
-        await self.host.deployer.activate(made.id)
-        settled = await self.host.deployer.settled(made.id)
-        assert settled.state == "active", settled.error
+        await activated(self.host, "answers", self.version, name, stored)
         return stored
 
     async def ended(self, flow: str, number: int) -> list[Execution]:
@@ -370,15 +365,11 @@ async def test_an_app_without_a_url_hears_all_by_two_websockets(
     async with host_on(tmp_path / "store") as (host, _):
         version = await publish(host, tmp_path / "project", "answers:integration")
         world = World(host, app, version.hash)
-        catalogue = host.store.catalogue
-        owner = await catalogue.customers.add("ada")
+        owner = await host.store.catalogue.customers.add("ada")
         stored = await host.operations.connections.make(
             "slack", "slack", slack.Slack, values, customer=owner.id, test=True
         )
-        made = await catalogue.instances.add(owner.id, "answers", "ada", version.hash)
-        await catalogue.instances.set_revision(made.id, {}, {"slack": stored.id})
-        await host.deployer.activate(made.id)
-        await host.deployer.settled(made.id)
+        await activated(host, "answers", version.hash, "ada", stored)
 
         async def ordered() -> bool:  # once its WebSockets are open
             sent = await app.post(f"/teams/{team['id']}/commands", {"command": "/deal"})
