@@ -26,7 +26,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.activity import Tick
 from halflap.api.principal import CUSTOMERS
 from halflap.api.recorded import log_view
-from halflap.api.view import RejectionPage, RejectionView, SchedulePage, ScheduleView, rfc3339
+from halflap.api.view import RejectionPage, RejectionView, SchedulePage, ScheduleView
 from halflap.errors import ConfigError, NotFound
 from halflap.model import LogLevel
 from halflap.store.catalogue.notes import RejectionFilter
@@ -146,16 +146,15 @@ async def schedule_views(operations: Operations, ticks: list[Tick]) -> list[Sche
     names = await operations.catalogue.customers.names(each.instance.customer for each in ticks)
     hidden = await operations.hidden_payloads()
     return [
-        ScheduleView(
+        ScheduleView.of(
+            each,
+            each.instance,
             id=f"{each.instance.id}.{each.flow}",
-            customer=each.instance.customer,
             customer_name=names.get(each.instance.customer),
             instance=each.instance.id,
             instance_name=each.instance.name,
-            integration=each.instance.integration,
-            flow=each.flow,
-            last_at=rfc3339(each.last),
-            next_at=None if each.next is None else rfc3339(each.next),
+            last_at=each.last,
+            next_at=each.next,
             problem=HIDDEN if each.problem and each.instance.customer in hidden else each.problem,
         )
         for each in ticks

@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import StringConstraints
 
 from halflap.api.asking import USUAL_PAGE, Ops, PageSize, needs, router_of
-from halflap.api.drafts import AddressText, Revision, address
+from halflap.api.drafts import AddressText, OneDraft, Revision, address
 from halflap.api.instances import summaries
 from halflap.api.operations import Operations
 from halflap.api.operations.development import TARGET
@@ -71,7 +71,7 @@ async def update_development(
 @router.get("/{draft}/choices", responses=documented(502))
 @needs("publish", "configure")
 async def list_draft_choices(
-    draft: str,
+    opened: OneDraft,
     operations: Ops,
     path: AddressText,
     search: Annotated[str, Query(max_length=500)] = "",
@@ -81,7 +81,6 @@ async def list_draft_choices(
     limit: PageSize = USUAL_PAGE,
 ) -> ChoicesView:
     """List the choices of an input of a step's action, with the development instance's connection."""
-    opened = await operations.drafts.get(draft)
     found = await operations.development.choices(
         opened, tuple(address(path)), search, cursor, limit
     )

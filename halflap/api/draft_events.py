@@ -16,6 +16,7 @@ from halflap.api.auditing import audit_look
 from halflap.api.door import ADMITTED
 from halflap.api.draft_runs import run_events, run_stream
 from halflap.api.draft_view import FlowName
+from halflap.api.drafts import OneDraft
 from halflap.api.executions import whose
 from halflap.api.operations import Operations
 from halflap.api.operations.draft_runs import Tell
@@ -77,13 +78,12 @@ class EventSamples(View):
 @router.get("/{draft}/samples")
 @needs("publish", audited="look")
 async def list_samples(
-    request: Request, draft: str, operations: Ops, flow: FlowName, customer: Whose = None
+    request: Request, opened: OneDraft, operations: Ops, flow: FlowName, customer: Whose = None
 ) -> EventSamples:
     """Events that a flow of a draft can be run with, of all customers, or of one.
 
     Real ones are those of the development instance first.
     """
-    opened = await operations.drafts.get(draft)
     found = [await made_up(operations, opened, flow), *tested(opened, flow)]
     owner, _ = await whose(operations, customer, None)
     which = Filter(
@@ -115,13 +115,12 @@ async def list_samples(
 @needs("publish", "payloads")
 async def listen(
     request: Request,
-    draft: str,
+    opened: OneDraft,
     operations: Ops,
     flow: FlowName,
     customer: Annotated[str, Query(description="Whose next event is wanted, by id or name.")],
 ) -> EventStream:
     """Wait for the next event of a flow that a customer gets; it is copied, and runs as ever."""
-    opened = await operations.drafts.get(draft)
     owner = (await operations.catalogue.customers.get(customer)).id
     integration = opened.stored.integration
     request.scope[OBJECTS] = {"customer": owner}

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from halflap.api.asking import Ops, check_payload, execution_of, needs, router_of
 from halflap.api.door import ADMITTED
 from halflap.api.draft_view import FlowName, plain_path
+from halflap.api.drafts import OneDraft
 from halflap.api.executions import whole_execution
 from halflap.api.masking import without_links
 from halflap.api.operations import Operations
@@ -277,20 +278,18 @@ async def all_of(
 
 @router.get("/{draft}/pins")
 @needs("read", "payloads")
-async def list_pins(draft: str, operations: Ops) -> list[PinView]:
+async def list_pins(opened: OneDraft, operations: Ops) -> list[PinView]:
     """Pins of a draft, which all who edit it share."""
-    opened = await operations.drafts.get(draft)
-    return [pin_view(opened, each) for each in await operations.pins.list(draft)]
+    return [pin_view(opened, each) for each in await operations.pins.list(opened.stored.id)]
 
 
 @router.put("/{draft}/pins/{node}")
 @needs("publish")
-async def pin_step(draft: str, node: PinnedNode, pin: PinDraft, operations: Ops) -> PinView:
+async def pin_step(opened: OneDraft, node: PinnedNode, pin: PinDraft, operations: Ops) -> PinView:
     """Pin what a step answers in runs of the draft, for all who edit it."""
-    opened = await operations.drafts.get(draft)
     digest = digest_of(opened, path_of(opened, node))
     text, by = codec.encode(pin.value).decode(), operations.principal.label
-    stored = await operations.pins.put(draft, int(node[1:]), digest, text, by)
+    stored = await operations.pins.put(opened.stored.id, int(node[1:]), digest, text, by)
     return pin_view(opened, stored)
 
 

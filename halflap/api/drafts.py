@@ -91,6 +91,12 @@ def revision_of(
     return int(found[1])
 
 
+async def opened_draft(draft: str, operations: Ops) -> OpenedDraft:
+    """The draft that a route's path names, as it is now."""
+    return await operations.drafts.get(draft)
+
+
+OneDraft = Annotated[OpenedDraft, Depends(opened_draft)]
 EditorId = Annotated[str, PathParameter(max_length=64, pattern=r"^[\w.-]+$")]
 TextPlace = Annotated[int, Query(ge=1, le=LARGEST_NUMBER)]
 AddressQuery = Query(max_length=5_000, description='As JSON: `["flows", "order", "steps", 0]`.')
@@ -134,12 +140,12 @@ async def list_drafts(
 
 @router.get("/{draft}", response_model=DraftView)
 @needs("read")
-async def get_draft(draft: str, operations: Ops) -> Response:
+async def get_draft(opened: OneDraft, operations: Ops) -> Response:
     """A draft as it is now; its `ETag` is its revision.
 
     Its flows are as far as the text can be read, so that a step that is half made leaves the rest.
     """
-    return await draft_answer(operations, await operations.drafts.get(draft))
+    return await draft_answer(operations, opened)
 
 
 @router.delete("/{draft}", status_code=204)
@@ -196,9 +202,8 @@ async def get_draft_changes(
 
 @router.get("/{draft}/findings", response_model=DraftFindings)
 @needs("read")
-async def get_draft_findings(request: Request, draft: str, operations: Ops) -> Response:
+async def get_draft_findings(request: Request, opened: OneDraft, operations: Ops) -> Response:
     """Return what lint says of a draft as it is now, with the addresses and steps that it is about."""
-    opened = await operations.drafts.get(draft)
     await unless_gone(request.receive, operations.drafts.findings(opened))
     found = DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
     answer = exact(found)
@@ -290,7 +295,7 @@ async def components_view(
 @router.get("/{draft}/diff")
 @needs("read")
 async def diff_draft(
-    draft: str,
+    opened: OneDraft,
     operations: Ops,
     against: Annotated[
         str,
@@ -301,7 +306,6 @@ async def diff_draft(
     ] = "newest",
 ) -> DraftDiff:
     """Return what publishing a draft would change of a version's document."""
-    opened = await operations.drafts.get(draft)
     found = await operations.drafts.diff(opened, against)
     return DraftDiff.of(
         found,
@@ -329,18 +333,18 @@ async def publish_draft(
 
 @router.get("/{draft}/bundle", response_class=Response, responses=WHOLE)
 @needs("read")
-async def get_draft_bundle(draft: str, operations: Ops) -> Response:
+async def get_draft_bundle(opened: OneDraft, operations: Ops) -> Response:
     """Return a draft with what lies beside its document, as the bundle that it would be published as."""
-    opened = await operations.drafts.get(draft)
     bundle = await operations.drafts.bundle(opened.stored)
     return Response(bundle.to_bytes(), media_type=KIND)
 
 
 @router.post("/{draft}/evaluate")
 @needs("publish", audited="no")
-async def evaluate_expression(draft: str, given: DraftExpression, operations: Ops) -> EvaluatedView:
+async def evaluate_expression(
+    opened: OneDraft, given: DraftExpression, operations: Ops
+) -> EvaluatedView:
     """Evaluate an expression over a sample, in a process with limits of time and memory."""
-    opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(
         opened, "evaluate", expression=given.expression, sample=given.sample, path=given.path
     )
@@ -350,7 +354,7 @@ async def evaluate_expression(draft: str, given: DraftExpression, operations: Op
 @router.get("/{draft}/complete")
 @needs("read")
 async def complete_draft(
-    draft: str,
+    opened: OneDraft,
     operations: Ops,
     line: TextPlace = 1,
     column: TextPlace = 1,
@@ -364,7 +368,6 @@ async def complete_draft(
 
     With `before`, what could follow half an expression that is not in the text yet.
     """
-    opened = await operations.drafts.get(draft)
     place = {"line": line, "column": column, "before": before, "path": address(path or "[]")}
     found = await operations.drafts.ask(opened, "complete", **place)
     return CompletionView.model_validate(found)
@@ -372,9 +375,8 @@ async def complete_draft(
 
 @router.get("/{draft}/value")
 @needs("read")
-async def get_draft_value(draft: str, operations: Ops, path: AddressText) -> DraftValue:
+async def get_draft_value(opened: OneDraft, operations: Ops, path: AddressText) -> DraftValue:
     """Return the value at an address, as far as the text can be read; of `[]`, the whole document."""
-    opened = await operations.drafts.get(draft)
     found = value_at(opened.state.source.data, tuple(address(path)))
     value = await operations.drafts.aside(codec.encode, found)
     return DraftValue(revision=opened.stored.revision, value=value.decode())
@@ -382,9 +384,8 @@ async def get_draft_value(draft: str, operations: Ops, path: AddressText) -> Dra
 
 @router.get("/{draft}/scope")
 @needs("read")
-async def get_scope(draft: str, operations: Ops, path: AddressText) -> list[ScopedView]:
+async def get_scope(opened: OneDraft, operations: Ops, path: AddressText) -> list[ScopedView]:
     """Return the names that an expression at an address sees, before any event has come."""
-    opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "scope", path=address(path))
     return [ScopedView.model_validate(each) for each in found]
 
@@ -392,7 +393,7 @@ async def get_scope(draft: str, operations: Ops, path: AddressText) -> list[Scop
 @router.get("/{draft}/usages")
 @needs("read")
 async def list_usages(
-    draft: str,
+    opened: OneDraft,
     operations: Ops,
     name: Annotated[str, Query(max_length=200)],
     flow: Annotated[
@@ -401,16 +402,14 @@ async def list_usages(
     ] = None,
 ) -> list[UsagePlace]:
     """Return the places where a name of a flow's steps, or of a flow, stands."""
-    opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "usages", name=name, flow=flow)
     return [UsagePlace.model_validate(each) for each in found]
 
 
 @router.get("/{draft}/form")
 @needs("read")
-async def get_call_form(draft: str, operations: Ops, path: AddressText) -> CallForm:
+async def get_call_form(opened: OneDraft, operations: Ops, path: AddressText) -> CallForm:
     """Return the inputs of the action that a step calls, or of a flow's trigger, by its address."""
-    opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "form", path=address(path))
     if found is None:
         raise NotFound("there is no known action or trigger at this address")
@@ -420,10 +419,9 @@ async def get_call_form(draft: str, operations: Ops, path: AddressText) -> CallF
 @router.get("/{draft}/palette")
 @needs("read")
 async def get_palette(
-    draft: str, operations: Ops, q: Annotated[str, Query(max_length=200)] = ""
+    opened: OneDraft, operations: Ops, q: Annotated[str, Query(max_length=200)] = ""
 ) -> PaletteView:
     """Return kinds of steps, actions and triggers that a draft may use, by words of their texts."""
-    opened = await operations.drafts.get(draft)
     found = await operations.drafts.ask(opened, "palette", search=q)
     return PaletteView.model_validate(found)
 

@@ -34,7 +34,6 @@ from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
     ExampleView,
-    GapView,
     InstanceChange,
     InstanceDraft,
     InstanceHealth,
@@ -487,22 +486,13 @@ def position_of(cursor: str) -> str:
 
 def listener_view(shard: ListenerShard) -> ListenerView:
     """Return a shard as the API shows it."""
-    at = shard.message_at
-    return ListenerView(
+    return ListenerView.of(
+        shard,
         flow=shard.key.flow,
         shard="" if shard.key.shard.startswith(PROCESS) else shard.key.shard,
-        state=shard.state,
-        error=shard.error,
         connection=shard.waits_for.removeprefix(PARKED) or None,
-        owner=shard.owner,
-        cursor=shard.cursor,
         position=None if shard.cursor is None else position_of(shard.cursor),
-        changed_at=rfc3339(shard.changed_at),
-        last_message_at=None if at is None else rfc3339(at),
-        gaps=[
-            GapView(at=rfc3339(e.at), cursor=e.cursor, start=e.start, reason=e.reason)
-            for e in shard.gaps
-        ],
+        last_message_at=shard.message_at,
     )
 
 
