@@ -14,6 +14,25 @@ from halflap.sdk.action import Action
 from halflap.sdk.schema import UNSET, InputField
 
 
+def connection_of(
+    action: str, given: str | None, fitting: Sequence[str] | None
+) -> tuple[str | None, str]:
+    """Return the connection that an action uses, or what is wrong; of one that takes none, nothing
+    is `fitting`.
+    """
+    owner, several = action.partition(".")[0], ", ".join(fitting or ())
+    if fitting is None:
+        return None, f"{action} takes no connection; leave it out" if given is not None else ""
+    if given is not None:
+        wrong = f"{given} is no connection of {owner}; there are: {several or 'none'}"
+        return given, "" if given in fitting else wrong
+    if not fitting:
+        said = f"{action} needs a connection of {owner}, and the config has none"
+        return None, f"{said}: add `{owner}: {{connection: {owner}}}` to it"
+    wrong = f"{action} needs one of the config's connections; `connection:` is one of {several}"
+    return fitting[0], "" if len(fitting) == 1 else wrong
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
     """An input of the call: what fills it, and what it has to fit."""

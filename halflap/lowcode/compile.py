@@ -7,7 +7,7 @@ from typing import Any
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import kinds as doc
-from halflap.lowcode.call import Callee
+from halflap.lowcode.call import Callee, connection_of
 from halflap.lowcode.code import Use
 from halflap.lowcode.kinds.run import Asked, PlacedStep, Steps
 from halflap.lowcode.kinds.walk import referred
@@ -84,28 +84,12 @@ class FlowCompiler:
 
     def connection(self, action: Action[..., Any], name: str | None, path: Path) -> str | None:
         wanted = action.shape.connection_type
-        if wanted is None:
-            if name is not None:
-                raise self.refused(
-                    f"{action.name} takes no connection; leave it out", (*path, "connection")
-                )
-            return None
-        fitting = [each for each, kind in self._connections.items() if issubclass(kind, wanted)]
-        if name is None and len(fitting) == 1:
-            return fitting[0]
-        if name is not None and name in fitting:
-            return name
-        if not fitting:
-            raise self.refused(
-                f"{action.name} needs a connection of {action.component}, and the config has none: "
-                f"add `{action.component}: {{connection: {action.component}}}` to it",
-                path,
-            )
-        raise self.refused(
-            f"{action.name} needs one of the config's connections: `connection:` is one of "
-            f"{', '.join(fitting)}",
-            (*path, "connection"),
-        )
+        known = self._connections.items()
+        fitting = None if wanted is None else [n for n, kind in known if issubclass(kind, wanted)]
+        found, said = connection_of(action.name, name, fitting)
+        if said:
+            raise self.refused(said, path if name is None else (*path, "connection"))
+        return found
 
     def callee(self, use: Use, path: Path) -> Callee:
         """An action that code calls."""

@@ -14,7 +14,7 @@ from halflap.lowcode import read
 from halflap.lowcode.kinds import kind_of
 from halflap.lowcode.outline import Outline, OutlineNode, as_text, outline, outline_document, within
 from halflap.lowcode.rewrite.write import inline
-from halflap.lowcode.source import Path
+from halflap.lowcode.source import value_at
 from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn
 from tests.lowcode.documents import EXAMPLES, HEAD
@@ -671,12 +671,6 @@ def assert_addressed(node: OutlineNode, data: Any) -> None:
         return  # an action that code calls, which is no step of the document
     step = value_at(data, node.path)
     assert all(step[key] == value for key, value in node.fields.items())
-
-
-def value_at(data: Any, path: Path) -> Any:
-    for each in path:
-        data = data[each]
-    return data
 
 
 def spoil(value: Any, chance: Random) -> None:

@@ -385,7 +385,7 @@ REFUSED = {
     "a connection that is none": (
         "- {action: acme.get_account, with: {id: x}, connection: sf}",
         "12:63",
-        "is one of acme",
+        "sf is no connection of acme; there are: acme",
     ),
 }
 

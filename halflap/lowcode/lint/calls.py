@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from halflap.errors import DefinitionError
+from halflap.lowcode.call import connection_of
 from halflap.lowcode.code import Code, CodeError, Use, components_of
 from halflap.lowcode.fixes import (
     Mend,
@@ -296,27 +297,14 @@ class Calls:
                 rules.CONNECTION, place, said, mend=instead_of(given, self._connections)
             )
             return
-        if wanted is False:
-            if given is not None:
-                said = f"{name} takes no connection; leave it out"
-                self.findings.add(rules.CONNECTION, place, said)
-            return
-        owner = name.partition(".")[0]
+        owner, known = name.partition(".")[0], self._connections.items()
         if wanted is None and given is None:
             return  # whether the action takes one is not known
-        fitting = [name for name, each in self._connections.items() if each.fits(wanted, owner)]
-        if given is None and not fitting:
-            said = (
-                f"{name} needs a connection of {owner}, and the config has none: add "
-                f"`{owner}: {{connection: {owner}}}` to it"
-            )
-            self.findings.add(rules.CONNECTION, path, said, mend=self._connected(owner))
-        elif given is None and len(fitting) > 1:
-            said = f"{name} needs one of the config's connections; `connection:` is one of"
-            self.findings.add(rules.CONNECTION, path, f"{said} {', '.join(fitting)}")
-        elif given is not None and given not in fitting:
-            said = f"{given} is no connection of {owner}; there are: {', '.join(fitting) or 'none'}"
-            self.findings.add(rules.CONNECTION, place, said)
+        fitting = None if wanted is False else [n for n, one in known if one.fits(wanted, owner)]
+        if said := connection_of(name, given, fitting)[1]:
+            mend = self._connected(owner) if given is None and not fitting else None
+            at = path if given is None else place
+            self.findings.add(rules.CONNECTION, at, said, mend=mend)
 
     def _connected(self, owner: str) -> Mend | None:
         """Add a connection of a component to the config: beside another one, or with the first page."""

@@ -30,13 +30,10 @@ Change = tuple[Path, str, bool]
 def renamed(source: SourceText, flow: str, old: str, new: str) -> list[Change]:
     """Return the changes that rename a flow's name; deepest and last first."""
     path: Path = ("flows", flow, "steps")
-    if value_at(source.data, path) is None:
-        raise DefinitionError(f"there is no flow {flow!r}", where=source.at(path))
+    _refuse(source, path, f"there is no flow {flow!r}", value_at(source.data, path) is None)
     if old == "error" and (place := _unnamed_error(source, path)) is not None:
-        raise DefinitionError(
-            "this `try` names its error `error`; give it another name with `error:` first",
-            where=source.at(place),
-        )
+        said = "this `try` names its error `error`; give it another name with `error:` first"
+        _refuse(source, place, said)
     data = source.data
     changes = list(
         _changes(
@@ -49,13 +46,17 @@ def renamed(source: SourceText, flow: str, old: str, new: str) -> list[Change]:
             reads=lambda _, name: r"(?:\$\.?)?`?" if name.path[0] == old else None,
         )
     )
-    if not any(is_key or _gives(data, each) for each, _, is_key in changes):
-        raise DefinitionError(f"no step of {flow} gives the name {old!r}", where=source.at(path))
-    if new in SCOPE or new in WORDS or re.fullmatch(NAME, new) is None:
-        raise DefinitionError(f"{new!r} cannot be a name", where=source.at(path))
-    if new in names_in(source, path):
-        raise DefinitionError(f"{new!r} is a name in {flow} already", where=source.at(path))
+    given = any(is_key or _gives(data, each) for each, _, is_key in changes)
+    unfit = new in SCOPE or new in WORDS or re.fullmatch(NAME, new) is None
+    _refuse(source, path, f"no step of {flow} gives the name {old!r}", not given)
+    _refuse(source, path, f"{new!r} cannot be a name", unfit)
+    _refuse(source, path, f"{new!r} is a name in {flow} already", new in names_in(source, path))
     return _ordered(changes)
+
+
+def _refuse(source: SourceText, path: Path, said: str, wrong: bool = True) -> None:
+    if wrong:
+        raise DefinitionError(said, where=source.at(path))
 
 
 def names_in(source: SourceText, path: Path) -> set[str]:
@@ -140,13 +141,10 @@ def flow_renamed(source: SourceText, old: str, new: str) -> list[Change]:
     """Return the changes that rename a flow: calls, routes, tests, and its URL's name."""
     data = mapping_of(source.data)
     flows = {name: part for part in ("flows", "preprocess") for name in data.get(part) or ()}
-    if old not in flows:
-        raise DefinitionError(f"there is no flow {old!r}", where=source.at(()))
+    _refuse(source, (), f"there is no flow {old!r}", old not in flows)
     place: Path = (flows[old], old)
-    if re.fullmatch(NAME, new) is None:
-        raise DefinitionError(f"{new!r} cannot be a name", where=source.at(place))
-    if new in flows:
-        raise DefinitionError(f"there is a flow {new!r} already", where=source.at(place))
+    _refuse(source, place, f"{new!r} cannot be a name", re.fullmatch(NAME, new) is None)
+    _refuse(source, place, f"there is a flow {new!r} already", new in flows)
     changes = _changes(
         source,
         old,
@@ -196,15 +194,12 @@ def _reads_url(name: Name, old: str) -> str | None:
 def field_renamed(source: SourceText, old: str, new: str) -> list[Change]:
     """Return the changes that rename a field of the config, with all that names it."""
     data = mapping_of(source.data)
-    pages = {page: mapping_of(fields) for page, fields in mapping_of(data.get("config")).items()}
-    if not any(old in fields for fields in pages.values()):
-        raise DefinitionError(f"the config has no field {old!r}", where=source.at(("config",)))
-    if any(new in fields for fields in pages.values()):
-        raise DefinitionError(
-            f"the config has a field {new!r} already", where=source.at(("config",))
-        )
-    if re.fullmatch(NAME, new) is None or iskeyword(new) or new.startswith("_"):
-        raise DefinitionError(f"{new!r} cannot be a field's name", where=source.at(("config",)))
+    config = mapping_of(data.get("config"))
+    known = {name for page in config.values() for name in mapping_of(page)}
+    unfit = re.fullmatch(NAME, new) is None or iskeyword(new) or new.startswith("_")
+    _refuse(source, ("config",), f"the config has no field {old!r}", old not in known)
+    _refuse(source, ("config",), f"the config has a field {new!r} already", new in known)
+    _refuse(source, ("config",), f"{new!r} cannot be a field's name", unfit)
     return _ordered(
         _changes(
             source,
@@ -220,15 +215,9 @@ def field_renamed(source: SourceText, old: str, new: str) -> list[Change]:
 def page_renamed(source: SourceText, old: str, new: str) -> list[Change]:
     """Return the change that renames a page of the config."""
     pages = mapping_of(mapping_of(source.data).get("config"))
-    message = (
-        f"the config has no page {old!r}"
-        if old not in pages
-        else f"the config has a page {new!r} already"
-        if new in pages
-        else f"{new!r} cannot be a page's name"
-    )
-    if old not in pages or new in pages or not new.strip():
-        raise DefinitionError(message, where=source.at(("config",)))
+    _refuse(source, ("config",), f"the config has no page {old!r}", old not in pages)
+    _refuse(source, ("config",), f"the config has a page {new!r} already", new in pages)
+    _refuse(source, ("config",), f"{new!r} cannot be a page's name", not new.strip())
     return [(("config", old), new, True)]
 
 
