@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, get_args
 
 import structlog
@@ -305,29 +306,22 @@ class Following:
         if topic == LOGS or topic.startswith(STEPS):
             stop = self._engine.watch(topic, lambda progress: self._tell(topic, progress))
             return TopicSource(self._number, stop)
-        if topic.startswith(DRAFTS):
-            return self._begin_draft(topic)
-        [moving] = [each for each in get_args(Moving) if each == topic]
         changed, ready = asyncio.Event(), asyncio.Event()
-        unfollow = self._catalogue.on_change(changed.set)
-        looking = asyncio.create_task(self._look(moving, changed, ready), name=f"{topic} followed")
+        if topic.startswith(DRAFTS):
+            draft = topic.removeprefix(DRAFTS)
+            self._nudges[draft] = changed
+            unfollow, look = partial(self._nudges.pop, draft), self._look_at(draft, changed, ready)
+        else:
+            [moving] = [each for each in get_args(Moving) if each == topic]
+            unfollow = self._catalogue.on_change(changed.set)
+            look = self._look(moving, changed, ready)
+        looking = asyncio.create_task(look, name=f"{topic} followed")
 
-        def stop() -> None:
+        def stop_looking() -> None:
             unfollow()
             looking.cancel()
 
-        return TopicSource(self._number, stop, ready)
-
-    def _begin_draft(self, topic: str) -> TopicSource:
-        draft, ready = topic.removeprefix(DRAFTS), asyncio.Event()
-        nudged = self._nudges[draft] = asyncio.Event()
-        looking = asyncio.create_task(self._look_at(draft, nudged, ready), name=f"{topic} followed")
-
-        def stop() -> None:
-            del self._nudges[draft]
-            looking.cancel()
-
-        return TopicSource(self._number, stop, ready)
+        return TopicSource(self._number, stop_looking, ready)
 
     async def _look_at(self, draft: str, nudged: asyncio.Event, ready: asyncio.Event) -> None:
         """Compare a draft with what it was, after each edit here, and now and then."""
