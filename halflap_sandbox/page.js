@@ -1,5 +1,5 @@
 "use strict";
-// Shared by the pages: each says APP, PART (what a customer has here), `cards` and `about()`.
+// Shared by the pages: APP, PART (what a customer has here); each says `cards` and `about()`.
 const $ = (id) => document.getElementById(id);
 const seen = new Map();
 const DECIMAL = new Set(["seats", "price", "Amount"]);

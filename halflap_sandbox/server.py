@@ -125,14 +125,17 @@ async def _gone(request: Request, seconds: float) -> None:
     waiting.cancel()
 
 
-def page(path: Path) -> Endpoint:
-    """Make the route of a page that may run and load only what is written in it.
+def page(app: str, part: str, script: Path) -> Endpoint:
+    """Make the route of a sandbox's page, which may run and load only what is written in it.
 
-    What all sandboxes' pages share, `page.css` and `page.js`, is put into it.
+    Its script says what it shows of a part, which is what a customer has here; the rest is shared.
     """
-    html = path.read_text(encoding="utf-8")
-    for name, mark in (("page.css", "/* page.css */"), ("page.js", "// page.js")):
-        html = html.replace(mark, (Path(__file__).parent / name).read_text(encoding="utf-8"))
+    shared = Path(__file__).parent
+    html = (shared / "page.html").read_text(encoding="utf-8")
+    html = html.replace("{app}", app).replace("{part}", part).replace("{Part}", part.capitalize())
+    parts = {"/* page.css */": shared / "page.css", "// page.js": shared / "page.js"}
+    for mark, path in {**parts, "// app.js": script}.items():
+        html = html.replace(mark, path.read_text(encoding="utf-8").rstrip("\n"))
 
     def hashes(tag: str) -> str:
         inline = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)

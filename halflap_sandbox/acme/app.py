@@ -21,7 +21,7 @@ from halflap_sandbox.answer import Answer, Refused
 from halflap_sandbox.faults import Exceeded, FaultBoard, FaultPlan, Injected
 from halflap_sandbox.server import Cut, Endpoint, page, read_body, suffer
 
-PAGE = Path(__file__).parent / "page.html"
+PAGE = Path(__file__).parent / "page.js"
 
 
 def create_app(
@@ -57,7 +57,7 @@ def create_app(
             ("GET", "/overview", back.overview),
         )
     ]
-    routes.append(Route("/", page(PAGE), methods=["GET"]))
+    routes.append(Route("/", page("Acme", "workspace", PAGE), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:

@@ -79,7 +79,7 @@ def create_app(
         Route(path, front.backstage(handler), methods=[method])
         for method, path, handler in backstage.ROUTES
     ]
-    routes.append(Route("/", page(backstage.PAGE), methods=["GET"]))
+    routes.append(Route("/", page("Salesforce", "org", backstage.PAGE), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:

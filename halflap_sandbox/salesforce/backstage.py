@@ -30,7 +30,7 @@ from halflap_sandbox.salesforce.model import (
 )
 from halflap_sandbox.salesforce.sender import Sender
 
-PAGE = Path(__file__).parent / "page.html"
+PAGE = Path(__file__).parent / "page.js"
 SHOWN = 10
 """The number of records of each kind that the page shows."""
 

@@ -1,41 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Salesforce (sandbox)</title>
-<link rel="icon" href="data:,">
-<style>
-/* page.css */
-</style>
-</head>
-<body>
-<header>
-  <h1>Salesforce<small>sandbox</small></h1>
-  <nav id="parts" aria-label="Orgs"></nav>
-  <button id="new-org">New org</button>
-  <span id="live" role="status">connecting …</span>
-</header>
-<main>
-  <div class="about" id="about"></div>
-  <div id="cards"></div>
-</main>
-<dialog id="dialog" aria-labelledby="dialog-title">
-  <form id="form">
-    <h2 id="dialog-title"></h2>
-    <div id="fields"></div>
-    <p id="problem" role="alert"></p>
-    <div class="actions"><button type="button" id="cancel">Cancel</button>
-      <button class="main">Save</button></div>
-  </form>
-</dialog>
-<script>
-// page.js
-</script>
-<script>
-"use strict";
-const APP = "Salesforce", PART = "org";
-
 async function send(path, body) {
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch("/sandbox" + path, { method: "POST", headers, body: JSON.stringify(body) });
@@ -127,8 +89,3 @@ function about() {
     return line;
   }).concat(faults());
 }
-
-live();
-</script>
-</body>
-</html>

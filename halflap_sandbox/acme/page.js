@@ -1,41 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Acme (sandbox)</title>
-<link rel="icon" href="data:,">
-<style>
-/* page.css */
-</style>
-</head>
-<body>
-<header>
-  <h1>Acme<small>sandbox</small></h1>
-  <nav id="parts" aria-label="Workspaces"></nav>
-  <button id="new-workspace">New workspace</button>
-  <span id="live" role="status">connecting …</span>
-</header>
-<main>
-  <div class="about" id="about"></div>
-  <div id="cards"></div>
-</main>
-<dialog id="dialog" aria-labelledby="dialog-title">
-  <form id="form">
-    <h2 id="dialog-title"></h2>
-    <div id="fields"></div>
-    <p id="problem" role="alert"></p>
-    <div class="actions"><button type="button" id="cancel">Cancel</button>
-      <button class="main">Save</button></div>
-  </form>
-</dialog>
-<script>
-// page.js
-</script>
-<script>
-"use strict";
-const APP = "Acme", PART = "workspace";
-
 const external = { title: "External id", value: (each) => each.external_id ?? "–", kind: "short" };
 
 const cards = [
@@ -120,8 +82,3 @@ function about() {
   if (!current.idempotency) lines.push(make("span", "Idempotency keys are off"));
   return [...lines, ...faults()];
 }
-
-live();
-</script>
-</body>
-</html>
