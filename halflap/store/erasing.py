@@ -10,7 +10,7 @@ import msgspec
 
 from halflap.model import Micros
 from halflap.store.catalogue.outcomes import STEPS
-from halflap.store.job import Database, JobTransaction, fetch
+from halflap.store.job import Database, JobTransaction, fetch, json_text
 from halflap.store.sqlite import SqliteDatabase as File
 
 NOTED = "erased:"
@@ -25,7 +25,7 @@ async def begin(
     Returns how much that was: of an erasure that is gone on with, as it began.
     """
     name = f"{NOTED}{customer}"
-    value = _text({"begun_at": at, "at": None, "by": by, "counts": dict(counts)})
+    value = json_text({"begun_at": at, "at": None, "by": by, "counts": dict(counts)})
 
     def job(connection: JobTransaction) -> str:
         connection.execute(
@@ -40,7 +40,7 @@ async def begin(
 
 async def end(database: Database, customer: str, at: Micros) -> None:
     """Note when the last of a customer was erased; its limits go."""
-    note = _text({**(await erased(database))[customer], "at": at})
+    note = json_text({**(await erased(database))[customer], "at": at})
 
     def job(connection: JobTransaction) -> None:
         connection.execute("DELETE FROM limits WHERE customer = ?", (customer,))
@@ -72,7 +72,3 @@ async def compact(database: Database) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     await database.alone(job)
-
-
-def _text(note: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(note).decode()

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
@@ -116,6 +118,11 @@ class Database(Way, Jobs, Protocol):
     def within(self, scope: CustomerScope) -> Jobs:
         """The same database for whoever is in a scope: what is out of it is not there."""
         ...
+
+
+def json_text(value: Any) -> str:
+    """Return a value as the JSON that is stored in a text."""
+    return msgspec.json.encode(value).decode()
 
 
 async def fetch(jobs: Jobs, sql: str, *values: Any) -> list[Any]:

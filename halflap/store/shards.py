@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from halflap.model import Clock, Micros, frozen
-from halflap.store.job import Jobs, JobTransaction, fetch, run, run_each
+from halflap.store.job import Jobs, JobTransaction, fetch, json_text, run, run_each
 from halflap.store.rules.sharing import divide
 
 ShardState = Literal["starting", "listening", "retrying", "parked", "stopped", "ended"]
@@ -334,7 +334,7 @@ class ListenerShards:
             gaps = read_gaps(found[1])
             if not (stays and gaps and (gaps[-1].cursor, gaps[-1].start) == (gap.cursor, start)):
                 gaps = [*gaps, gap][-MOST_GAPS:]
-            text = msgspec.json.encode(gaps).decode()
+            text = json_text(gaps)
             moved = () if stays else (start,)
             changed = connection.execute(
                 f"UPDATE listener_shards SET {'' if stays else 'cursor = NULL, start = ?, '}gaps = ? "
@@ -375,7 +375,7 @@ class ListenerShards:
                     (
                         None if start else before if cursor is None else cursor,
                         start or None,
-                        msgspec.json.encode(noted).decode(),
+                        json_text(noted),
                         now,
                         *(instance, flow, source, shard),
                     ),

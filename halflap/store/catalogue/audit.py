@@ -13,7 +13,7 @@ import msgspec
 from halflap.model import A_DAY, AuditEntry, Clock, Micros, new_id, random_bits
 from halflap.store.act import Act, Statement
 from halflap.store.catalogue.writer import CatalogueWriter, Wanted, conditions, marks
-from halflap.store.job import JobTransaction
+from halflap.store.job import JobTransaction, json_text
 
 DAYS = 365
 A_MS = 1_000
@@ -94,7 +94,7 @@ class AuditLog:
 
         def job(connection: JobTransaction) -> None:
             about = (entry.kind, entry.actor, entry.label, entry.operation, entry.customer)
-            values = (*about, _written(entry.objects), entry.status, _written(entry.changes))
+            values = (*about, json_text(entry.objects), entry.status, json_text(entry.changes))
             connection.execute(COMPLETE, (*values, entry.id))
             for sql, row in self._statements(entry):
                 connection.execute(sql, row)
@@ -112,9 +112,9 @@ class AuditLog:
             entry.address,
             entry.operation,
             entry.customer,
-            _written(entry.objects),
+            json_text(entry.objects),
             entry.status,
-            _written(entry.changes),
+            json_text(entry.changes),
             entry.at + self.days * A_DAY,
         )
         about = dict.fromkeys((*entry.objects.values(), *entry.customers))
@@ -228,10 +228,6 @@ class AuditLog:
             return connection.execute(PRUNE.format(table="audit", of="id"), (now, most)).rowcount
 
         return await self._writer.note(job) == most
-
-
-def _written(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _read(row: Any) -> AuditEntry:

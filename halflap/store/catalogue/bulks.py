@@ -11,7 +11,7 @@ from halflap.errors import NotFound
 from halflap.model import Bulk, Micros, Refusal
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import Refused, Wanted, containing, marks, one
-from halflap.store.job import JobTransaction
+from halflap.store.job import JobTransaction, json_text
 
 COLUMNS = (
     "id, verb, wanted, state, total, done, refused, refusals, after, reason, made_at, ended_at"
@@ -72,7 +72,7 @@ class Bulks(CatalogueTable[Bulk]):
         sql = (
             "INSERT INTO bulks (id, verb, wanted, state, total, made_at) VALUES (?, ?, ?, ?, ?, ?)"
         )
-        values = (bulk.id, bulk.verb, encoded(bulk.wanted), bulk.state, bulk.total, bulk.made_at)
+        values = (bulk.id, bulk.verb, json_text(bulk.wanted), bulk.state, bulk.total, bulk.made_at)
         await self._writer.note_by(sql, *values)
 
     async def get(self, bulk: str) -> Bulk:
@@ -123,7 +123,7 @@ class Bulks(CatalogueTable[Bulk]):
 
         With the state `paused` it is paused with that, for the reason that it has.
         """
-        kept = encoded(bulk.refusals)
+        kept = json_text(bulk.refusals)
         until = self._clock() + lease
         values = (bulk.done, bulk.refused, kept, bulk.after, until, bulk.id, worker)
 
@@ -142,7 +142,7 @@ class Bulks(CatalogueTable[Bulk]):
 
     async def resume(self, bulk: str, wanted: Mapping[str, Any]) -> bool:
         """Let a bulk go on that is paused, with what is wanted from now on; False where it is not."""
-        return await self._turn(bulk, RESUME, encoded(wanted), bulk)
+        return await self._turn(bulk, RESUME, json_text(wanted), bulk)
 
     async def end(self, bulk: str, state: str, reason: str = "") -> bool:
         """End a bulk; False where it had ended already."""
@@ -159,11 +159,6 @@ class Bulks(CatalogueTable[Bulk]):
 
 MOST_REFUSALS = 50
 """Of how many refused executions is kept why; all are counted."""
-
-
-def encoded(value: Any) -> str:
-    """A value as the JSON that is kept."""
-    return msgspec.json.encode(value).decode()
 
 
 def missing(bulk: str) -> NotFound:

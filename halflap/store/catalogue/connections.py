@@ -16,7 +16,7 @@ from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import Refused, Wanted, marks, one
-from halflap.store.job import JobTransaction
+from halflap.store.job import JobTransaction, json_text
 
 Status = Literal["untested", "working", "unauthorized"]
 
@@ -223,7 +223,7 @@ class Connections(CatalogueTable[StoredConnection]):
 
     async def limit(self, connection: str, limits: ConnectionLimits) -> None:
         """Give a connection limits in the place of those that its type declares."""
-        kept = msgspec.json.encode(limits).decode()
+        kept = json_text(limits)
         sql = "UPDATE connections SET limits = ? WHERE id = ?"
         await self._writer.change_by(sql, kept, connection, lacking=missing(connection))
 
@@ -327,9 +327,7 @@ def read_envelopes(text: str) -> dict[str, bytes]:
 
 def write_envelopes(envelopes: Mapping[str, bytes]) -> str:
     """Sealed secrets by field, to be kept."""
-    return msgspec.json.encode(
-        {field: base64.b64encode(each).decode() for field, each in envelopes.items()}
-    ).decode()
+    return json_text({name: base64.b64encode(each).decode() for name, each in envelopes.items()})
 
 
 def owner(customer: str | None) -> str:

@@ -12,7 +12,7 @@ from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import DraftEditor, FlowWriter, Micros, StoredDraft, StoredEdit
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import Refused, conditions, one
-from halflap.store.job import JobTransaction
+from halflap.store.job import JobTransaction, json_text
 
 MOST_DRAFTS = 200
 """The most drafts of a team."""
@@ -102,7 +102,7 @@ class Drafts(CatalogueTable[StoredDraft]):
         """Store a new draft; `ConfigError` where the team has as many as it may."""
         values = (
             draft.id, draft.integration, draft.base, draft.components, draft.file, draft.revision,
-            draft.content, encoded(draft.keys), draft.made_at, draft.changed_at, draft.changed_by,
+            draft.content, json_text(draft.keys), draft.made_at, draft.changed_at, draft.changed_by,
         )  # fmt: skip
 
         def job(connection: JobTransaction) -> Refused | None:
@@ -186,7 +186,7 @@ class Drafts(CatalogueTable[StoredDraft]):
         held = (id, edit.author, now, *flows)
         values = (
             draft.content,
-            encoded(draft.keys),
+            json_text(draft.keys),
             now,
             edit.label,
             id,
@@ -332,11 +332,6 @@ class Drafts(CatalogueTable[StoredDraft]):
             f"{WRITERS} AND lease_until > ? ORDER BY flow", (draft, self._clock())
         )
         return [FlowWriter(*each) for each in rows]
-
-
-def encoded(keys: tuple[int, ...]) -> str:
-    """Keys as the JSON that is stored."""
-    return msgspec.json.encode(keys).decode()
 
 
 def held_by(row: Any) -> FlowHeld:

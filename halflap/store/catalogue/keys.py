@@ -12,7 +12,7 @@ from halflap.errors import NotFound
 from halflap.model import AccessKey, Micros, new_id
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.tokens import hashed
-from halflap.store.job import JobTransaction
+from halflap.store.job import JobTransaction, json_text
 
 PREFIX = "halflap_key_"
 SEEN: Micros = 60_000_000
@@ -51,7 +51,7 @@ class AccessKeys(CatalogueTable[AccessKey]):
     ) -> tuple[str, str]:
         """Make a key; returns its id and its secret."""
         now, secret = self._clock(), PREFIX + secrets.token_urlsafe(32)
-        id, written = new_id("key", now=now), msgspec.json.encode(list(rights)).decode()
+        id, written = new_id("key", now=now), json_text(list(rights))
         row = (id, user, name, written, hashed(secret), now, now, now + lasts)
 
         def job(connection: JobTransaction) -> None:

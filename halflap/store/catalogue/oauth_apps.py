@@ -12,7 +12,7 @@ from halflap.model import OAuthApp
 from halflap.store.catalogue.shared import OVERLAP, unguessable
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import one
-from halflap.store.job import JobTransaction
+from halflap.store.job import JobTransaction, json_text
 
 SELECT = """
 SELECT component, client_id, secret, callback, origins, changed_at, endpoint, signing IS NOT NULL
@@ -58,7 +58,7 @@ class OAuthApps(CatalogueTable[OAuthApp]):
         """
         now = self._clock()
         sealed = None if secret is None else self._vault.seal(secret, place(component))
-        written = msgspec.json.encode(list(origins)).decode()
+        written = json_text(list(origins))
         row = (component, client_id, sealed, callback, written, now, unguessable(PREFIX))
         signs = None
         if signing is not None and signing not in (await self.signers(component))[:1]:
