@@ -33,6 +33,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
+from bench.measure import quantile
 from bench.process import REPOSITORY, end
 from bench.stores import keeper
 from bench.workload import INTEGRATIONS
@@ -240,11 +241,6 @@ async def attack(url: str, kind: str, count: int) -> None:
     print(json.dumps(seen))
 
 
-def percentile(values: list[float], share: float) -> float:
-    """The value below which this share of them lies."""
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
-
-
 @contextmanager
 def stores(wanted: str) -> Generator[dict[str, str]]:
     """The stores to measure on, by their names: their URLs, none for a file."""
@@ -305,7 +301,7 @@ def row(
     deaths: int,
 ) -> str:
     """A row of the table."""
-    before, hostile = percentile(quiet, 0.99), percentile(busy, 0.99)
+    before, hostile = quantile(quiet, 0.99) or 0.0, quantile(busy, 0.99) or 0.0
     answers = ", ".join(f"{count} x {status}" for status, count in sorted(seen.items()))
     cells = (
         *(store, kind, f"{statistics.median(quiet):.1f}", f"{before:.1f}", f"{hostile:.1f}"),

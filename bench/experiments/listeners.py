@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -87,12 +86,6 @@ async def fill(store: Store, count: int) -> None:
         await asyncio.gather(*(one(n) for n in range(first, min(first + 500, count))))
 
 
-def used() -> float:
-    """Return the processor's seconds of this process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
 async def main(count: int) -> None:
     """Measure, and print."""
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +113,7 @@ async def main(count: int) -> None:
             owner="one",
             lease=30_000_000,
         )
-        memory, began, cpu = rss_mib(os.getpid()), time.monotonic(), used()
+        memory, began, cpu = rss_mib(os.getpid()), time.monotonic(), time.process_time()
         running = asyncio.create_task(listeners.run())
 
         async def is_open() -> bool:
@@ -131,11 +124,13 @@ async def main(count: int) -> None:
                 break
             await asyncio.sleep(0.5)
         opened = time.monotonic() - began
-        print(f"{count:,} open after {opened:.1f} s, {used() - cpu:.1f} s of the processor")
-        now, commits, cpu = rss_mib(os.getpid()), store.commits, used()
+        print(
+            f"{count:,} open after {opened:.1f} s, {time.process_time() - cpu:.1f} s of the processor"
+        )
+        now, commits, cpu = rss_mib(os.getpid()), store.commits, time.process_time()
         print(f"memory {memory:.0f} -> {now:.0f} MiB: {(now - memory) / count * 1024:.1f} KiB each")
         await asyncio.sleep(IDLE_SECONDS)
-        share = (used() - cpu) / IDLE_SECONDS
+        share = (time.process_time() - cpu) / IDLE_SECONDS
         print(
             f"idle: {share:.2%} of a core, {(store.commits - commits) / IDLE_SECONDS:.2f} commits/s"
         )

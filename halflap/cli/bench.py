@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -74,7 +73,9 @@ async def activate(
 ) -> str:
     """Publish a bundle, activate it for one customer, and return the URL of its flow."""
     catalogue = host.store.catalogue
-    integration = await _publish(host, bundle)
+    found = await host.library.read(bundle)
+    await catalogue.versions.publish(found.name, bundle.hash, bundle.to_bytes(), "benchmark")
+    integration = await host.library.integration(bundle.hash)
     customer = await catalogue.customers.add(customer_name)
     connections: Mapping[str, str] = {}
     if integration.connections():
@@ -92,14 +93,6 @@ async def activate(
         raise HalflapError(f"the benchmark's instance is {settled.state}: {settled.error}")
     urls = await host.resolver.urls(instance.id)
     return next(iter(urls.values()))
-
-
-async def _publish(host: Host, bundle: Bundle) -> Any:
-    found = await host.library.read(bundle)
-    await host.store.catalogue.versions.publish(
-        found.name, bundle.hash, bundle.to_bytes(), "benchmark"
-    )
-    return await host.library.integration(bundle.hash)
 
 
 def order(number: int, run: str = "quick") -> bytes:
@@ -194,23 +187,18 @@ async def _loaded(host: Host, seconds: float) -> dict[str, Any]:
         destination = (await other.stdout.readline()).decode().strip()
         bundle = seal("forward:integration", {"forward.py": FORWARD.encode()})
         url = await activate(host, bundle, destination)
-        before = _cpu_seconds()
+        before = time.process_time()
         other.stdin.write(f"{url}\n".encode())
         answer = await other.stdout.readline()
         if not answer:
             raise HalflapError("the load generator ended early; its error is above")
         found: dict[str, Any] = json.loads(answer)
-        used = (_cpu_seconds() - before) * 1e3
+        used = (time.process_time() - before) * 1e3
         return {**found, "cpu_ms_per_flow": round(used / max(found["delivered"], 1), 3)}
     finally:
         with contextlib.suppress(ProcessLookupError):
             other.kill()
         await other.wait()
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 async def _other(seconds: float) -> None:
