@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from halflap.errors import DefinitionError, Rejected
-from halflap.sdk._verifier import Signature, decoded_base64, only_value
+from halflap.sdk._verifier import Signature, check_age, decoded_base64, only_value
 from halflap.sdk.request import Headers, Request
 
 DIGESTS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
@@ -154,10 +154,7 @@ class MessageSignature(Signature):
         created, expires = (signed.parameters.get(each) for each in ("created", "expires"))
         if not isinstance(created, int):
             raise Rejected("The signature does not say when it was created.")
-        age = now.timestamp() - created
-        if abs(age) > self.tolerance:
-            when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
-            raise Rejected(f"The request is {when}; at most {self.tolerance} s are allowed.")
+        check_age(created, now, self.tolerance)
         if expires is not None and (not isinstance(expires, int) or expires < now.timestamp()):
             raise Rejected("The signature has expired.")
         nonce = signed.parameters.get("nonce")

@@ -287,10 +287,7 @@ class Signature:
         sent = self._seconds(text)
         if sent is None:
             raise Rejected(f"The timestamp {text[:40]!r} is not a time in {self.timestamp_unit}.")
-        age = now.timestamp() - sent
-        if abs(age) > self.tolerance:
-            when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
-            raise Rejected(f"The request is {when}; at most {self.tolerance} s are allowed.")
+        check_age(sent, now, self.tolerance)
         return text
 
     def _seconds(self, text: str) -> float | None:
@@ -394,6 +391,14 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 def _hex(text: str) -> bytes | None:
     return bytes.fromhex(text) if re.fullmatch(r"([0-9A-Fa-f]{2})+", text) else None
+
+
+def check_age(sent: float, now: datetime, tolerance: int) -> None:
+    """Refuse a request of another time than now, give or take `tolerance` seconds."""
+    age = now.timestamp() - sent
+    if abs(age) > tolerance:
+        when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
+        raise Rejected(f"The request is {when}; at most {tolerance} s are allowed.")
 
 
 def decoded_base64(text: str) -> bytes | None:

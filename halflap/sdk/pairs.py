@@ -286,33 +286,27 @@ def checked_pairs(
     connections: Mapping[str, type[Any]],
     components: Mapping[str, str],
     master: str | None,
-    *,
-    where: str | None = None,
 ) -> Pairs:
     """Pairs, where their sides are two connections of the config, told apart by component or kind."""
     if len(sides) != 2:
         raise DefinitionError(
             f"pairs {name!r}: give two sides, as salesforce='Account', acme='account'; "
-            f"given: {', '.join(sides) or 'none'}",
-            where=where,
+            f"given: {', '.join(sides) or 'none'}"
         )
     for side in sides:
         if side not in connections:
             raise DefinitionError(
                 f"pairs {name!r}: {side!r} is no connection of the config; "
-                f"its connections: {', '.join(connections) or 'none'}",
-                where=where,
+                f"its connections: {', '.join(connections) or 'none'}"
             )
     places: Sequence[tuple[str, str]] = [(components[side], kind) for side, kind in sides.items()]
     if places[0] == places[1]:
         raise DefinitionError(
             f"pairs {name!r}: both sides are {places[0][0]}.{places[0][1]}, and nothing tells their "
-            "events apart; pair records of two apps, or of two kinds",
-            where=where,
+            "events apart; pair records of two apps, or of two kinds"
         )
     if master is not None and master not in sides:
         raise DefinitionError(
-            f"pairs {name!r}: the master {master!r} is neither of its sides: {', '.join(sides)}",
-            where=where,
+            f"pairs {name!r}: the master {master!r} is neither of its sides: {', '.join(sides)}"
         )
     return Pairs(name, sides, components, master)

@@ -194,13 +194,12 @@ class Trigger(Generic[P, E]):
         component: str,
         connection_type: type[Any] | None,
         declaration: Declaration,
-        name: str | None = None,
         title: str | None = None,
         example: Any = None,
     ) -> None:
         self.function = function
         self.component = component
-        self.short_name = name or function.__name__
+        self.short_name = function.__name__
         self.name = f"{component}.{self.short_name}"
         self.title = title or self.short_name.replace("_", " ").capitalize()
         self.example = example
