@@ -154,28 +154,6 @@ async def test_a_signed_flow_is_sent_an_event_by_the_line_that_is_shown(tmp_path
         assert "no URL for a flow 'nothing'; it has: github, standard" in said
 
 
-async def test_it_prints_a_link_that_signs_in_to_the_console_once(project):
-    build_console()
-    async with dev_in(project) as dev:
-        found = await dev.shows(r"Console  (http://127\.0\.0\.1:\d+)/console/sign-in#link=(\S+)\n")
-        url, link = found.groups()
-        await dev.shows("another link: halflap console")
-        async with aiohttp.ClientSession() as http:
-            async with http.get(f"{url}/console/sign-in") as page:
-                assert (page.status, page.content_type) == (200, "text/html")
-            for status in (200, 401):
-                async with http.post(f"{url}/api/session", json={"link": link}) as signed_in:
-                    assert signed_in.status == status
-        await dev.shows("Watching")
-
-
-async def test_a_server_that_others_reach_prints_no_link(project):
-    (project / ".env").write_text("HALFLAP_HOST=0.0.0.0\n")
-    async with dev_in(project) as dev:
-        await dev.shows("Watching")
-        assert "link=" not in dev.shown
-
-
 def test_a_dev_server_has_the_projects_own_store_and_may_call_this_machine(project, monkeypatch):
     (project / ".env").write_text("HALFLAP_PORT=8499\nHALFLAP_EGRESS_ALLOW=10.0.0.1\n")
     settings = settings_of(Project.read(project), port=None)
@@ -186,12 +164,27 @@ def test_a_dev_server_has_the_projects_own_store_and_may_call_this_machine(proje
     assert settings_of(Project.read(project), port=1).port == 1
 
 
+async def link_signs_in_once(dev: Dev) -> None:
+    """Check that the link that is shown signs in to the console, and not again."""
+    found = await dev.shows(r"Console  (http://127\.0\.0\.1:\d+)/console/sign-in#link=(\S+)\n")
+    url, link = found.groups()
+    await dev.shows("another link: halflap console")
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{url}/console/sign-in") as page:
+            assert (page.status, page.content_type) == (200, "text/html")
+        for status in (200, 401):
+            async with http.post(f"{url}/api/session", json={"link": link}) as signed_in:
+                assert signed_in.status == status
+
+
 async def test_from_nothing_to_a_running_flow_that_follows_every_change(project):
     order = {"id": "1", "customer": "Ada", "total": 5}
     source = project / "order_sync.py"
+    build_console()
     async with dev_in(project) as dev:
         url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+) .*-d @sample\.json\n"))[1]
         await dev.shows("Watching")
+        await link_signs_in_once(dev)
         address = ServerAddress.read(project / ".halflap")
         assert address is not None
         assert (address.url, address.pid) == (url.partition("/hooks")[0], dev.process.pid)
@@ -352,19 +345,6 @@ async def test_what_happened_becomes_a_test_that_fails_where_the_flow_changes(pr
     assert await asyncio.to_thread(run_tests, only, ("-q",)) == 1
 
 
-async def test_lines_of_the_environment_that_nothing_reads_are_named(project):
-    lines = project / ".env"
-    before = lines.read_text() if lines.exists() else ""
-    lines.write_text(f"{before}\nGREETINGG=x\n")
-    async with dev_in(project) as dev:
-        await dev.shows(r"GREETINGG is no field of any config; did you mean GREETING\?")
-        await dev.shows("Watching")
-        lines.write_text(f"{before}\nHALFLAP_ROOM=7\n")
-        await dev.shows("HALFLAP_ROOM takes effect at the next start")
-        lines.write_text(f"{before}\nHALFLAP_ROOM=0\n")
-        await dev.shows("HALFLAP_ROOM=0: it is a whole number from 1")
-
-
 @pytest.mark.parametrize("options", [[], ["--yaml"]], ids=["python", "yaml"])
 async def test_ten_posts_of_one_order_at_once_start_the_new_flow_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
@@ -382,10 +362,22 @@ async def test_ten_posts_of_one_order_at_once_start_the_new_flow_once(
     assert len(re.findall("Hello, Ada!", dev.shown)) >= 1
 
 
-async def test_what_blocks_and_what_is_too_large_is_told(project: Path) -> None:
-    source = project / "order_sync.py"
-    (project / ".env").write_text("GREETING=Hello\nHALFLAP_BODY_BYTES=1000\n")
+async def test_a_server_that_others_reach_tells_what_is_wrong_and_prints_no_link(
+    project: Path,
+) -> None:
+    source, lines = project / "order_sync.py", project / ".env"
+    before = "HALFLAP_HOST=0.0.0.0\nHALFLAP_BODY_BYTES=1000\n"
+    lines.write_text(f"{before}GREETINGG=x\n")
     async with dev_in(project) as dev:
+        # Lines of the environment that nothing reads, or that come too late.
+        await dev.shows(r"GREETINGG is no field of any config; did you mean GREETING\?")
+        await dev.shows("Watching")
+        assert "link=" not in dev.shown
+        lines.write_text(f"{before}HALFLAP_ROOM=7\n")
+        await dev.shows("HALFLAP_ROOM takes effect at the next start")
+        lines.write_text(f"{before}HALFLAP_ROOM=0\n")
+        await dev.shows("HALFLAP_ROOM=0: it is a whole number from 1")
+        # What is too large, and what blocks.
         url = (await dev.shows(r"curl -i (http://\S+/hooks/hk_\w+)"))[1]
         assert await send(url, {"id": "x" * 2_000}) == 413
         await dev.shows(r"refused with 413: .*HALFLAP_BODY_BYTES")

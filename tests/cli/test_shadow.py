@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import socket
 import threading
 import time
@@ -115,28 +116,37 @@ class Ear:
         self._socket.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ear() -> Iterator[Ear]:
     ear = Ear()
     yield ear
     ear.close()
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ear: Ear) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, ear: Ear) -> Path:
     """A project with an active instance, and executions of real events in its store."""
-    folder = tmp_path / "orders"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("template")
     (folder / "orders.py").write_text(SOURCE.replace("URL", ear.url))
     (folder / "pyproject.toml").write_text('[project]\nname = "orders"\n')
-    monkeypatch.chdir(folder)
-    ok("deploy")
-    ok("customers", "add", "Initech")
     (folder / "key").write_text("the-key")
-    add = ("connections", "add", "orders.shop", "--customer", "Initech", "--no-test")
-    ok(*add, "--secret", f"api_key=@{folder / 'key'}")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ok("deploy")
+        ok("customers", "add", "Initech")
+        add = ("connections", "add", "orders.shop", "--customer", "Initech", "--no-test")
+        ok(*add, "--secret", f"api_key=@{folder / 'key'}")
+        ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
     asyncio.run(happened(folder / ".halflap"))
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ear: Ear) -> Path:
+    """A copy of the template, in which nothing has been called yet."""
+    folder = shutil.copytree(template, tmp_path / "orders")
+    monkeypatch.chdir(folder)
+    ear.heard = 0
     return folder
 
 
