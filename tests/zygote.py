@@ -26,11 +26,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -273,7 +274,24 @@ def main(number: int, path: Sequence[str]) -> None:
     program.become(given)
     sys.executable = PYTHON
     asyncio.create_subprocess_exec = create
-    program.run(path)
+    try:
+        program.run(path)
+    except SystemExit as error:
+        end(error.code)
+    end()
+
+
+def end(code: object = None) -> NoReturn:
+    """End as an interpreter does, and leave the memory as it is: to clear it would copy all of it."""
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for each in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):  # closed, or nothing reads it any more
+            each.flush()
+    os._exit(code or 0)
 
 
 def serve(way: socket.socket) -> tuple[Program, list[int], socket.socket]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import for_each
 from tests.zygote import PYTHON, ROOT
 
 SHOWS = """
@@ -82,6 +83,25 @@ async def test_a_program_is_killed_and_waited_for_and_so_is_what_it_starts() -> 
 def test_a_package_is_run_by_its_main_module() -> None:
     done = subprocess.run([PYTHON, "-m", "halflap", "--version"], capture_output=True, check=True)
     assert done.stdout.startswith(b"halflap ")
+
+
+ENDS = (
+    *("pass", "import sys; sys.exit('told')", "import sys; sys.exit(-1)", "1 / 0"),
+    "import atexit, sys; atexit.register(print, 'last'); print('said', end=''); sys.exit(True)",
+    "from threading import Timer; Timer(0.05, print, ['thread']).start()",
+    "raise KeyboardInterrupt",
+)
+
+
+@for_each("program", ENDS)
+def test_a_program_ends_as_if_it_had_been_executed(program: str) -> None:
+    """It clears no memory, which it shares: threads, exit functions and texts come first."""
+    forked, executed = (
+        subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+        for python in (PYTHON, sys.executable)
+    )
+    assert (forked.returncode, forked.stdout) == (executed.returncode, executed.stdout)
+    assert forked.stderr.splitlines()[-1:] == executed.stderr.splitlines()[-1:]
 
 
 UVLOOP = """
