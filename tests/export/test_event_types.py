@@ -99,7 +99,7 @@ async def test_data_is_checked_in_bounded_time(schema: Any, data: Any, fits: boo
     assert (not found) is fits, found
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("after", "broken"),
     [
         (schema(), []),
@@ -172,7 +172,7 @@ def test_what_was_let_in_and_promised_still_is(before: Any, after: Any, value: A
         assert was.is_valid(fields)  # who reads by the schema before finds what it promised
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pattern", "taken"),
     [
         ("order.created", ["order.created"]),
@@ -187,7 +187,7 @@ def test_a_pattern_names_types(pattern: str, taken: list[str]) -> None:
     assert is_pattern(pattern)
 
 
-@pytest.mark.parametrize("pattern", ["", "*.created", "order.", "order.**", "a b", "or*", "\n"])
+@for_each("pattern", ["", "*.created", "order.", "order.**", "a b", "or*", "\n"])
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     assert not is_pattern(pattern)
 

@@ -34,6 +34,7 @@ from halflap.model import SEALED, Failure, FlowKey, Outcome, Rejection, Start, S
 from halflap.sdk import codec
 from halflap.sdk.declared import FILTER_FAILED, mark_of
 from halflap.sdk.signature import new_secret
+from tests.cases import for_each
 
 KEY = FlowKey("cus_1", "ins_1", "shop", "orders", "v1", 1)
 SECRET = new_secret()
@@ -184,7 +185,7 @@ async def test_what_arrives_is_kept_as_it_came() -> None:
     assert start.root == start.execution
 
 
-@pytest.mark.parametrize("rest", ["/a%20b", "/a%3Fb=1", "/a%2fb", "/%C3%A4", "/", ""])
+@for_each("rest", ["/a%20b", "/a%3Fb=1", "/a%2fb", "/%C3%A4", "/", ""])
 async def test_a_signed_url_is_the_one_that_was_sent(rest: str) -> None:
     shop = desk()
     assert (await shop.send(path=f"/hooks/hk_open{rest}"))[0] == 200
@@ -203,7 +204,7 @@ async def test_a_part_that_is_no_json_spoils_no_other() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "request_",
     [
         {"path": "/hooks/hk_unknown"},
@@ -419,7 +420,7 @@ async def test_a_reply_that_has_no_body_sends_none() -> None:
     assert (status, headers["content-length"], body) == (204, "0", b"")
 
 
-@pytest.mark.parametrize("status", [0, 99, 101, 600])
+@for_each("status", [0, 99, 101, 600])
 def test_a_reply_has_a_status_that_ends_a_request(status: int) -> None:
     with pytest.raises(DefinitionError, match="200 to 599"):
         Reply(status)
@@ -468,7 +469,7 @@ async def test_credentials_in_headers_are_sealed_before_they_are_kept() -> None:
     assert kept["X-A"] == "canary"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("verify", "header"),
     [
         (BearerToken(header="X-Gitlab-Token", prefix=""), "X-Gitlab-Token"),
@@ -528,7 +529,7 @@ async def test_a_full_store_is_never_a_2xx() -> None:
     assert int(headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("outcome", "status", "body"),
     [
         (Outcome("succeeded", result=b'{"total":1.10}'), 200, b'{"total":1.10}'),
@@ -580,7 +581,7 @@ async def test_an_answer_is_never_a_page_of_ours() -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value", "is_sent"),
     [
         ("Clear-Site-Data", '"cookies"', False),

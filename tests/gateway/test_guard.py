@@ -13,6 +13,7 @@ import pytest
 from halflap.errors import HalflapError
 from halflap.gateway.guard import EdgeLimits
 from halflap.gateway.server import Server, run_loop
+from tests.cases import for_each
 from tests.polling import DEADLINE, until
 
 H = b"Host: hooks.test\r\n"
@@ -628,7 +629,7 @@ async def test_only_a_trusted_proxy_says_whom_it_speaks_for(
         assert (await client.answer())[2] == expected.encode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("headers", "client", "scheme"),
     [
         (b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n", "192.0.2.7", "https"),

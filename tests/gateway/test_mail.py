@@ -24,6 +24,7 @@ from halflap.sdk import codec
 from halflap.server.host import Host, mail_server
 from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
+from tests.cases import for_each
 from tests.polling import DEADLINE
 from tests.world import host_on, publish
 
@@ -254,7 +255,8 @@ async def test_a_mail_of_empty_lines_takes_no_more_memory_than_another() -> None
     assert peak < 12 * len(empty)
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize("cut", [1, 7, 65_536])
+@for_each(
     ("sent", "data"),
     [
         (b".\r\n", b""),
@@ -272,9 +274,7 @@ async def test_a_mail_of_empty_lines_takes_no_more_memory_than_another() -> None
         (b"a\r\n" * 20_001 + b".\r\n", None),
         (b"a" * 100_000 + b"\r\n.\r\n", None),
     ],
-    ids=lambda value: None if value is None else value[:12],
 )
-@pytest.mark.parametrize("cut", [1, 7, 65_536])
 async def test_data_ends_where_it_does(sent: bytes, data: bytes | None, cut: int) -> None:
     reader = asyncio.StreamReader(READ_AHEAD)
     reading = asyncio.create_task(read_data(reader, 60_000))

@@ -18,14 +18,12 @@ def vault() -> Vault:
     return Vault({"k1": K1}, "k1")
 
 
-@pytest.mark.parametrize(
-    "secret", ["sk_live_4eC39HqLyjWDarjtT1zdp7dc", "", "pässwörd 🔑", "x" * 9000]
-)
+@for_each("secret", ["sk_live_4eC39HqLyjWDarjtT1zdp7dc", "", "pässwörd 🔑", "x" * 9000])
 def test_a_secret_opens_where_it_was_sealed(vault: Vault, secret: str):
     assert vault.open(vault.seal(secret, PLACE), PLACE) == secret
 
 
-@pytest.mark.parametrize(
+@for_each(
     "elsewhere",
     [
         ("cus_2", "con_1", "api_key"),
