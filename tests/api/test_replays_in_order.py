@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -141,7 +142,11 @@ async def bulk(world: Any) -> None:
     await quiet(world)
 
 
-@pytest.mark.parametrize("flow", list(KINDS))
+@pytest.mark.parametrize(
+    ("either", "flow"),
+    [*(("file", each) for each in KINDS), ("postgresql", "by_function")],
+    indirect=["either"],
+)
 async def test_what_newer_events_overtook_is_replayed_only_if_that_is_said(
     driven_on_either: Any, flow: str
 ) -> None:
@@ -241,8 +246,15 @@ def come_between(world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch, *, 
     monkeypatch.setattr(executions, "overtaking", decide_first)
 
 
-@pytest.mark.parametrize("many", [False, True])
-@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize(
+    ("either", "ends", "many"),
+    [
+        *product(["file"], [False, True], [False, True]),
+        ("postgresql", False, False),
+        ("postgresql", True, True),
+    ],
+    indirect=["either"],
+)
 async def test_what_comes_once_a_replay_is_decided_is_not_written_over(
     driven_on_either: Any, monkeypatch: pytest.MonkeyPatch, ends: bool, many: bool
 ) -> None:
