@@ -109,13 +109,14 @@ def pack(root: Path, entry: str, needs: Iterable[str] = ()) -> Bundle:
     return seal(entry, dict(_collect(root)), needs)
 
 
-def pack_components(root: Path) -> Bundle:
+def pack_components(root: Path, without: Iterable[str] = ()) -> Bundle:
     """Pack a project's own components, with the modules of its that they import, and nothing else.
 
-    The entry is the first component's.
+    `without` are the paths of its integrations. The entry is the first component's.
     """
     files = dict(_collect(root))
-    found = sorted(component_modules(files))
+    left = {path: content for path, content in files.items() if path not in {*without}}
+    found = sorted(component_modules(left))
     if not found:
         raise DefinitionError(
             "no component is defined in this folder. A module has one where it says, outside of "
