@@ -4,8 +4,8 @@
 
 Both servers are up, each from its own checkout with a store and a destination of its own, and the
 same Python. They are loaded in turn, a few seconds each, the first of a pair changing from pair to
-pair, so that a machine whose speed varies slows both. Printed: the CPU of the server (and of the
-database's processes) a flow of both, for each pair and as medians, and the median of the ratios.
+pair, so that a machine whose speed varies slows both. Printed: the CPU a flow of both, for each pair
+and as medians, and the median of the ratios; then the same of the database's processes alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from bench.load import flood
 from bench.measure import drain
@@ -32,6 +33,13 @@ from bench.workload import WORKLOADS, Workload
 WARM_SECONDS = 2.0
 
 
+class Cost(NamedTuple):
+    """Milliseconds of CPU a flow: all of it, and the part of the database's processes."""
+
+    whole: float
+    database: float
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A server of one revision, with its store."""
@@ -40,12 +48,13 @@ class Candidate:
     pid: int
     url: str
 
-    def cost(self, workload: Workload, seconds: float) -> float:
+    def cost(self, workload: Workload, seconds: float) -> Cost:
         """Load it, and return the milliseconds of CPU that each flow cost until all had ended."""
-        before = cpu_ms(self.pid) + self.store.cpu_ms()
+        server, database = cpu_ms(self.pid), self.store.cpu_ms()
         sent = flood(self.url, workload, secrets.token_hex(4), seconds)
         drain(self.store)
-        return (cpu_ms(self.pid) + self.store.cpu_ms() - before) / len(sent.executions)
+        server, database = cpu_ms(self.pid) - server, self.store.cpu_ms() - database
+        return Cost((server + database) / len(sent.executions), database / len(sent.executions))
 
 
 def checked_out(revision: str, folder: Path) -> Path:
@@ -67,17 +76,18 @@ def serving(stack: ExitStack, stores: Keeper, workload: Workload, tree: Path) ->
 
 
 def pairs_of(
-    now: Callable[[], float], then: Callable[[], float], count: int
-) -> list[tuple[float, float]]:
+    now: Callable[[], Cost], then: Callable[[], Cost], count: int
+) -> list[tuple[Cost, Cost]]:
     """Measure both `count` times, in alternating order; returns (now, then) of each pair."""
-    found: list[tuple[float, float]] = []
+    found: list[tuple[Cost, Cost]] = []
     for number in range(count):
         if number % 2:
             other = then()
             found.append((now(), other))
         else:
             found.append((now(), then()))
-        print("{:3}  now {:.4f}  then {:.4f}".format(number + 1, *found[-1]), flush=True)
+        mine, other = found[-1]
+        print(f"{number + 1:3}  now {mine.whole:.4f}  then {other.whole:.4f}", flush=True)
     return found
 
 
@@ -105,10 +115,14 @@ def main() -> None:
             lambda: then.cost(workload, given.seconds),
             given.pairs,
         )
-    ours, theirs = (median(each) for each in zip(*found, strict=True))
-    ratio = median(mine / other for mine, other in found)
-    print(f"{workload.name} on {given.store}, CPU ms a flow: {ours:.4f} now, {theirs:.4f} then")
-    print(f"median of {len(found)} ratios: {ratio:.3f}; others used {others.cores():.2f} cores")
+    print(f"{workload.name} on {given.store}, CPU ms a flow, medians of {len(found)} pairs:")
+    for what, place in (("all", 0), ("the database's", 1)):
+        costs = [(mine[place], other[place]) for mine, other in found]
+        if any(map(all, costs)):
+            ours, theirs = (median(each) for each in zip(*costs, strict=True))
+            ratio = median(mine / other for mine, other in costs if other)
+            print(f"{what}: {ours:.4f} now, {theirs:.4f} then, ratio {ratio:.3f}")
+    print(f"others used {others.cores():.2f} cores")
 
 
 if __name__ == "__main__":

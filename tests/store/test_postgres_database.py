@@ -18,6 +18,7 @@ from halflap.model import Event, FlowKey, Start
 from halflap.store.postgres import database as module
 from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.database import PostgresDatabase
+from halflap.store.postgres.recording import LOCK
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -54,6 +55,27 @@ async def test_a_database_that_cannot_hold_every_text_is_refused_before_it_is_wr
             tables = made.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
             assert tables.fetchone() == (0,)
         connection.execute("DROP DATABASE ascii")
+
+
+async def test_what_is_live_is_read_along_its_index_however_empty_the_table_was() -> None:
+    url = fresh_url()
+    await (await Store.open(url, vault=VAULT)).close()
+    prepared = f"PREPARE locked (text[]) AS {LOCK.replace('%s', '$1')}".encode()
+
+    async def plan(connection: Connection) -> str:
+        """Return the plan that a session makes once, and keeps."""
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute(prepared, prepare=False)
+        cursor = await connection.execute("EXPLAIN EXECUTE locked ('{exe_1}')", prepare=False)
+        return "\n".join(line for (line,) in await cursor.fetchall())
+
+    async with await connect(url) as connection:
+        found = await plan(connection)
+        assert "executions_pkey" in found
+        assert "Seq Scan" not in found
+        await connection.execute("DEALLOCATE locked")
+        await connection.execute("RESET enable_seqscan")
+        assert "Seq Scan" in await plan(connection)  # which reads all that is dead by then
 
 
 async def test_what_is_large_is_compressed_by_lz4_where_the_server_knows_it() -> None:
