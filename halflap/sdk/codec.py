@@ -124,7 +124,7 @@ def _is_plain(value: Any) -> bool:
         if depth == MAX_DEPTH:
             raise NotJson(TOO_DEEP)
         if not _LEAVES.issuperset(map(type, children)):
-            stack.extend((child, depth + 1) for child in children)
+            stack += [(each, depth + 1) for each in children if type(each) not in _LEAVES]
     return True
 
 

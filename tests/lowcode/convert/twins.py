@@ -113,7 +113,14 @@ def seen(result: Result) -> dict[str, Any]:
         "logs": [(each.level, said(each.message), _fields(each.fields)) for each in result.logs],
     }
     text = _PLACE.sub("", ID.sub("exe", codec.encode(found).decode()))
-    return json.loads(text, parse_float=Decimal)
+    return json.loads(text, parse_float=Decimal, object_hook=_error)
+
+
+def _error(found: dict[str, Any]) -> dict[str, Any]:
+    """A value; one that is an error, as a collected item that failed, without its message's place."""
+    if {"message", "kind"} <= found.keys() and isinstance(found["message"], str):
+        found["message"] = said(found["message"])
+    return found
 
 
 def said(message: str) -> str:
