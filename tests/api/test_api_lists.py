@@ -204,5 +204,5 @@ async def test_commands_read_lists_whole(world: Any, monkeypatch: pytest.MonkeyP
             return ApiAnswer(answer.status, "application/json", answer.body)
 
     api = Client(Paging())  # pyright: ignore[reportArgumentType]
-    names = [each["name"] for each in await api.list("/api/customers")]
+    names = [each["name"] for each in await api.list(dict[str, Any], "customers")]
     assert names == [f"Customer {n:03}" for n in range(5)]
