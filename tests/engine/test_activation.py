@@ -330,7 +330,7 @@ async def test_no_event_begins_on_a_config_before_it_is_held(
     async with shop_on(tmp_path / "store", app, tmp_path / "first") as shop:
         await shop.host.deployer.activate(shop.instance)
         active = await shop.host.deployer.settled(shop.instance)
-        jobs, hold, states = shop.host.store.database, shop.host.engine.hold, list[str]()
+        jobs, hold, states = shop.host.store.database, shop.host.engine.journal.hold, list[str]()
 
         async def late(instance: str) -> None:
             if planted:
@@ -339,7 +339,7 @@ async def test_no_event_begins_on_a_config_before_it_is_held(
                 states.append((await shop.found(await shop.opportunity("early"))).state)
             await hold(instance)
 
-        monkeypatch.setattr(shop.host.engine, "hold", late)
+        monkeypatch.setattr(shop.host.engine.journal, "hold", late)
         _, links = await shop.host.store.catalogue.instances.revision(active.id, active.revision)
         await shop.host.deployer.upgrade(active.id, active.version, ({"label": "good"}, links))
         await shop.until(is_restored)
