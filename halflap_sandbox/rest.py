@@ -20,7 +20,8 @@ from halflap_sandbox.server import Cut, read_body, suffer
 Json = dict[str, Any]
 Refuse = Callable[[int, str], Any]
 Make = Callable[[], tuple[bytes, Mapping[str, str]]]
-TOO_FAST = 429, "You are too fast."
+TooFast = tuple[int, str, Mapping[str, str]]
+TOO_FAST: TooFast = (429, "You are too fast.", {})
 
 
 class ApiError(Exception):
@@ -39,7 +40,7 @@ class RestApp:
         faults: FaultBoard,
         refuse: Refuse,
         clock: Callable[[], float],
-        too_fast: tuple[int, str] = TOO_FAST,
+        too_fast: TooFast = TOO_FAST,
     ) -> None:
         self.faults, self.clock = faults, clock
         self._refuse, self._too_fast = refuse, too_fast
@@ -60,11 +61,15 @@ class RestApp:
                 return cut
             status, found = work({**request.query_params, **(json.loads(body) if body else {})})
         except Exceeded as error:
-            return self.refused(*self._too_fast, {"retry-after": str(error.retry_after)})
+            status, message, headers = self._too_fast
+            wait = {"retry-after": str(error.retry_after)}
+            return self.refused(status, message, {**headers, **wait})
         except Injected as error:
             return self.refused(error.status, "A bad day (an injected fault).")
         except ApiError as error:
             return self.refused(error.status, str(error))
+        except json.JSONDecodeError:
+            return self.refused(400, "Problems parsing JSON")
         except (KeyError, TypeError, ValueError) as error:
             return self.refused(400, f"The request cannot be read: {error!r}")
         if request.method != "GET" and plan.loses_answer():

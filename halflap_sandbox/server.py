@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from halflap_sandbox.answer import Refused, parse
@@ -172,13 +172,14 @@ async def run(
 
     Port 0 takes a free one. A certificate (PEM, with its chain) makes it https; its private key may
     be in the same file. Raises OSError where the address is taken or not this machine's, or where a
-    file cannot be read.
+    file cannot be read; and what the app raises as it ends.
     """
     listener = _listen(host, port)
     taken = listener.getsockname()[1]
+    life = _Life(app)
     try:
         config = uvicorn.Config(
-            app,
+            life,
             http=CuttableProtocol,
             ws="none",
             lifespan="on",
@@ -197,7 +198,10 @@ async def run(
         except asyncio.CancelledError:
             server.should_exit = True
             await serving
-            raise
+            if life.error is None:
+                raise
+        if life.error is not None:
+            raise life.error
     finally:
         listener.close()
 
@@ -206,7 +210,10 @@ async def run(
 async def serving(
     app: Starlette, certificate: Path | None = None, private_key: Path | None = None
 ) -> AsyncGenerator[str]:
-    """Run an app on this machine, at a free port, for as long as it is entered; gives its URL."""
+    """Run an app on this machine, at a free port, for as long as it is entered; gives its URL.
+
+    Raises what the app raises as it ends, but not in the place of the block's own error.
+    """
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(
         run(app, ready=ready.set_result, certificate=certificate, private_key=private_key)
@@ -220,6 +227,24 @@ async def serving(
     finally:
         running.cancel()
         await asyncio.wait([running])
+    if not running.cancelled():
+        await running
+
+
+class _Life:
+    """An app, and the error that it raised as it ended, which uvicorn only logs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] == "lifespan":
+                self.error = error
+            raise
 
 
 class _Server(uvicorn.Server):

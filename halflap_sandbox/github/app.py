@@ -37,7 +37,7 @@ from halflap_sandbox.rest import RestApp, choose_account
 from halflap_sandbox.server import application, read_body
 
 PAGE = 30
-TOO_FAST = 403, "You have exceeded a secondary rate limit."
+TOO_FAST = (403, "You have exceeded a secondary rate limit.", {"x-ratelimit-remaining": "0"})
 
 
 class NewAccount(BaseModel):

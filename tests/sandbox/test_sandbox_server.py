@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from halflap_sandbox.server import Cut, run, serving
+from halflap_sandbox.faults import FaultBoard
+from halflap_sandbox.server import Cut, application, run, serving
 
 
 async def hello(request: Request) -> Response:
@@ -39,3 +40,24 @@ async def test_a_certificate_that_is_none_is_refused(tmp_path):
     wrong.write_text("nothing")
     with pytest.raises(ssl.SSLError):
         await run(Starlette(), certificate=wrong)
+
+
+def ill_ended() -> Starlette:
+    """Make an app that fails as it ends."""
+
+    async def close() -> None:
+        raise ZeroDivisionError
+
+    return application([], FaultBoard("account"), close)
+
+
+async def test_one_that_fails_as_it_ends_is_seen():
+    with pytest.raises(ZeroDivisionError):
+        async with serving(ill_ended()):
+            pass
+
+
+async def test_the_error_of_who_serves_it_is_not_hidden_by_its_end():
+    with pytest.raises(LookupError):
+        async with serving(ill_ended()):
+            raise LookupError
