@@ -60,7 +60,7 @@ def for_each(
 
 
 class Failures:
-    """The failures of some cases, raised once all have been tried."""
+    """The failures of some cases, raised once all have been tried; to skip is one of them."""
 
     def __init__(self, of: int) -> None:
         self.of = of
@@ -71,9 +71,14 @@ class Failures:
         """Note a failure with its case, and go on."""
         try:
             yield
+        except pytest.skip.Exception as error:  # it would skip the others, and hide what failed
+            self._note(AssertionError(f"a case may not skip: {error}"), case)
         except (Exception, pytest.fail.Exception) as error:
-            error.add_note(case)
-            self.found.append(error)
+            self._note(error, case)
+
+    def _note(self, error: BaseException, case: str) -> None:
+        error.add_note(case)
+        self.found.append(error)
 
     def tell(self) -> None:
         """Raise what failed."""

@@ -282,7 +282,10 @@ def main(number: int, path: Sequence[str]) -> None:
 
 
 def end(code: object = None) -> NoReturn:
-    """End as an interpreter does, and leave the memory as it is: to clear it would copy all of it."""
+    """End as an interpreter does, and leave the memory as it is: to clear it would copy all of it.
+
+    So a file that the program has left open, of its own, is not flushed: it has to close what it writes.
+    """
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
         code = 1

@@ -33,3 +33,17 @@ def test_a_case_that_fails_by_itself_is_noted() -> None:
     with pytest.raises(pytest.fail.Exception, match="not this one") as caught:
         check()
     assert caught.value.__notes__ == ["case 'two'"]
+
+
+def test_a_case_that_skips_fails_and_the_others_run() -> None:
+    seen: list[int] = []
+
+    @for_each("n", [1, 2, 3])
+    def check(n: int) -> None:
+        seen.append(n)
+        if n == 2:
+            pytest.skip("not here")
+
+    with pytest.raises(AssertionError, match="a case may not skip: not here") as caught:
+        check()
+    assert (seen, caught.value.__notes__) == ([1, 2, 3], ["case 2"])
