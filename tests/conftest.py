@@ -35,7 +35,7 @@ WAITING = tuple(
         *("cli/test_migration.py", "cli/test_dev.py", "store/test_postgres_database.py"),
         *("components/test_kafka.py", "components/test_kafka_values.py", "listeners"),
         *("components/test_kafka_faults.py", "components/test_kafka_sign_in.py"),
-        *("export/test_outbox.py", "sources"),
+        "export/test_outbox.py",
     )
 )
 """Where tests are that take ten seconds and more, most of them waiting for processes of their own."""

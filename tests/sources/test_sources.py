@@ -1,4 +1,7 @@
-"""The part of `make demo` that shows a message from each kind of source."""
+"""The part of `make demo` that shows a message from each kind of source, as the soak does.
+
+In a commit each kind of source has tests of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ LEFT_OUT = {"Amazon SNS", "Mailbox (IMAP)"}
 """The kinds whose peers may not be on a machine."""
 
 
+@pytest.mark.soak
 def test_a_message_from_each_kind_of_source_arrives_once_though_the_server_is_killed() -> None:
     command = [PYTHON, "-m", "tests.sources", "--offline"]
     done = subprocess.run(
