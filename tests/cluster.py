@@ -13,14 +13,18 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
 
 from bench.cluster import initialise, other_user, start_server
+from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.guard import ROLE, have_role
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
@@ -82,7 +86,7 @@ def emptied_url() -> str:
 
 @functools.cache
 def _cleaner() -> psycopg.Connection[Any]:
-    """The session that empties a schema: a new one reads and plans everything anew, for ten times as long."""
+    """The session that empties a schema; a new one reads and plans everything anew."""
     connection = psycopg.connect(os.environ.get(GIVEN) or server(), autocommit=True)
     atexit.register(connection.close)
     connection.execute("SET session_replication_role = replica")
@@ -90,9 +94,12 @@ def _cleaner() -> psycopg.Connection[Any]:
 
 
 def empty(connection: psycopg.Connection[Any], user: str, tables: Sequence[str]) -> None:
-    """End the sessions of a user, and delete the rows of its tables that have any."""
+    """End the sessions of a user, but for those at rest; delete the rows of tables that have any."""
+    kept = [each.pgconn.backend_pid for some in _at_rest.values() for each in some]
     connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [user]
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE usename = %s AND pid <> ALL (%s)",
+        [user, kept],
     )
     filled = " UNION ALL ".join(
         f"SELECT '{each}' WHERE EXISTS (SELECT FROM {user}.{each})" for each in tables
@@ -103,6 +110,56 @@ def empty(connection: psycopg.Connection[Any], user: str, tables: Sequence[str])
     ]
     changes = f"UPDATE {user}.changes SET number = 0"
     connection.execute(";".join([*deletes, changes]).encode())
+
+
+_at_rest: dict[str, list[Connection]] = {}
+
+
+@contextmanager
+def kept_sessions() -> Iterator[None]:
+    """Have each store that is opened leave its sessions to the next one at its URL.
+
+    A new backend plans each statement anew, which is half of what it does in a test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("halflap.store.postgres.database.connect", reconnect)
+        yield
+
+
+async def reconnect(url: str) -> Connection:
+    """Connect by a session that a store before has left, where there is one."""
+    left = _at_rest.setdefault(url, [])
+    while left:
+        if is_at_rest(one := left.pop()):
+            return one
+    made = await connect(url)
+    close = made.close
+
+    async def leave() -> None:
+        if not is_at_rest(made):
+            await close()
+        elif made not in left:
+            left.append(made)
+
+    made.close = leave
+    return made
+
+
+def is_at_rest(connection: Connection) -> bool:
+    """Return whether a session is open at both ends, and has no transaction under way."""
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.OperationalError:  # its backend was ended
+        return False
+    return connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+@atexit.register
+def let_go() -> None:
+    """Close what was left for a next store: no loop runs by now that could await it."""
+    for some in _at_rest.values():
+        for each in some:
+            each.pgconn.finish()
 
 
 def url_of_user(url: str, also: str = "", rights: str = "") -> str:

@@ -13,17 +13,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.pq import TransactionStatus
 
 from halflap.model import Clock, Event, FlowKey, Micros, Start, new_id
-from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.database import PostgresDatabase
 from halflap.store.postgres.journal import PostgresJournal
 from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
 from halflap.store.protocol import CancelResult, Claim, Journal
 from halflap.store.store import Store
-from tests.cluster import ordinary_url
+from tests.cluster import kept_sessions, ordinary_url
 from tests.simulation.shared import simulated_journal
 
 SECOND: Micros = 1_000_000
@@ -135,43 +133,11 @@ async def opened(kind: str, folder: Path, clock: Clock) -> AsyncGenerator[Journa
 
 @asynccontextmanager
 async def in_postgres(clock: Clock | None = None) -> AsyncGenerator[Journal]:
-    """A journal in PostgreSQL.
-
-    Its connections at rest go on to the next one: a new backend plans each statement anew, which is
-    half of what it does in a test.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("halflap.store.postgres.database.connect", reconnect)
+    """A journal in PostgreSQL."""
+    with kept_sessions():
         database = await PostgresDatabase.open(postgres_url(), clock=clock)
         try:
             yield PostgresJournal(database)
         finally:
             await database.run(lambda c: c.execute(EMPTY, prepare=False))
-            for seat in database._seats:
-                if seat.connection is not None and is_at_rest(seat.connection):
-                    _at_rest.append(seat.connection)
-                    seat.connection = None
             await database.close()
-
-
-_at_rest: list[Connection] = []
-
-
-@atexit.register
-def let_go() -> None:
-    """Close what was left for a next journal: no loop runs by now that could await it."""
-    for each in _at_rest:
-        each.pgconn.finish()
-
-
-async def reconnect(url: str) -> Connection:
-    """Connect by a connection that a journal before has left, where there is one."""
-    while _at_rest:
-        if is_at_rest(left := _at_rest.pop()):
-            return left
-    return await connect(url)
-
-
-def is_at_rest(connection: Connection) -> bool:
-    """Return whether a connection is open, and has no transaction under way."""
-    return connection.pgconn.transaction_status == TransactionStatus.IDLE

@@ -18,7 +18,7 @@ from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.cluster import emptied_url
+from tests.cluster import emptied_url, kept_sessions
 from tests.journals import new_store
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE
@@ -631,8 +631,9 @@ async def either(
     settings = Settings(dir=tmp_path / "store", token=TOKEN, egress_allow=("127.0.0.1",))
     if request.param == "postgresql":
         settings = replace(settings, store=emptied_url(), keys=KEYS)
-    async with world_on(settings, shop, tmp_path / "projects") as world:
-        yield world
+    with kept_sessions():
+        async with world_on(settings, shop, tmp_path / "projects") as world:
+            yield world
 
 
 ON_ONE_STORE = pytest.mark.parametrize("either", ["file"], indirect=True)

@@ -19,7 +19,7 @@ from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests.api.conftest import TOKEN, Answer, Client
-from tests.cluster import emptied_url
+from tests.cluster import emptied_url, kept_sessions
 from tests.journals import new_store
 from tests.polling import DEADLINE
 
@@ -169,17 +169,18 @@ async def teams_on(
     )
     if not url:
         await new_store(made.dir)
-    host = await Host.open(made, probation=False)
-    (folder / "projects").mkdir()
-    running = asyncio.create_task(host.engine.run(host.executor)) if runs else None
-    try:
-        yield Teams(host, folder / "projects")
-    finally:
-        await host.stop(1)
-        if running is not None:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StoreError):
-                await running
+    with kept_sessions():
+        host = await Host.open(made, probation=False)
+        (folder / "projects").mkdir()
+        running = asyncio.create_task(host.engine.run(host.executor)) if runs else None
+        try:
+            yield Teams(host, folder / "projects")
+        finally:
+            await host.stop(1)
+            if running is not None:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StoreError):
+                    await running
 
 
 @pytest.fixture

@@ -399,9 +399,7 @@ async def test_the_article_s_flows_are_built_from_nothing_and_run_between_both_a
         if flows == 1:  # what the deploy flow would do
             sf = await apps.salesforce.client(org)
             fields = ["Name", "StageName"]
-            await salesforce.ensure_outbound_message(
-                sf, "Opportunity", urls["opportunity"], fields
-            )
+            await salesforce.ensure_outbound_message(sf, "Opportunity", urls["opportunity"], fields)
         await deal_flows(page, apps, org, key, back=flows == 5)
         if flows == 5:
             await accounts_flow(apps, org, key)

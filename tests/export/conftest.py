@@ -19,7 +19,7 @@ from halflap.export import AsyncPublisher, EventTypes
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests.api.conftest import KEYS, TOKEN, Client
-from tests.cluster import emptied_url
+from tests.cluster import emptied_url, kept_sessions
 from tests.journals import new_store
 from tests.polling import DEADLINE
 
@@ -154,17 +154,18 @@ async def product_on(store: str, folder: Path, **settings: Any) -> AsyncIterator
     )
     if not url:
         await new_store(made.dir)
-    host = await Host.open(made, probation=False)
-    (folder / "projects").mkdir()
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(host.serve(ready=ready.set_result))
-    port = await asyncio.wait_for(ready, DEADLINE)
-    try:
-        yield Product(host, f"http://127.0.0.1:{port}", folder / "projects")
-    finally:
-        await host.stop(1)
-        with contextlib.suppress(asyncio.CancelledError, StoreError):
-            await serving
+    with kept_sessions():
+        host = await Host.open(made, probation=False)
+        (folder / "projects").mkdir()
+        ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(host.serve(ready=ready.set_result))
+        port = await asyncio.wait_for(ready, DEADLINE)
+        try:
+            yield Product(host, f"http://127.0.0.1:{port}", folder / "projects")
+        finally:
+            await host.stop(1)
+            with contextlib.suppress(asyncio.CancelledError, StoreError):
+                await serving
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from halflap.store.job import JobTransaction
 from halflap.store.protocol import Pinning
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import emptied_url
+from tests.cluster import emptied_url, kept_sessions
 
 
 class Clock:
@@ -38,15 +38,16 @@ class Clock:
 
 @pytest.fixture(params=["memory", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "postgresql":
-        vault = Vault({"k1": bytes(32)}, "k1")
-        store = await Store.open(emptied_url(), clock=Clock(), vault=vault)
-    elif request.param == "file":
-        store = await Store.open(tmp_path / "store", clock=Clock())
-    else:
-        store = await Store.memory(clock=Clock())
-    yield store
-    await store.close()
+    with kept_sessions():
+        if request.param == "postgresql":
+            vault = Vault({"k1": bytes(32)}, "k1")
+            store = await Store.open(emptied_url(), clock=Clock(), vault=vault)
+        elif request.param == "file":
+            store = await Store.open(tmp_path / "store", clock=Clock())
+        else:
+            store = await Store.memory(clock=Clock())
+        yield store
+        await store.close()
 
 
 ON_EVERY_STORE = pytest.mark.parametrize("store", ["file", "memory", "postgresql"], indirect=True)

@@ -21,7 +21,7 @@ from halflap.store.retention import DAY, RetentionRules
 from halflap.store.sqlite import SqliteDatabase
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import emptied_url
+from tests.cluster import emptied_url, kept_sessions
 from tests.journals import LEASE, StandingClock
 
 VAULT = Vault({"k1": b"0" * 32}, "k1")
@@ -38,9 +38,10 @@ async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: StandingClock
 ) -> AsyncIterator[Store]:
     place = tmp_path / "store" if request.param == "sqlite" else emptied_url()
-    store = await Store.open(place, vault=VAULT, clock=clock, large=str(tmp_path / "blobs"))
-    yield store
-    await store.close()
+    with kept_sessions():
+        store = await Store.open(place, vault=VAULT, clock=clock, large=str(tmp_path / "blobs"))
+        yield store
+        await store.close()
 
 
 def start(body: bytes = LARGE, customer: str = "cus_a", **more: Any) -> Start:
