@@ -151,7 +151,7 @@ async def test_a_bulk_replay_survives_kills_and_replays_each_once(
         bulk = await look()
         if bulk["state"] != "running":
             break
-        if kills < 6:
+        if kills < (3 if count == FEW else 6):
             await server.ended(within=wanted)
             await server.kill()
             kills += 1

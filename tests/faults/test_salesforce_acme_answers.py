@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,8 +40,19 @@ FAULTS: dict[str, dict[str, Any]] = {
 """The faults of a request. Only after the last of them has a person to run the move again."""
 
 
-SAMPLED = pytest.mark.parametrize("every", [18, pytest.param(1, marks=pytest.mark.soak)])
+APPS = ("salesforce", "acme")
+FEW, ALL = 18, 1
 """Of a move's requests every eighteenth goes wrong, other ones in each test; all in the soak."""
+SAMPLED = pytest.mark.parametrize("every", [FEW, pytest.param(ALL, marks=pytest.mark.soak)])
+
+
+def each_app(name: str, values: Sequence[str]) -> pytest.MarkDecorator:
+    """Give a test an app, one of these values and `every`: one app for each value, both in the soak."""
+    few = [(app, each, FEW) for each, app in zip(values, cycle(APPS), strict=False)]
+    soaked = [
+        pytest.param(app, each, ALL, marks=pytest.mark.soak) for app in APPS for each in values
+    ]
+    return pytest.mark.parametrize(("app", name, "every"), [*few, *soaked])
 
 
 def from_now(at: int) -> list[int]:
@@ -151,9 +163,7 @@ class Ward:
         return sum(not each for each in left)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("app", ["salesforce", "acme"])
-@SAMPLED
+@each_app("fault", list(FAULTS))
 async def test_whichever_request_goes_wrong_both_apps_end_as_they_should(
     tmp_path: Path, apps: Apps, app: str, fault: str, every: int, note: Note
 ) -> None:
@@ -193,9 +203,7 @@ async def test_a_deploy_flow_that_does_not_ensure_its_webhook_ends_with_two_of_i
         assert held.webhooks == sorted(2 * wanted.webhooks)
 
 
-@pytest.mark.parametrize("then", ["downgrade", "disable"])
-@pytest.mark.parametrize("app", ["salesforce", "acme"])
-@SAMPLED
+@each_app("then", ["downgrade", "disable"])
 async def test_an_upgrade_that_failed_half_way_may_be_given_up(
     tmp_path: Path, apps: Apps, app: str, then: str, every: int
 ) -> None:

@@ -7,12 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.faults import checker
 from tests.faults.process import ServerProcess
 
 SCRIPT = Path(__file__).parent / "server.py"
 POINTS = ("opened", "read", "accepted", "acknowledged")
 """The steps at which `server.py` can be told to die."""
+AT_POINTS = pytest.mark.parametrize(
+    "points", [POINTS[1:3], pytest.param(POINTS, marks=pytest.mark.soak)], ids=["few", "all"]
+)
+"""The middle two of them in a commit: with what was read in hand, and with it accepted."""
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.brokers import KafkaBroker, broker
 from tests.cluster import emptied_url
 from tests.faults import checker
 from tests.faults.process import ServerProcess
-from tests.listeners.reader import POINTS, accepted, reader
+from tests.listeners.reader import AT_POINTS, accepted, reader
 from tests.polling import DEADLINE, until
 
 PARTITIONS = 4
@@ -51,15 +51,16 @@ def gaps(folder: Path) -> list[str]:
     return [each["reason"] for row in rows for each in json.loads(row[0])]
 
 
+@AT_POINTS
 @pytest.mark.parametrize("time", [2, pytest.param(3, marks=pytest.mark.soak)])
 async def test_a_server_that_is_killed_at_each_step_loses_and_doubles_nothing(
-    time: int, tmp_path: Path
+    time: int, points: Sequence[str], tmp_path: Path
 ):
     folder, wanted = tmp_path / "data", list(NUMBERS)
     with broker("tansu", tmp_path / "broker") as at:
         at.make_topic("log", PARTITIONS)
         put(at, NUMBERS)
-        for point in POINTS:
+        for point in points:
             at_point = 1 if point == "opened" else time
             async with server(folder, at, "--die", f"{point}:{at_point}") as dying:
                 async with asyncio.timeout(DEADLINE):

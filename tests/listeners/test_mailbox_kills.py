@@ -6,7 +6,7 @@ The mailbox is dovecot's. The control moves the cursor before it accepts the mai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.dovecot import Dovecot, dovecot
 from tests.faults.process import ServerProcess
-from tests.listeners.reader import POINTS, accepted, reader
+from tests.listeners.reader import AT_POINTS, accepted, reader
 from tests.polling import until
 
 NUMBERS = 120
@@ -35,9 +35,12 @@ def seen(box: Dovecot) -> int:
     return sum(r"\Seen" in each for each in box.flags("ada"))
 
 
-async def test_killed_readers_of_a_mailbox_lose_and_double_nothing(tmp_path: Path, box: Dovecot):
+@AT_POINTS
+async def test_killed_readers_of_a_mailbox_lose_and_double_nothing(
+    tmp_path: Path, box: Dovecot, points: Sequence[str]
+):
     folder = tmp_path / "data"
-    for point in POINTS:
+    for point in points:
         async with reading(folder, box, "--die", f"{point}:1") as dying:
             assert await dying.ended() == -9
     async with reading(folder, box):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.faults.process import ServerProcess
-from tests.listeners.reader import POINTS, accepted, reader
+from tests.listeners.reader import AT_POINTS, accepted, reader
 from tests.moto_server import client, moto_server
 from tests.polling import until
 
@@ -51,9 +51,12 @@ def reading(
     return reader(folder, queue.url, "--queue", *flags)
 
 
-async def test_killed_readers_of_a_queue_lose_and_double_nothing(tmp_path: Path, moto: str):
+@AT_POINTS
+async def test_killed_readers_of_a_queue_lose_and_double_nothing(
+    tmp_path: Path, moto: str, points: Sequence[str]
+):
     queue, folder = FilledQueue(moto), tmp_path / "data"
-    for point in POINTS:
+    for point in points:
         async with reading(folder, queue, "--die", f"{point}:1") as dying:
             assert await dying.ended() == -9
     async with reading(folder, queue):
