@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, StorageState, expect
+from playwright.async_api import Browser, Page, Request, StorageState
 
 from tests.console.place import Place
-from tests.polling import DEADLINE
+from tests.polling import DEADLINE, until
 
 PAGE_DEADLINE = DEADLINE * 1_000
 """Milliseconds that a click waits, and what is expected of a page."""
+QUIET_MS = 100
+"""Milliseconds without a request, after which a page asks for nothing more."""
 AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
 WATCH = """
 window.wrong = []
@@ -25,6 +27,12 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 SETTLE = """
 for (const each of document.getAnimations()) if (each instanceof CSSTransition) each.finish()
+"""
+VISIT = """
+(path) => new Promise((arrive) => {
+  const leave = window.__TSR_ROUTER__.subscribe("onRendered", () => { leave(); arrive() })
+  history.pushState(null, "", `/console${path}`)
+})
 """
 
 
@@ -63,15 +71,41 @@ async def opened(
 
 
 async def visit(page: Page, path: str) -> None:
-    """Go to another page of the open console, which does not load anew: that takes ten times as long."""
-    await page.evaluate("path => history.pushState(null, '', `/console${path}`)", path)
+    """Go to another page of the open console, which does not load anew: that takes ten times as long.
+
+    It is there then, in the place of the page before; what it shows may not be.
+    """
+    await page.evaluate(VISIT, path)
 
 
 async def show(page: Page, path: str) -> None:
-    """Go to another page of the open console, and wait until all of it is there."""
+    """Go to another page of the open console, and wait until all of it is there.
+
+    (`networkidle` waits for nothing: Playwright says it once of a load.)
+    """
+    asked, answered = set[Request](), set[Request]()
+
+    def ask(request: Request) -> None:
+        if request.resource_type != "eventsource":
+            asked.add(request)
+
+    def answer(request: Request) -> None:
+        answered.add(request)
+
+    async def is_there() -> bool:
+        before = len(asked)
+        if asked - answered or await page.get_by_role("status", name="Loading").count():
+            return False
+        await page.wait_for_timeout(QUIET_MS)  # an answer may lead to another request
+        return len(asked) == before
+
+    heard = {"request": ask, "requestfinished": answer, "requestfailed": answer}
+    for event, hear in heard.items():
+        page.on(event, hear)
     await visit(page, path)
-    await page.wait_for_load_state("networkidle")
-    await expect(page.get_by_role("status", name="Loading")).to_have_count(0)
+    await until(is_there, what=lambda: f"{path} waits for {[e.url for e in asked - answered]}")
+    for event, hear in heard.items():
+        page.remove_listener(event, hear)
 
 
 async def at_rest(page: Page) -> None:

@@ -783,7 +783,7 @@ async def test_a_listener_that_stands_still_is_marked_where_instances_are_looked
         await page.wait_for_url("**/instances/ins_*?view=endpoints")
         await expect(page.get_by_text(why)).to_be_visible()
         await shards.note(owned.key, owned.fence, "listening")
-        await visit(page, "/overview")
+        await show(page, "/overview")
         await expect(halted).to_have_count(0)
     await shards.forget(instance["id"])
 
@@ -877,6 +877,26 @@ async def test_the_pages_have_no_serious_barrier(place: Place, desk: Desk) -> No
                 await page.get_by_role("button", name="Replay").click()
                 await page.get_by_role("dialog").wait_for()
                 await at_rest(page)
+
+
+async def test_a_page_is_shown_once_it_has_taken_the_place_of_the_one_before(
+    place: Place, desk: Desk
+) -> None:
+    sent = await place.send("Initech", number(), "free")
+    async with opened(desk, "/failures") as page:
+        await page.wait_for_load_state("networkidle")
+        script, found = list[Route](), list[Route]()
+        await page.route("**/search.lazy-*.js", lambda route: script.append(route))
+        await page.route("**/api/search?*", lambda route: found.append(route))
+        showing = asyncio.create_task(show(page, f"/search?q={sent}"))
+        for held in (script, found):
+            await until(lambda held=held: held)
+            for _ in range(10):  # more than to go there takes
+                await page.evaluate("new Promise(requestAnimationFrame)")
+            assert not showing.done()
+            await held[0].continue_()
+        await showing
+        assert await page.get_by_role("grid").get_by_role("gridcell").first.is_visible()
 
 
 async def test_control_a_heading_too_faint_in_one_theme_is_found(desk: Desk) -> None:
