@@ -284,13 +284,15 @@ def main(number: int, path: Sequence[str]) -> None:
 def end(code: object = None) -> NoReturn:
     """End as an interpreter does, and leave the memory as it is: to clear it would copy all of it.
 
-    So a file that the program has left open, of its own, is not flushed: it has to close what it writes.
+    What the program made is collected, for what its garbage has to say (a task whose error nothing has
+    looked at). What it still holds is not cleared: it has to close the files that it writes.
     """
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
+    gc.collect()
     for each in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError, OSError):  # closed, or nothing reads it any more
             each.flush()

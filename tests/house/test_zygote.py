@@ -119,3 +119,20 @@ def test_a_loop_that_executes_processes_by_itself_has_them_forked() -> None:
     program = "import sys; sys.exit(7 if type(sys.executable) is not str else 8)"
     done = subprocess.run([PYTHON, "-c", UVLOOP, program], capture_output=True, check=True)
     assert done.stdout == b"7 7\n"
+
+
+def test_what_garbage_has_to_say_in_the_end_is_said() -> None:
+    program = """
+import asyncio
+async def fail():
+    raise ValueError("missed")
+async def main():
+    circle = [asyncio.ensure_future(fail())]
+    circle.append(circle)
+    await asyncio.wait(circle[:1])
+asyncio.run(main())
+"""
+    for python in (PYTHON, sys.executable):
+        done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+        assert "Task exception was never retrieved" in done.stderr, python
+        assert "ValueError: missed" in done.stderr
