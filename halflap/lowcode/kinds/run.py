@@ -68,10 +68,11 @@ class Outside(NamedTuple):
 
 def _read(read: Callable[[Any, str], T]) -> Callable[[Asked, Frame | Outside], T]:
     def placed(asked: Asked, frame: Frame | Outside) -> T:
+        found = asked.value(frame)
         try:
-            return read(asked.value(frame), asked.what)
+            return read(found, asked.what)
         except ExpressionError as error:
-            raise error.at(asked.where) from None
+            raise error.at(asked.where) from error.__cause__
 
     return placed
 
