@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
@@ -10,10 +11,9 @@ from pydantic import TypeAdapter
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft, DraftEdit, StaleDraft, UnwritableEdit
-from halflap.lowcode.rewrite.edits import difference, step_paths
+from halflap.lowcode.rewrite.edits import DraftChange, ReplaceText, difference, step_paths
 from halflap.lowcode.rewrite.keys import kept_keys
-from halflap.lowcode.rewrite.merge import patched
-from halflap.lowcode.source import Path, SourceText, value_at
+from halflap.lowcode.source import Path, SourceText
 from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn
 
@@ -42,6 +42,17 @@ def edited(draft: Draft, *edits: dict[str, Any], revision: int | None = None) ->
     return draft.apply(EDITS.validate_python(edits), revision)
 
 
+def patched(text: str, patches: Iterable[ReplaceText]) -> str:
+    """A text with patches, one after another, by its lines."""
+    for each in patches:
+        lines, (first, start), (last, end) = text.split("\n"), each.start, each.end
+        assert 0 < start <= len(lines[first - 1]) + 1
+        assert 0 < end <= len(lines[last - 1]) + 1
+        new = lines[first - 1][: start - 1] + each.text + lines[last - 1][end - 1 :]
+        text = "\n".join([*lines[: first - 1], new, *lines[last:]])
+    return text
+
+
 def drawn_edit(chance: Random, draft: Draft) -> dict[str, Any]:
     """An edit by chance of a document as it stands."""
     paths = [each for each in step_paths(draft.source.data) if each[0] == "flows"]
@@ -63,15 +74,21 @@ def drawn_edit(chance: Random, draft: Draft) -> dict[str, Any]:
     )
 
 
+def value_at(data: Any, path: Path) -> Any:
+    for each in path:
+        data = data[each]
+    return data
+
+
 def plain(step: Any) -> Any:
     """A step without what stands in it: its kind and its own fields are what an address leads to."""
     return {key: each for key, each in step.items() if not isinstance(each, dict | list)}
 
 
-def moved(before: SourceText, draft: Draft) -> dict[Path, Path]:
-    """Return where each step of a document stands now, by where it stood."""
+def moved(before: SourceText, draft: Draft, change: DraftChange) -> dict[Path, Path]:
+    """Return where each step of a document stands after a change, by where it stood."""
     keys = {path: number for number, path in enumerate(step_paths(before.data), 1)}
-    found = kept_keys(before, keys, draft.source)
+    found = kept_keys(before, keys, draft.source, change.patches)
     there = {number: path for path, number in found.items()}
     return {path: there[number] for path, number in keys.items() if number in there}
 
@@ -95,7 +112,7 @@ def test_any_batch_is_its_patches_and_its_undo_leaves_no_trace(seeds: range) -> 
             assert patched(before, change.patches) == draft.source.text
             assert change.revision == draft.revision == was + 1
             if edits[0]["op"] in ("insert", "duplicate", "move"):
-                now = moved(source, draft)
+                now = moved(source, draft, change)
                 assert set(now) == set(step_paths(source.data)), edits
                 for path, there in now.items():
                     one, other = value_at(source.data, path), value_at(draft.source.data, there)
@@ -141,7 +158,7 @@ def test_steps_are_wrapped_with_their_comments() -> None:
     draft = Draft.read(TEXT, "tried.yaml")
     before = draft.source
     wrap = {"op": "wrap", "path": [*STEPS, 0], "count": 2, "into": ["cases", "a"]}
-    edited(draft, {**wrap, "value": {"switch": "=event.kind"}})
+    change = edited(draft, {**wrap, "value": {"switch": "=event.kind"}})
     assert draft.source.text.split("steps:\n")[1].startswith(
         "      - switch: =event.kind\n"
         "        cases:\n"
@@ -150,7 +167,7 @@ def test_steps_are_wrapped_with_their_comments() -> None:
         "            - {id: one, action: acme.list_stock}   # beside it\n"
     )
     inside = (*STEPS, 0, "cases", "a")
-    now = moved(before, draft)
+    now = moved(before, draft, change)
     assert now[(*STEPS, 1, "then", 0)] == (*inside, 1, "then", 0)
     assert now[(*STEPS, 2)] == (*STEPS, 1)
 
@@ -180,7 +197,7 @@ def test_steps_are_pasted_with_their_comments_and_names_of_their_own() -> None:
 """
         in draft.source.text
     )
-    assert moved(before, draft)[(*inside, 1)] == (*inside, 3)
+    assert moved(before, draft, change)[(*inside, 1)] == (*inside, 3)
     draft.apply(change.undo)
     assert draft.source.text == TEXT
     # A single step, one as JSON, and into a list that is not written yet.

@@ -98,6 +98,69 @@ def test_keys_stay_with_their_steps_through_edits_of_either_kind() -> None:
     assert said(undone) == before
 
 
+TWINS = """\
+flows:
+  one:
+    steps:
+      - log: a
+      - log: b
+      - log: a
+      - log: a
+      - log: c
+"""
+LINES = {1: "a", 2: "b", 3: "a", 4: "a", 5: "c"}
+
+
+def after(*edits: tuple[int, int, int, int, str]) -> dict[int, str]:
+    """By key, the texts of the lines of `TWINS` after edits of it as an editor sends them."""
+    state, _ = edited(
+        opened(TWINS),
+        *(
+            {"op": "text", "start": [line, column], "end": [to, end], "text": text}
+            for line, column, to, end, text in edits
+        ),
+    )
+    return {key: each["log"] for key, each in said(state).items()}
+
+
+def test_keys_stay_with_their_steps_among_steps_that_say_the_same() -> None:
+    assert after() == LINES
+    gone = {number: {k: v for k, v in LINES.items() if k != number} for number in LINES}
+    for number in LINES:
+        line = 3 + number
+        assert [*after((line, 1, line + 1, 1, "")).items()] == [*gone[number].items()]
+        assert [*after((line - 1, 15 if number > 1 else 11, line, 15, "")).items()] == [
+            *gone[number].items()
+        ]
+        if number < 5:
+            assert [*after((line, 9, line + 1, 9, "")).items()] == [*gone[number].items()]
+        order = [*LINES.items()]
+        order.insert(number - 1, (6, LINES[number]))
+        one = f"      - log: {LINES[number]}\n"
+        assert [*after((line, 1, line, 1, one)).items()] == order
+        assert [*after((line, 9, line, 9, f"log: {LINES[number]}\n      - ")).items()] == order
+        order = [*LINES.items()]
+        order.insert(number, (6, LINES[number]))
+        assert [*after((line + 1, 1, line + 1, 1, one)).items()] == order
+    # The second is moved to the top; another one is typed above, and then a copy is below it.
+    top = [(2, "b"), (1, "a"), (3, "a"), (4, "a"), (5, "c")]
+    assert [*after((5, 1, 6, 1, ""), (4, 1, 4, 1, "      - log: b\n")).items()] == top
+    typed = after((4, 1, 4, 1, "      - log: new\n"), (7, 1, 7, 1, "      - log: a\n"))
+    assert typed.pop(6) == "new"
+    assert typed.pop(7) == "a"
+    assert [*typed.items()] == [*LINES.items()]
+    assert [*after((6, 14, 6, 15, "x")).items()] == [*{**LINES, 3: "x"}.items()]
+
+
+def test_half_written_steps_are_no_twins() -> None:
+    state = opened("flows:\n  one:\n    steps:\n      - lo\n      - se\n")
+    first = {"op": "text", "start": [4, 1], "end": [5, 1], "text": ""}
+    more = {"op": "text", "start": [4, 11], "end": [4, 11], "text": "t"}
+    new, change = edited(state, first, more)
+    assert dict(new.keys) == {("flows", "one", "steps", 0): 2}
+    assert dict(change.moved)[1] is None
+
+
 def test_half_a_text_keeps_the_rest_and_takes_edits_of_the_text_alone() -> None:
     state = opened()
     half, change = edited(state, text_edit("log: first", "log: [first", TEXT))

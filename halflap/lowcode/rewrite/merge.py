@@ -12,7 +12,10 @@ Piece = tuple[int, int] | str
 
 
 def patched(text: str, patches: Iterable[ReplaceText]) -> str:
-    """Return a text with patches, each made after the one before it."""
+    """Return a text with patches, each made after the one before it.
+
+    Raises `UnwritableEdit` where the text has no such place.
+    """
     for each in patches:
         start, end = offsets(text, each)
         text = text[:start] + each.text + text[end:]
@@ -82,7 +85,7 @@ def rebased(
         here = here[: each.start] + each.text + here[each.end :]
     made: list[ReplaceText] = []
     for each in reversed(mine):
-        by = sum(len(o.text) - (o.end - o.start) for o in others if o.end <= each.start)
+        by = sum(other.by for other in others if other.end <= each.start)
         start, end = each.start + by, each.end + by
         place = position_of(here, start), position_of(here, end)
         made.append(ReplaceText(start=place[0], end=place[1], text=each.text))

@@ -92,7 +92,7 @@ class DraftState:
         draft = self.draft.copy()
         change = draft.apply(edits)
         check_text(draft.source.text)
-        kept = kept_keys(self.source, self.keys, draft.source)
+        kept = kept_keys(self.source, self.keys, draft.source, change.patches)
         found = draft.source, draft, None
         return self._next(found, kept, change.patches, change.undo, renames(edits))
 
@@ -105,7 +105,7 @@ class DraftState:
             text = new
         check_text(text)
         found = _read(text, self.source.file)
-        keys = kept_keys(self.source, self.keys, found[0])
+        keys = kept_keys(self.source, self.keys, found[0], edits)
         return self._next(found, keys, edits, undo, ())
 
     def _next(

@@ -26,6 +26,11 @@ class Patch:
     end: int
     text: str
 
+    @property
+    def by(self) -> int:
+        """The number of characters by which it moves what stands behind it."""
+        return len(self.text) - (self.end - self.start)
+
 
 class Text:
     """A document's text, with its own line ends."""
