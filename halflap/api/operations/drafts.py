@@ -614,10 +614,7 @@ def _merged(
 ) -> tuple[DraftState, StateChange]:
     from halflap.lowcode.rewrite.merge import rebased
 
-    try:
-        patches = rebased(text, ours, [each for one in theirs for each in one.patches])
-    except ValueError:
-        patches = None
+    patches = rebased(text, ours, [each for one in theirs for each in one.patches])
     if patches is None:
         raise StaleEdit(opened.stored.revision, since)
     return opened.state.edited(patches)
