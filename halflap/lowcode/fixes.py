@@ -16,6 +16,7 @@ from halflap.lowcode.source import Path, SourceText, is_plain, value_at
 from halflap.sdk.lint import Fix
 
 _TOKEN = re.compile(r"[^\s,\[\]{}]+")
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*["]""")
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -82,15 +83,15 @@ def rewritten(
     def mend(lines: Sequence[str], line: int, column: int) -> Fix | None:
         place = source.place(path)
         text, at = _line(lines, place.line), place.column - 1
-        old = str(value_at(source.data, path))
-        styles = {None: old, "'": scalar(old, style="'"), '"': scalar(old, style='"')}
-        style = next((each for each, form in styles.items() if text.startswith(form, at)), "")
-        if style == "" or path in source.blocks or "\n" in new:
+        quoted = _QUOTED.match(text, at)
+        written = quoted[0] if quoted else str(value_at(source.data, path))
+        if not text.startswith(written, at) or path in source.blocks or "\n" in new:
             return None
+        style = written[0] if quoted else None
         inside = _depth(text[:at]) > 0
         made = new if raw or not is_plain(new) else scalar(new, flow=inside, style=style)
         title = f"write {new} ({choice})" if choice else f"write {new}"
-        return Fix(title, place.line, place.column, len(styles[style]), made, choice=choice != "")
+        return Fix(title, place.line, place.column, len(written), made, choice=choice != "")
 
     return mend
 
