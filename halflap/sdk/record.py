@@ -114,9 +114,11 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
 async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Encode inputs as `encode_inputs` does; large ones piece by piece."""
     inputs = action.shape.by_name
-    for name, value in arguments.items():
-        if type(value) not in SHORT and name in inputs and is_large(value, other=LARGE):
-            return await _large_inputs(action, arguments)
+    given = [
+        value for name, value in arguments.items() if type(value) not in SHORT and name in inputs
+    ]
+    if given and is_large(given, other=LARGE):
+        return await _large_inputs(action, arguments)
     return encode_inputs(action, arguments)
 
 

@@ -217,6 +217,26 @@ def test_inputs_in_pieces_are_the_inputs_at_once(json: Any, given_params: dict[s
             assert asyncio.run(record_inputs(http.request, given)) == whole
 
 
+async def test_inputs_that_are_large_together_leave_the_loop_its_turns() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    given = {"json": "a" * 200_000, "params": {"a": "b" * 200_000}}
+    assert not any(map(is_large, given.values()))
+    beside = asyncio.create_task(other())
+    assert await record_inputs(http.request, given) == encode_inputs(http.request, given)
+    assert turns > 1
+    turns = 0
+    await record_inputs(http.request, {"json": "a", "params": {"a": "b"}})
+    assert turns == 0, "what is small is written at once"
+    beside.cancel()
+
+
 async def test_an_input_that_cannot_be_recorded_is_refused_with_its_place(small: None) -> None:
     given = {"json": [1, 2, 3, {"a": [object()] * 3, "b": 1}]}
     place = r"^\$\.json\[3\]\.a\[0\]: an object"
