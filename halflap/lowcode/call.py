@@ -21,14 +21,14 @@ def connection_of(
     is `fitting`.
     """
     owner, several = action.partition(".")[0], ", ".join(fitting or ())
+    none = f"the config has none: add `{owner}: {{connection: {owner}}}` to it"
     if fitting is None:
         return None, f"{action} takes no connection; leave it out" if given is not None else ""
     if given is not None:
-        wrong = f"{given} is no connection of {owner}; there are: {several or 'none'}"
-        return given, "" if given in fitting else wrong
+        known = f"; there are: {several}" if fitting else f", and {none}"
+        return given, "" if given in fitting else f"{given} is no connection of {owner}{known}"
     if not fitting:
-        said = f"{action} needs a connection of {owner}, and the config has none"
-        return None, f"{said}: add `{owner}: {{connection: {owner}}}` to it"
+        return None, f"{action} needs a connection of {owner}, and {none}"
     wrong = f"{action} needs one of the config's connections; `connection:` is one of {several}"
     return fitting[0], "" if len(fitting) == 1 else wrong
 

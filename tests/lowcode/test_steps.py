@@ -387,6 +387,12 @@ REFUSED = {
         "12:63",
         "sf is no connection of acme; there are: acme",
     ),
+    "a connection where the config has none": (
+        "- {action: salesforce.query, with: {soql: x}, connection: sf}",
+        "12:65",
+        "sf is no connection of salesforce, and the config has none: "
+        "add `salesforce: {connection: salesforce}` to it",
+    ),
 }
 
 
