@@ -152,6 +152,27 @@ def test_keys_stay_with_their_steps_among_steps_that_say_the_same() -> None:
     assert [*after((6, 14, 6, 15, "x")).items()] == [*{**LINES, 3: "x"}.items()]
 
 
+def test_keys_stay_among_twins_through_edits_by_address_and_their_undo() -> None:
+    steps = ("flows", "one", "steps")
+    state = opened(TWINS)
+    for at, (number, said_there) in enumerate(LINES.items()):
+        gone, _ = edited(state, {"op": "delete", "path": [*steps, at]})
+        assert [*gone.keys.values()] == [each for each in LINES if each != number]
+        copied, _ = edited(state, {"op": "duplicate", "path": [*steps, at]})
+        assert [*copied.keys.values()] == [*[*LINES][: at + 1], 6, *[*LINES][at + 1 :]]
+        value = {"log": said_there}
+        more, change = edited(state, {"op": "insert", "path": steps, "at": at, "value": value})
+        assert [*more.keys.values()] == [*[*LINES][:at], 6, *[*LINES][at:]]
+        back, _ = more.edited(change.undo)
+        assert [*back.keys.items()] == [*state.keys.items()]
+        line = 4 + at
+        cut = {"op": "text", "start": [line, 1], "end": [line + 1, 1], "text": ""}
+        less, change = edited(state, cut)
+        back, _ = less.edited(change.undo)
+        assert back.text == TWINS
+        assert [*back.keys.values()] == [each if each != number else 6 for each in LINES]
+
+
 def test_half_written_steps_are_no_twins() -> None:
     state = opened("flows:\n  one:\n    steps:\n      - lo\n      - se\n")
     first = {"op": "text", "start": [4, 1], "end": [5, 1], "text": ""}

@@ -31,6 +31,7 @@ from halflap.lowcode.rewrite.edits import (
     StaleDraft,
     WrapItems,
     difference,
+    offsets,
     step_paths,
 )
 from halflap.lowcode.rewrite.layout import COMMENT, Layout
@@ -68,6 +69,8 @@ class Draft:
         self._write = LineWriter()
         self.revision = 0
         """The number of edits; each edit, or batch of them, makes the next one."""
+        self._begins = 0
+        """Where the text is another one by the edit that is made."""
         self._take(source)
 
     @classmethod
@@ -112,9 +115,10 @@ class Draft:
             for each in edits:
                 spend(EVERY)  # each reads the text anew
                 text = self._here.source.text
+                self._begins = len(text)
                 self._make(each)
                 if text != self._here.source.text:
-                    patch, inverse = difference(text, self._here.source.text)
+                    patch, inverse = difference(text, self._here.source.text, self._begins)
                     patches.append(patch)
                     undo.insert(0, inverse)
         except Exception:
@@ -242,6 +246,7 @@ class Draft:
     def _retype(self, edit: ReplaceText) -> None:
         """Replace a piece of the text by hand."""
         source = self._here.source
+        self._begins, _ = offsets(source.text, edit)
         try:
             self._take(read(patched(source.text, [edit]), source.file))
         except Unreadable as error:
@@ -587,7 +592,8 @@ class Draft:
 
     # Applying ---------------------------------------------------------------------------------
 
-    def _apply(self, patches: Iterable[Patch], wanted: Any, path: Path) -> None:
+    def _apply(self, patches: Sequence[Patch], wanted: Any, path: Path) -> None:
+        self._begins = min([self._begins, *(each.start for each in patches)])
         text = self._here.text.patched(patches)
         try:
             source = read(text, self._here.source.file)

@@ -185,9 +185,19 @@ class DraftChange:
     undo: tuple[ReplaceText, ...]
 
 
-def difference(before: str, after: str) -> tuple[ReplaceText, ReplaceText]:
-    """Return the patch that makes one text the other, and its inverse."""
+def difference(
+    before: str, after: str, begins: int | None = None
+) -> tuple[ReplaceText, ReplaceText]:
+    """Return the patch that makes one text the other, and its inverse.
+
+    `begins` is where the change begins, of several places that would do: of two lines that say the
+    same, either may be the new one.
+    """
     first, last = shared_ends(before, after)
+    if begins is not None and begins < first:
+        both = last + first - begins
+        if before[len(before) - both :] == after[len(after) - both :]:
+            first, last = begins, both
     return _patch(before, first, last, after), _patch(after, first, last, before)
 
 

@@ -14,6 +14,7 @@ from halflap.lowcode.rewrite.edits import (
     RenamePage,
     ReplaceText,
     difference,
+    offsets,
     step_paths,
 )
 from halflap.lowcode.rewrite.keys import kept_keys, numbered
@@ -101,7 +102,7 @@ class DraftState:
         undo: list[ReplaceText] = []
         for each in edits:
             new = patched(text, [each])
-            undo.insert(0, difference(text, new)[1])
+            undo.insert(0, difference(text, new, offsets(text, each)[0])[1])
             text = new
         check_text(text)
         found = _read(text, self.source.file)
