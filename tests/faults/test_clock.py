@@ -197,6 +197,12 @@ async def test_what_a_workers_host_takes_the_time_to_be_is_nothing_to_anybody(
 async def test_a_control_that_goes_by_its_hosts_clock_takes_others_leases(
     tmp_path: Path, sink: Sink, clock: WallClock, note: Note
 ) -> None:
-    _, _, of_others = await hosts_jump(tmp_path, sink, clock, "host-time")
+    of_others = 0
+    for number in range(3):  # a jump may find no lease to take
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _, _, of_others = await hosts_jump(folder, sink, clock, "host-time")
+        if of_others:
+            break
     note("clock of a worker that jumps, control", faults=len(JUMPS), executions=of_others)
     assert of_others > 0

@@ -18,7 +18,10 @@ from halflap.model import Event, FlowKey, Start
 from halflap.store.postgres import database as module
 from halflap.store.postgres.connecting import Connection, connect
 from halflap.store.postgres.database import PostgresDatabase
+from halflap.store.postgres.doubt import FORGOTTEN
+from halflap.store.postgres.pruning import PRUNE_WRITERS
 from halflap.store.postgres.recording import LOCK
+from halflap.store.retention import DAY
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
@@ -144,6 +147,36 @@ async def test_a_write_that_is_cancelled_as_it_is_committed_ends_as_cancelled(
     assert database.stats.commits == 2
     assert database.stats.doubts == 2
     way.delay = 0.0
+    await database.close()
+
+
+async def test_a_connection_that_wrote_nothing_for_a_week_writes_when_it_is_needed() -> None:
+    url, now = fresh_url(), [0]
+    await (await Store.open(url, vault=VAULT)).close()
+    database = await PostgresDatabase.open(url, clock=lambda: now[0])
+    failures = list[BaseException]()
+    database.on_failure = failures.append
+
+    async def write_at_once(count: int) -> None:
+        together = asyncio.Barrier(count)
+
+        async def job(connection: Connection) -> None:
+            await together.wait()
+
+        await asyncio.gather(*(database.write(job) for _ in range(count)))
+
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as other:
+        await write_at_once(2)
+        for _ in range(8):
+            now[0] += DAY
+            await write_at_once(1)
+            await other.execute(PRUNE_WRITERS, (now[0] - FORGOTTEN,))
+        await write_at_once(2)
+        assert failures == []
+        await other.execute("DELETE FROM writers")  # what is written at all times is not pruned
+        with pytest.raises(StoreError, match="put back to an earlier state"):
+            await write_at_once(1)
+    assert [each for each in failures if "Start again" in str(each)] == failures != []
     await database.close()
 
 

@@ -19,7 +19,7 @@ import structlog
 from psycopg import errors, pq
 
 from halflap.errors import InDoubt, StoreError
-from halflap.model import Clock
+from halflap.model import Clock, Micros
 from halflap.store.act import Act, is_refused, note_written, open_acts
 from halflap.store.job import WriterStats
 from halflap.store.postgres.connecting import Connection, connect, placed
@@ -30,6 +30,7 @@ from halflap.store.postgres.time import DatabaseClock, measure
 from halflap.store.scope import CustomerScope
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StoreError)
 
 log = structlog.get_logger("halflap.store")
 
@@ -243,7 +244,8 @@ class PostgresDatabase:
 
     async def _try(self, seat: _Seat, job: Job[T], *, pipelined: bool) -> T:
         connection = await self._connected(seat)
-        row, now = seat.row, self.clock()
+        now = self.clock()
+        row = seat.row = seat.row.current(now)
         if not row.added:
             await connection.execute(ADD, (row.id, now))
             row.added = True
@@ -255,7 +257,8 @@ class PostgresDatabase:
                 if not pipelined:
                     await pipeline.aclose()
                 result = await job(connection)
-            row.check(mark.rowcount, self.name)
+            if mark.rowcount != 1:
+                raise self._failed(row.gone(self.name))
         except BaseException:
             await self._roll_back(seat)
             raise
@@ -266,17 +269,17 @@ class PostgresDatabase:
         except asyncio.CancelledError:
             await self._discard(seat)
             if await asyncio.shield(self._was_committed(seat)):
-                self._committed(row)
+                self._committed(row, now)
             raise  # or a role that only its cancellation ends goes on for ever
         except psycopg.Error as error:
             await self._discard(seat)
             if not await asyncio.shield(self._was_committed(seat)):
                 raise _NotCommitted(str(error)) from error
-        self._committed(row)
+        self._committed(row, now)
         return result
 
-    def _committed(self, row: WriterRow) -> None:
-        row.number += 1
+    def _committed(self, row: WriterRow, now: Micros) -> None:
+        row.committed(now)
         self.stats.commits += 1
 
     async def _was_committed(self, seat: _Seat) -> bool:
@@ -297,13 +300,18 @@ class PostgresDatabase:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _doubt(self, error: BaseException) -> InDoubt:
-        doubt = InDoubt(
-            f"{self.name}: the connection was lost during a commit and the database stays away "
-            f"({error}); its outcome is unknown. Start again once it can be reached."
+        return self._failed(
+            InDoubt(
+                f"{self.name}: the connection was lost during a commit and the database stays away "
+                f"({error}); its outcome is unknown. Start again once it can be reached."
+            )
         )
+
+    def _failed(self, error: E) -> E:
+        """Say to whoever runs the process that only another one can go on; return the error."""
         if self.on_failure is not None:
-            self.on_failure(doubt)
-        return doubt
+            self.on_failure(error)
+        return error
 
     # -- connections ----------------------------------------------------------------------------
 

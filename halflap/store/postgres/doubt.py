@@ -15,11 +15,16 @@ from dataclasses import dataclass, field
 
 from halflap.errors import StoreError
 from halflap.model import Micros
+from halflap.store.retention import DAY
 
 ADD = "INSERT INTO writers (id, number, seen_at) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING"
 MARK = "UPDATE writers SET number = %s, seen_at = %s WHERE id = %s AND number = %s"
 NUMBER = "SELECT number FROM writers WHERE id = %s FOR UPDATE"
 REMOVE = "DELETE FROM writers WHERE id = ANY(%s)"
+FORGOTTEN: Micros = 7 * DAY
+"""The time after its last transaction at which a row is pruned: its process is gone."""
+RENEWED: Micros = DAY
+"""The time after its last transaction at which a place that still writes takes a new row."""
 DOUBT_SECONDS = 30.0
 """Seconds for which the outcome of a COMMIT is looked up; with the pauses, and the wait for the
 row's lock.
@@ -34,18 +39,26 @@ class WriterRow:
     number: int = 0
     """That of the last transaction that was committed."""
     added: bool = False
+    written_at: Micros = 0
+
+    def current(self, now: Micros) -> WriterRow:
+        """Return this row; or a new one, where it was written so long ago that it may be pruned."""
+        return self if not self.added or now - self.written_at < RENEWED else WriterRow()
 
     def marking(self, now: Micros) -> tuple[int, Micros, str, int]:
         """Return the values of `MARK`."""
         return self.number + 1, now, self.id, self.number
 
-    def check(self, marked: int, place: str) -> None:
-        """Raise `StoreError` where `MARK` did not change exactly one row."""
-        if marked != 1:
-            raise StoreError(
-                f"{place}: the row of this writer ({self.id}) is gone or has another number; was "
-                "the database put back to an earlier state? Start again."
-            )
+    def gone(self, place: str) -> StoreError:
+        """Return the error that `MARK` did not change exactly one row."""
+        return StoreError(
+            f"{place}: the row of this writer ({self.id}) is gone or has another number; was "
+            "the database put back to an earlier state? Start again."
+        )
+
+    def committed(self, now: Micros) -> None:
+        """Note that a transaction was committed that was begun then."""
+        self.number, self.written_at = self.number + 1, now
 
     def was_committed(self, number: int | None) -> bool:
         """Return whether the row's number says that the last transaction was committed."""

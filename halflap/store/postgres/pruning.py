@@ -11,6 +11,7 @@ from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Columns, Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import PostgresWays
+from halflap.store.postgres.doubt import FORGOTTEN
 from halflap.store.postgres.partitions import Partitions
 from halflap.store.postgres.schema import FOLD_PARTS
 from halflap.store.postgres.slots import BARE, OF_A_DAY, OTHER, SlotPartition, first_slot
@@ -27,7 +28,6 @@ DELETE FROM dedupe WHERE ctid = ANY (ARRAY(
     LIMIT %s FOR UPDATE SKIP LOCKED))
 """
 PRUNE_WRITERS = "DELETE FROM writers WHERE seen_at < %s"
-FORGOTTEN: Micros = 7 * DAY
 INSTANCES = """
 WITH RECURSIVE each AS (
     (SELECT instance, customer FROM {table} ORDER BY instance LIMIT 1)
