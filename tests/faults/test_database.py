@@ -30,7 +30,7 @@ from tests.faults.verdict import SEED, all_ended, check, figures, lost
 from tests.polling import until
 
 SENDERS = 8
-PAUSE = 0.02
+PAUSE = 0.04
 """Seconds that a sender rests: several requests are under way all the same."""
 ENDED = 90.0
 """Longer than a lease: what a lost connection left running is claimed again."""

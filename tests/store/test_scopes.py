@@ -35,7 +35,7 @@ from halflap.store.scope import MADE, SEEN, WHOLE, CustomerScope
 from halflap.store.shards import ListenerKey
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import emptied_url
+from tests.cluster import emptied_url, kept_sessions
 
 VAULT = Vault.from_text("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 LEASE = 60_000_000
@@ -55,16 +55,17 @@ class Both:
 @pytest.fixture(params=["file", "postgresql"])
 async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Both]:
     place = tmp_path if request.param == "file" else emptied_url()
-    store = await Store.open(place, vault=VAULT)
-    try:
-        await store.catalogue.versions.publish("sync", "f" * 64, b"bundle")
-        await store.catalogue.versions.move_target("sync", "dev", "f" * 64, expect=None)
-        await store.catalogue.connections.save(None, "app", "the team's", {}, {})
-        ended: dict[str, list[str]] = {}
-        mine, others = [await fill(store, name, ended) for name in ("Mine", "Others")]
-        yield Both(store, mine, others, ended)
-    finally:
-        await store.close()
+    with kept_sessions():
+        store = await Store.open(place, vault=VAULT)
+        try:
+            await store.catalogue.versions.publish("sync", "f" * 64, b"bundle")
+            await store.catalogue.versions.move_target("sync", "dev", "f" * 64, expect=None)
+            await store.catalogue.connections.save(None, "app", "the team's", {}, {})
+            ended: dict[str, list[str]] = {}
+            mine, others = [await fill(store, name, ended) for name in ("Mine", "Others")]
+            yield Both(store, mine, others, ended)
+        finally:
+            await store.close()
 
 
 async def fill(store: Store, name: str, ended: dict[str, list[str]]) -> Instance:
