@@ -9,6 +9,7 @@ import atexit
 import functools
 import itertools
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -132,6 +133,7 @@ async def reconnect(url: str) -> Connection:
     while left:
         if is_at_rest(one := left.pop()):
             return one
+        one.pgconn.finish()
     made = await connect(url)
     close = made.close
 
@@ -146,12 +148,15 @@ async def reconnect(url: str) -> Connection:
 
 
 def is_at_rest(connection: Connection) -> bool:
-    """Return whether a session is open at both ends, and has no transaction under way."""
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.OperationalError:  # its backend was ended
+    """Return whether a session is open at both ends, and has no transaction under way.
+
+    Of one that a test has ended there is something to read: why, or the end.
+    """
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
         return False
-    return connection.pgconn.transaction_status == TransactionStatus.IDLE
+    said = select.poll()
+    said.register(connection.pgconn.socket, select.POLLIN)
+    return not said.poll(0)
 
 
 @atexit.register
