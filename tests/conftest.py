@@ -179,15 +179,34 @@ def unfiltered_logs() -> Iterator[None]:
     structlog.configure(**before)
 
 
+PASSED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have what a test set up know at its end whether the test has passed."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
 @pytest.fixture
-def note() -> Note:
-    """Notes a run's figures: printed, and kept where the report asks for them."""
+def note(request: pytest.FixtureRequest) -> Iterator[Note]:
+    """Notes a run's figures: printed, and kept with its verdict where the report asks for them."""
+    rows = list[dict[str, Any]]()
 
     def keep(run: str, **figures: Any) -> None:
-        line = json.dumps({"run": run, **figures})
-        print(line)
-        if path := os.environ.get("FAULT_FIGURES"):
-            with Path(path).open("a") as file:
-                file.write(line + "\n")
+        rows.append({"run": run, **figures})
+        print(json.dumps(rows[-1]))
 
-    return keep
+    yield keep
+    if path := os.environ.get("FAULT_FIGURES"):
+        passed = request.node.stash.get(PASSED, False)
+        if not rows and not passed:
+            keep(request.node.name)
+        with Path(path).open("a") as file:
+            for row in rows:
+                file.write(json.dumps({**row, "verdict": "passed" if passed else "failed"}) + "\n")
