@@ -146,7 +146,7 @@ async def listen(
             async with aclosing(following.notices(which)) as notices:
                 await first_of(operations, notices, tell, admitted, look)
 
-    return run_stream(run, request)
+    return run_stream(run, admitted)
 
 
 async def first_of(

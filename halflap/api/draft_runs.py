@@ -12,7 +12,6 @@ from pydantic import Field, StringConstraints
 from starlette.requests import ClientDisconnect
 
 from halflap.api.asking import Ops, check_payload, execution_of, needs, router_of
-from halflap.api.door import ADMITTED
 from halflap.api.draft_view import FlowName, plain_path
 from halflap.api.drafts import OneDraft
 from halflap.api.executions import whole_execution
@@ -23,7 +22,7 @@ from halflap.api.operations.drafts import OpenedDraft, StaleEdit
 from halflap.api.operations.people import MissingRight
 from halflap.api.principal import ACT, AUDIT, OBJECTS
 from halflap.api.problem import PayloadsHidden
-from halflap.api.stream import EventStream, unless_gone
+from halflap.api.stream import Admitted, EventStream, unless_gone
 from halflap.api.view import CustomerValue, Input, Json, JsonObject, Text, Time, View
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.document import Method
@@ -185,13 +184,18 @@ class RanAlone(View):
     end: RunEnd
 
 
-def run_stream(run: Callable[[Tell], Awaitable[None]], request: Request) -> EventStream:
-    """Return the Server-Sent Events of a run."""
+def run_stream(
+    run: Callable[[Tell], Awaitable[None]], admitted: Admitted | None = None
+) -> EventStream:
+    """Return the Server-Sent Events of what tells them by their kind.
+
+    A run is not cut off where its client may come in no more: what it calls would be half done.
+    """
 
     async def told(write: Callable[[str], Awaitable[None]]) -> None:
         await run(lambda kind, text: write(f"event: {kind}\ndata: {text}"))
 
-    return EventStream(told, request.scope.get(ADMITTED))
+    return EventStream(told, admitted)
 
 
 @router.post("/{draft}/test", response_class=Response, responses=run_events)
@@ -211,7 +215,7 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
         **await effects_of(request, operations, opened, wanted, wanted.flow),
     }
     caller = operations.principal.id
-    return run_stream(lambda tell: operations.draft_runs.run("run", given, caller, tell), request)
+    return run_stream(lambda tell: operations.draft_runs.run("run", given, caller, tell))
 
 
 @router.post("/{draft}/steps/run")

@@ -29,7 +29,7 @@ from halflap.api.operations.following import (
 from halflap.api.principal import HiddenPayloads
 from halflap.api.recorded import public_reason
 from halflap.api.view import View
-from halflap.errors import ConfigError
+from halflap.errors import ConfigError, StoreError
 from halflap.model import Change, Progress
 from halflap.sdk import codec
 from halflap.store.catalogue import Moving
@@ -91,14 +91,19 @@ async def unless_gone(
 ) -> Done | None:
     """Do the work, until so many seconds after the client has left: then it is cancelled.
 
-    So it is where the client is `admitted` no longer. Nothing is returned then.
+    So it is where the client is `admitted` no longer, which is asked every `LOOK_SECONDS`. Nothing is
+    returned then.
     """
+    looks = None if admitted is None else LOOK_SECONDS
 
     async def watch() -> None:
         gone = asyncio.ensure_future(left(receive))
         try:
-            while not gone.done() and (admitted is None or await admitted()):
-                await asyncio.wait([gone], timeout=None if admitted is None else LOOK_SECONDS)
+            while not gone.done():
+                await asyncio.wait([gone], timeout=looks)
+                with suppress(StoreError):  # it is away: the next look asks again
+                    if admitted is not None and not gone.done() and not await admitted():
+                        break
         finally:
             gone.cancel()
         await asyncio.sleep(patience)
@@ -110,6 +115,7 @@ async def unless_gone(
         return await working
     except asyncio.CancelledError:
         if watching.done() and not watching.cancelled():
+            watching.result()
             return None  # nothing is read of it any more
         raise
     finally:

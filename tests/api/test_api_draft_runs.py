@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from halflap.api import stream
 from halflap.api.operations.draft_runs import FORKS, WORKER, DraftRuns
 from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
@@ -339,6 +340,34 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
     async with asyncio.timeout(DEADLINE):
         await EventStream(runs, None)({}, receive, send)
     assert ended.is_set()
+
+
+async def test_a_run_goes_on_whose_key_is_revoked(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.001)
+    draft = await begun(world, TEXT)
+    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})).json
+    path, wanted = f"/api/drafts/{draft['id']}/test", {"flow": "one", "event": {"id": "a"}}
+    json = {"content-type": "application/json"}
+    requests = [{"type": "http.request", "body": codec.encode(wanted), "more_body": False}]
+    told: list[bytes] = []
+
+    async def receive() -> Any:
+        return requests.pop() if requests else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        told.append(message.get("body", b""))
+        if len(told) == 2:  # the first row: it waits until the key counts for nothing
+            assert (await world.api("DELETE", f"/api/keys/{key['id']}")).status == 204
+            for _ in range(20):
+                refused = await world.api("POST", path, wanted, token=key["key"])
+                assert refused.status == 401
+
+    async with asyncio.timeout(DEADLINE):
+        await world.api.app(world.api.scope("POST", path, {}, json, key["key"]), receive, send)
+    assert b"event: end" in told[-2], told
+    assert told[-1] == b""
 
 
 OWN = """\

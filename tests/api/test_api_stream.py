@@ -9,6 +9,7 @@ from halflap.api import stream
 from halflap.api.operations.following import Following, KeepAlive, Which
 from halflap.engine.audience import Audience
 from halflap.engine.relay import Relay, read_progress, written_progress
+from halflap.errors import StoreError
 from halflap.model import Change, FlowKey, LogLine, Progress
 from tests.polling import DEADLINE
 
@@ -69,6 +70,41 @@ async def test_of_streams_of_one_principal_so_many_are_open(
             async with world.api.stream("/api/stream", topics="executions") as another:
                 assert await another.event() == ": following"
     assert not world.host.operations.following.streams.total()
+
+
+async def test_a_store_that_is_away_ends_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = asyncio.Event()
+
+    async def told(*answers: bool | Exception) -> list[str]:
+        """What a stream sends whose client is admitted so, look by look."""
+        left, sent = list(answers), list[str]()
+
+        async def admitted() -> bool:
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def run(tell: stream.Tell) -> None:
+            await tell(": following")
+            await ends.wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b"").decode())
+
+        async with asyncio.timeout(DEADLINE):
+            await stream.EventStream(run, admitted)({}, asyncio.Event().wait, send)
+        assert not left
+        return sent
+
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.001)
+    whole = ["", ": following\n\n", ""]
+    assert await told(True, StoreError(), True, StoreError(), False) == whole
+    with pytest.raises(ZeroDivisionError):  # which the server logs
+        await told(True, ZeroDivisionError())
+    monkeypatch.setattr(stream, "LOOK_SECONDS", DEADLINE)
+    ends.set()
+    assert await told() == whole  # nothing is asked of the store as it begins
 
 
 async def test_a_stream_tells_only_what_was_asked_for_and_is_forgotten_with_its_reader(
