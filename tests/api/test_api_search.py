@@ -62,18 +62,18 @@ async def test_a_step_is_found_that_alone_has_the_text(either: Any) -> None:
     assert hit["text"] == '"secret":'
 
 
-async def test_a_log_line_is_found_by_its_message_and_its_fields(world: Any) -> None:
-    await world.publish()
-    instance = await world.instance()
-    ended = await world.send(instance, {"id": "o-1", "amount": 1})
-    live = await world.send(instance, {}, "waiting")
-    await world.ended(ended)
-    await world.state(live, "waiting")
+async def test_a_log_line_is_found_by_its_message_and_its_fields(either: Any) -> None:
+    await either.publish()
+    instance = await either.instance()
+    ended = await either.send(instance, {"id": "o-1", "amount": 1})
+    live = await either.send(instance, {}, "waiting")
+    await either.ended(ended)
+    await either.state(live, "waiting")
 
     for text, execution in (("creating", ended), ("sleeps for", live)):
-        [hit], _ = await searched(world, text)
+        [hit], _ = await searched(either, text)
         assert (hit["execution"]["id"], hit["part"], hit["text"]) == (execution, "log", text)
-    [hit], _ = await searched(world, '"o-1"', flow="incoming")
+    [hit], _ = await searched(either, '"o-1"', flow="incoming")
     assert hit["part"] == "event"  # the first place that has it
 
 
