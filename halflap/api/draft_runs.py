@@ -215,7 +215,14 @@ async def run_draft(request: Request, draft: str, wanted: DraftRun, operations: 
         **await effects_of(request, operations, opened, wanted, wanted.flow),
     }
     caller = operations.principal.id
-    return run_stream(lambda tell: operations.draft_runs.run("run", given, caller, tell))
+
+    async def run(tell: Tell) -> None:
+        try:
+            await operations.draft_runs.run("run", given, caller, tell)
+        except TimeoutError as error:  # what is left is not read
+            raise ClientDisconnect from error
+
+    return run_stream(run)
 
 
 @router.post("/{draft}/steps/run")

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from typing import Annotated, Any, TypeVar, get_args
 
 from fastapi import Header, HTTPException, Query, Request, Response
+from starlette.requests import ClientDisconnect
 
 from halflap.api.asking import Ops, Whose, for_customers, needs, router_of
 from halflap.api.door import ADMITTED
@@ -61,7 +62,8 @@ Done = TypeVar("Done")
 class EventStream(Response):
     """Server-Sent Events that a function tells, until it ends, or the client may follow no more.
 
-    It ends with its last byte: nothing of it is left to do once the connection is closed.
+    It ends with its last byte: nothing of it is left to do once the connection is closed. A function
+    whose client does not read raises `ClientDisconnect`.
     """
 
     media_type = "text/event-stream"
@@ -78,7 +80,7 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with suppress(TimeoutError):  # of a client that does not read: the connection is closed
+        with suppress(ClientDisconnect):  # without its last byte: the connection is closed
             await unless_gone(receive, self._run(tell), admitted=self._admitted)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -370,6 +370,31 @@ async def test_a_run_goes_on_whose_key_is_revoked(
     assert told[-1] == b""
 
 
+async def test_a_run_ends_without_its_last_byte_where_nobody_reads(
+    runs: Any, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = await begun(world, TEXT)
+    path, wanted = f"/api/drafts/{draft['id']}/test", {"flow": "one", "event": {"id": "a"}}
+    await run(world.api, draft, **wanted)
+    monkeypatch.setattr(runs, "seconds", 2.0)
+    requests = [{"type": "http.request", "body": codec.encode(wanted), "more_body": False}]
+    told: list[bytes] = []
+
+    async def receive() -> Any:
+        return requests.pop() if requests else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        told.append(message.get("body", b""))
+        if len(told) > 1:
+            await asyncio.Event().wait()
+
+    json = {"content-type": "application/json"}
+    async with asyncio.timeout(DEADLINE):
+        await world.api.app(world.api.scope("POST", path, {}, json, world.api.token), receive, send)
+    assert len(told) == 2
+    assert told[1].startswith(b"event: row")
+
+
 OWN = """\
 import os, socket, subprocess
 from concurrent.futures import ThreadPoolExecutor
