@@ -274,13 +274,19 @@ def run(
                 private_key=private_key,
             )
         )
+        here = asyncio.current_task()
+        assert here is not None
         for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, serving.cancel)
-        await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
-        if bound.done():
-            await show(bound.result())
-        with contextlib.suppress(asyncio.CancelledError):
+            loop.add_signal_handler(each, here.cancel)
+        try:
+            await asyncio.wait([bound, serving], return_when=asyncio.FIRST_COMPLETED)
+            if bound.done():
+                await show(bound.result())
             await serving
+        except asyncio.CancelledError:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
 
     try:
         asyncio.run(until_stopped())

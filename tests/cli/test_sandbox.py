@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import os
 import re
 import signal
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from halflap.cli.sandbox import sandbox
+from halflap.cli.sandbox import run, sandbox
 from halflap.errors import ConfigError
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
@@ -101,6 +104,15 @@ async def test_a_salesforce_lets_in_whom_it_printed():
             assert [each["name"] for each in await response.json()] == ["globex", "initech"]
     process.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+
+
+def test_ctrl_c_ends_a_sandbox_well_before_it_said_where_it_is(capsys):
+    async def account(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    run("acme", 0, Starlette(routes=[Route("/sandbox/account", account)]))
+    assert capsys.readouterr().out == "stopped; what was in it is gone\n"
 
 
 @pytest.mark.parametrize("names", [["No Name"], ["a", "a"]])
