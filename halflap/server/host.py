@@ -324,7 +324,8 @@ class Host:
     async def served(self, grace: float | None = None) -> AsyncGenerator[asyncio.Task[None]]:
         """Serve in a task of its own, from when it is ready to the end of the block; then stop.
 
-        What ends the task before it is ready is raised.
+        What ends the task before it is ready is raised, as is what it ends with behind a block that
+        raises nothing.
         """
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(self.serve(ready=ready.set_result), name="server")
@@ -335,7 +336,8 @@ class Host:
             yield serving
         finally:
             await self.stop(grace)
-            await serving
+            await asyncio.wait([serving])
+        serving.result()
 
     async def _serve(self, ready: Callable[[int], object] | None) -> None:
         self._failed = asyncio.get_running_loop().create_future()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from halflap.errors import InDoubt
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.store import Store
@@ -75,6 +76,24 @@ async def test_a_host_may_be_stopped_at_every_step_of_its_start(tmp_path: Path) 
         assert host.port
         await host.stop()
         await host.stop()
+
+
+async def test_what_a_block_raises_comes_before_what_its_server_ends_with(tmp_path: Path) -> None:
+    error = InDoubt("of the server")
+
+    async def ended(host: Host, own: Exception | None) -> None:
+        async with asyncio.timeout(DEADLINE), host.served(grace=0):
+            stopping = asyncio.create_task(host.stop(0))
+            await asyncio.sleep(0)
+            assert host.store.on_failure is not None
+            host.store.on_failure(error)  # as by a commit in doubt while it stops
+            if own is not None:
+                raise own
+            await stopping
+
+    for own in (None, RuntimeError("of the block")):
+        with pytest.raises(type(own or error), match="of the"):
+            await ended(await Host.open(Settings(dir=tmp_path, port=0)), own)
 
 
 async def test_a_host_that_was_never_served_closes_its_store(tmp_path: Path) -> None:
