@@ -64,21 +64,28 @@ async def test_what_is_live_is_read_along_its_index_however_empty_the_table_was(
     url = fresh_url()
     await (await Store.open(url, vault=VAULT)).close()
     prepared = f"PREPARE locked (text[]) AS {LOCK.replace('%s', '$1')}".encode()
+    planned = "EXPLAIN EXECUTE locked ('{exe_1}')"
 
-    async def plan(connection: Connection) -> str:
-        """Return the plan that a session makes once, and keeps."""
+    async def prepare(connection: Connection) -> None:
+        """Have a session make its plan anew, once."""
         await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute("DEALLOCATE ALL")
         await connection.execute(prepared, prepare=False)
-        cursor = await connection.execute("EXPLAIN EXECUTE locked ('{exe_1}')", prepare=False)
-        return "\n".join(line for (line,) in await cursor.fetchall())
 
-    async with await connect(url) as connection:
-        found = await plan(connection)
-        assert "executions_pkey" in found
-        assert "Seq Scan" not in found
-        await connection.execute("DEALLOCATE locked")
-        await connection.execute("RESET enable_seqscan")
-        assert "Seq Scan" in await plan(connection)  # which reads all that is dead by then
+    async def plan(connection: Connection) -> list[Any]:
+        await prepare(connection)
+        return await (await connection.execute(planned, prepare=False)).fetchall()
+
+    database = await PostgresDatabase.open(url, connections=1)
+    written = await database.write(plan, pipelined=False)
+    await database.run(prepare)
+    sought = await database.seek(planned)
+    read = await database.run(plan)  # where the planner chooses: of all that is dead by then
+    await database.close()
+    for found, is_along in ((written, True), (sought, True), (read, False)):
+        told = "\n".join(line for (line,) in found)
+        assert ("executions_pkey" in told) == is_along, told
+        assert ("Seq Scan" in told) != is_along, told
 
 
 async def test_what_is_large_is_compressed_by_lz4_where_the_server_knows_it() -> None:

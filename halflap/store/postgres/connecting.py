@@ -39,16 +39,19 @@ SELECT set_config('TimeZone', 'UTC', false),
     set_config('idle_in_transaction_session_timeout', '10s', false),
     set_config('lock_timeout', '15s', false),
     set_config('statement_timeout', '30s', false),
-    set_config('jit', 'off', false),
-    set_config('enable_seqscan', 'off', false);
+    set_config('jit', 'off', false);
 SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
 """
 """The settings of a session; one that hangs, in a transaction, a lock or a statement, is ended.
 
 What is large is compressed by lz4 where the server was built with it, as that takes far less CPU.
+"""
+ALONG_INDEXES = "set_config('enable_seqscan', 'off', true)"
+"""Has what is planned in a transaction read along an index, wherever there is one.
+
 A plan is made once, maybe on an empty table of live executions; one that reads all of it would then read
-all that has ended since the last vacuum, in every transaction.
+all that has ended since the last vacuum, each time. How lists and counts are read is left to the planner.
 """
 
 

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -22,7 +23,7 @@ from halflap.errors import InDoubt, StoreError
 from halflap.model import Clock, Micros
 from halflap.store.act import Act, is_refused, note_written, open_acts
 from halflap.store.job import WriterStats
-from halflap.store.postgres.connecting import Connection, connect, placed
+from halflap.store.postgres.connecting import ALONG_INDEXES, Connection, connect, placed
 from halflap.store.postgres.doubt import ADD, DOUBT_SECONDS, MARK, NUMBER, REMOVE, WriterRow
 from halflap.store.postgres.explain import explain, where
 from halflap.store.postgres.guard import ENTER, LEAVE
@@ -183,6 +184,10 @@ class PostgresDatabase:
         """The rows of one statement that only reads, as of now."""
         cursor = await self.run(lambda c: c.execute(sql.encode(), values, binary=True))
         return await cursor.fetchall()
+
+    async def seek(self, sql: str, values: Values = ()) -> list[Any]:
+        """As `fetch`, along an index as in a write: for what is asked again and again of what is live."""
+        return await self.run(partial(_look, f"SELECT {ALONG_INDEXES}", (), sql, values))
 
     def within(self, scope: CustomerScope) -> PostgresWays:
         """This database for whoever is in a scope; the whole tenant's is the database as it is."""
@@ -363,23 +368,16 @@ class ScopedDatabase:
         self._customer = customer
 
     async def fetch(self, sql: str, values: Values = ()) -> list[Any]:
-        """The rows of one statement that only reads, of those that are in scope: there and back once."""
-
-        async def look(connection: Connection) -> psycopg.AsyncCursor[Any]:
-            async with connection.pipeline():
-                await self._begin(connection)
-                cursor = await connection.execute(sql.encode(), values, binary=True)
-                await connection.execute("COMMIT")
-            return cursor
-
-        return await (await self._database.run(look)).fetchall()
+        """The rows of one statement that only reads, of those that are in scope."""
+        return await self._database.run(partial(_look, ENTER, (self._customer,), sql, values))
 
     async def run(self, job: Job[T]) -> T:
         """Run a job that only reads what is in scope."""
 
         async def entered(connection: Connection) -> T:
             async with connection.pipeline():
-                await self._begin(connection)
+                await connection.execute("BEGIN READ ONLY")
+                await connection.execute(ENTER, (self._customer,))
             result = await job(connection)
             await connection.execute("COMMIT")
             return result
@@ -395,9 +393,17 @@ class ScopedDatabase:
 
         return await self._database.write(entered, pipelined=pipelined)
 
-    async def _begin(self, connection: Connection) -> None:
+
+async def _look(
+    setting: str, of: Values, sql: str, values: Values, connection: Connection
+) -> list[Any]:
+    """Return the rows of one statement, in a transaction with a setting: there and back once."""
+    async with connection.pipeline():
         await connection.execute("BEGIN READ ONLY")
-        await connection.execute(ENTER, (self._customer,))
+        await connection.execute(setting.encode(), of)
+        cursor = await connection.execute(sql.encode(), values, binary=True)
+        await connection.execute("COMMIT")
+    return await cursor.fetchall()
 
 
 def _audited(job: Job[T], begun: Sequence[Act]) -> Job[T]:

@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 
 from halflap.errors import StoreError
 from halflap.model import Micros
+from halflap.store.postgres.connecting import ALONG_INDEXES
 from halflap.store.retention import DAY
 
 ADD = "INSERT INTO writers (id, number, seen_at) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING"
-MARK = "UPDATE writers SET number = %s, seen_at = %s WHERE id = %s AND number = %s"
+MARK = f"""
+UPDATE writers SET number = %s, seen_at = %s WHERE id = %s AND number = %s RETURNING {ALONG_INDEXES}
+"""
 NUMBER = "SELECT number FROM writers WHERE id = %s FOR UPDATE"
 REMOVE = "DELETE FROM writers WHERE id = ANY(%s)"
 FORGOTTEN: Micros = 7 * DAY

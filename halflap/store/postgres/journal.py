@@ -261,7 +261,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         )
 
     async def _soonest(self, probation: bool) -> Micros | None:
-        return (await self._database.fetch(claiming.NEXT_DUE, (probation,)))[0][0]
+        return (await self._whole.seek(claiming.NEXT_DUE, (probation,)))[0][0]
 
     async def cancel_many(
         self, executions: Collection[str], reason: str, cut_at: Micros = 0
