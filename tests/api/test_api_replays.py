@@ -773,6 +773,13 @@ async def also(ctx: Context[Settings], event: Any) -> Any:
     """Start a flow that places an order, and fail beside it."""
     await ctx.start("place", event)
     raise RuntimeError("no")
+
+@integration.flow(trigger=webhook.request())
+async def many(ctx: Context[Settings], event: Any) -> Any:
+    """Start a flow that places an order thrice, and fail beside it."""
+    for _ in range(3):
+        await ctx.start("place", event)
+    raise RuntimeError("no")
 '''
 
 
@@ -787,6 +794,36 @@ async def test_a_child_is_not_left_to_a_parent_that_fails_of_another_kind(world:
         draft = {"where": {"failure_kind": kind}, "from": "start", "dry_run": True}
         plan = (await world.api("POST", "/api/bulks", draft)).json
         assert (plan["total"], len(plan["left_out"])) == (left + 1, left)
+
+
+async def test_whether_a_parent_is_chosen_is_asked_once(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.publish(world.bundle(orders=FAMILY + ALSO_FAILS))
+    instance, _ = await world.instance(), Lossy(world)
+    parent = await world.send(instance, {"id": "o0", "amount": 0}, flow="many")
+    await world.ended(parent)
+    journal = world.host.store.journal
+    children = await journal.executions(Filter(parent=parent))
+    for each in children:
+        await world.ended(each.id)
+    asked: list[Filter] = []
+    executions = type(journal).executions
+
+    async def noted(self: Any, which: Filter) -> Any:
+        asked.append(which)
+        return await executions(self, which)
+
+    monkeypatch.setattr(type(journal), "executions", noted)
+    for kind, left in (("ValidationError", 0), (None, 3)):
+        asked.clear()
+        draft = {"where": {"failure_kind": kind}, "from": "start", "dry_run": True}
+        plan = (await world.api("POST", "/api/bulks", draft)).json
+        assert (plan["total"], sum(each["count"] for each in plan["left_out"])) == (
+            3 + bool(left),
+            left,
+        )
+        assert [each.ids for each in asked].count((parent,)) == 1
 
 
 class Keyless:

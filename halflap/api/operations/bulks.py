@@ -463,6 +463,9 @@ class _Choice:
         default_factory=dict[FlowKey, "FlowKey | LeftOut"]
     )
     _decided: dict[str, _Chosen | LeftOut] = field(default_factory=dict[str, "_Chosen | LeftOut"])
+    _parents: dict[str, ReplayPlan | LeftOut | None] = field(
+        default_factory=dict[str, "ReplayPlan | LeftOut | None"]
+    )
 
     async def start_of(self, bulk: Bulk, execution: Execution) -> Start | LeftOut:
         """Return what replays an execution, or why it is left out."""
@@ -515,21 +518,26 @@ class _Choice:
 
     async def _is_left_to_parent(self, execution: Execution) -> bool:
         """Return whether the replay of its parent, which is chosen too, runs an execution again."""
-        journal = self.executions.journal
-        for parent in await parents_of(journal, execution):
-            if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
-                plan = await self.executions.plan_of(parent, self.request)
-            elif await journal.executions(replace(self.which, ids=(parent.id,), limit=1)):
-                found = await self.decide(parent)
-                plan = found if isinstance(found, LeftOut) else found.plan
-            else:
-                continue
+        for parent in await parents_of(self.executions.journal, execution):
+            if parent.id not in self._parents:
+                self._parents[parent.id] = await self._plan_of_parent(parent)
+            plan = self._parents[parent.id]
             if isinstance(plan, LeftOut):
                 if plan.why == LEFT_TO_PARENT:
                     return True
-            elif execution.id in plan.reruns:
+            elif plan is not None and execution.id in plan.reruns:
                 return True
         return False
+
+    async def _plan_of_parent(self, parent: Execution) -> ReplayPlan | LeftOut | None:
+        """Return how a parent is replayed, or was by the bulk; None where it is not chosen."""
+        journal = self.executions.journal
+        if self.bulk is not None and await journal.execution(replay_id(self.bulk, parent.id)):
+            return await self.executions.plan_of(parent, self.request)
+        if not await journal.executions(replace(self.which, ids=(parent.id,), limit=1)):
+            return None
+        found = await self.decide(parent)
+        return found if isinstance(found, LeftOut) else found.plan
 
 
 def prepared(verb: ExecutionVerb, where: Filter) -> Filter:
