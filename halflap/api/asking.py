@@ -114,6 +114,9 @@ def answering(
         found = await route(**given)
         if isinstance(found, Response):
             return found
+        assert (found is None) == (status == 204), (
+            f"{route.__name__} answers {status} with {found!r}"
+        )
         return Response(status_code=status) if found is None else exact(found, status)
 
     return answer

@@ -108,7 +108,7 @@ class View(BaseModel):
 class TaggedView(View):
     """The view of an object that is changed only if its tag is as `If-Match` says."""
 
-    _tag: str = PrivateAttr("")
+    _tag: str = PrivateAttr()
 
     def with_tag(self, tag: str) -> Self:
         """Return the view with the object's tag, which was read before the object."""
@@ -117,7 +117,7 @@ class TaggedView(View):
 
     @property
     def etag(self) -> str:
-        """The `ETag` that it is answered with."""
+        """The `ETag` that it is answered with; raises where it was given none."""
         return f'"{self._tag}"'
 
 

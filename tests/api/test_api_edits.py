@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from halflap.api.asking import answering
+from halflap.api.view import TaggedView
 from tests.api.conftest import ON_ONE_STORE, ORDERS
 
 SHARED = """
@@ -68,6 +70,24 @@ async def objects(either: Any) -> dict[str, tuple[str, list[Edit]]]:
         ],
     }
     return {what: (path, edits[what]) for what, path in paths.items()}
+
+
+async def test_a_route_answers_with_what_it_declares() -> None:
+    async def nothing() -> None: ...
+
+    async def untagged() -> TaggedView:
+        return TaggedView()
+
+    async def tagged() -> TaggedView:
+        return TaggedView().with_tag("1")
+
+    assert (await answering(nothing, 204)()).status_code == 204
+    assert (await answering(tagged, 200)()).headers["etag"] == '"1"'
+    for route, status in ((nothing, 200), (tagged, 204)):
+        with pytest.raises(AssertionError, match=route.__name__):
+            await answering(route, status)()
+    with pytest.raises(AttributeError, match="_tag"):
+        await answering(untagged, 200)()
 
 
 @ON_ONE_STORE
