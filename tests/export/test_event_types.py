@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel
 
 from halflap.api.operations import event_schema
-from halflap.api.operations.event_schema import data_faults, schema_fault
+from halflap.api.operations.event_schema import MOST_SECONDS, data_faults, schema_fault
 from halflap.export import EventTypes, UpstreamError
 from halflap.sdk.event_type import breaking_changes, is_pattern, takes
 from tests.api.conftest import Client
@@ -61,13 +61,10 @@ def test_schemas_are_compared_no_further_than_is_bounded() -> None:
     assert breaking_changes(before, before) == []
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up a check of data sooner than the three seconds that a server gives it."""
-    monkeypatch.setattr(event_schema, "MOST_SECONDS", 0.5)
+SOON = 0.5
+"""The seconds of a check of data that is to be given up, in place of a server's three."""
 
 
-@pytest.mark.usefixtures("impatient")
 @for_each(
     ("schema", "data", "fits"),
     [
@@ -90,8 +87,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"additionalProperties": {"$ref": "#"}}, nested(250), False),
     ],
 )
-async def test_data_is_checked_in_bounded_time(schema: Any, data: Any, fits: bool) -> None:
+async def test_data_is_checked_in_bounded_time(
+    schema: Any, data: Any, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert schema_fault(schema) == ""
+    monkeypatch.setattr(event_schema, "MOST_SECONDS", MOST_SECONDS if fits else SOON)
     began, all_began = time.thread_time(), time.process_time()
     found = await data_faults(schema, data, asyncio.Semaphore(1))
     assert time.thread_time() - began < 0.5  # of the thread that serves
@@ -228,7 +228,6 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
     assert (await product.api("DELETE", "/api/event-types/order.sent")).status == 404
 
 
-@pytest.mark.usefixtures("impatient")
 @for_each(
     ("draft", "field"),
     [
@@ -254,8 +253,9 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
     ],
 )
 async def test_what_is_no_type_is_refused_by_its_field(
-    product: Product, draft: Any, field: str
+    product: Product, draft: Any, field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(event_schema, "MOST_SECONDS", SOON)
     whole = {"types": [{"name": "order.odd", **draft}]}
     answer = await product.api("PUT", "/api/event-types", whole)
     assert (answer.status, list(answer.json["fields"])) == (422, [field]), answer.body
