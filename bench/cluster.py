@@ -79,16 +79,20 @@ def start_server(
         )
     url = url_of("postgres", socket)
     deadline = time.monotonic() + STARTS_WITHIN
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError as error:
-            if running.poll() is not None or time.monotonic() > deadline:
-                running.kill()
-                raise BenchError(f"PostgreSQL did not start:\n{log.read_text()}") from error
-            time.sleep(0.05)
-        else:
-            return running, url
+    try:
+        while True:
+            try:
+                psycopg.connect(url).close()
+            except psycopg.OperationalError as error:
+                if running.poll() is not None or time.monotonic() > deadline:
+                    raise BenchError(f"PostgreSQL did not start:\n{log.read_text()}") from error
+                time.sleep(0.05)
+            else:
+                return running, url
+    except BaseException:  # Ctrl-C, too
+        running.kill()
+        running.wait()
+        raise
 
 
 def url_of(database: str, socket: Path) -> str:

@@ -38,9 +38,8 @@ async def main(directory: Path, module: str, destination: str, store: str, hook:
             entry = module if "." in module else f"{module}:integration"
             url = await activate(host, pack(INTEGRATIONS, entry), destination)
         print(json.dumps({"url": url}), flush=True)
-        os.dup2(
-            2, 1
-        )  # nobody reads on: what is logged from now on would fill the pipe, and block us
+        # Nobody reads on: what is logged from now on would fill the pipe, and block us.
+        os.dup2(2, 1)
         await stopping.wait()
 
 

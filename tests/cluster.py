@@ -188,13 +188,14 @@ def server() -> str:
 def started(*settings: str) -> str:
     """Start a server, with settings as `name=value`; its URL. It is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="halflap-pg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if user := other_user():
         shutil.chown(folder, user)
     data = folder / "data"
     make_data(data)
     flags = [each for name in settings for each in ("-c", name)]
     running, url = start_server(data, folder, folder / "log", *QUICK, *flags)
-    atexit.register(stop, running, folder)
+    atexit.register(stop, running)
     return url
 
 
@@ -214,8 +215,7 @@ def template() -> Path:
     return folder / "data"
 
 
-def stop(running: subprocess.Popen[bytes], folder: Path) -> None:
+def stop(running: subprocess.Popen[bytes]) -> None:
     """Stop it at once: whoever is still connected belongs to a test that is over."""
     running.send_signal(signal.SIGINT)
     running.wait()
-    shutil.rmtree(folder, ignore_errors=True)

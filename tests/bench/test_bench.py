@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,11 +10,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from bench.accounting import Account, account
+from bench.process import processes
 from bench.workload import ID, WORKLOADS
 from halflap.cli.bench import FORWARD, measure
+from tests.cluster import started
 
 REPOSITORY = Path(__file__).parent.parent.parent
 KEYS = {
@@ -112,6 +116,20 @@ def test_the_short_measurement_loses_nothing_and_needs_no_clone(tmp_path: Path) 
     assert figures.delivered >= figures.acknowledged
     assert (figures.lost, figures.doubled) == (0, 0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_server_whose_start_is_interrupted_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = set(processes(parent=os.getpid())), set[int]()
+
+    def interrupted(url: str) -> None:
+        during.update(processes(parent=os.getpid()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(psycopg, "connect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        started()
+    assert len(during - before) == 1
+    assert set(processes(parent=os.getpid())) == before
 
 
 def test_the_short_measurement_runs_the_same_flow() -> None:
