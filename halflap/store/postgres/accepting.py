@@ -29,8 +29,8 @@ from halflap.store.shards import ShardCursor, ShardKey
 
 DedupeKey = tuple[str, str, bytes]
 
-# Answers with the first one's execution, be it this one or the one that has the key already.
 KEYS = Columns("instance text, flow text, key bytea, execution text, expires_at bigint")
+# Answers with the first one's execution, be it this one or the one that has the key already.
 TAKE_KEYS = f"""
 INSERT INTO dedupe AS d SELECT * FROM {KEYS.rows}
 ON CONFLICT (instance, flow, key) DO UPDATE SET

@@ -12,8 +12,8 @@ from halflap.store.postgres.connecting import Connection
 from halflap.store.postgres.locking import Locks
 from halflap.store.rules.continuing import PACED, SentSignal, carry
 
-# So long as the chain goes on, and as long as was declared after it.
 ENDED = Columns("id text, now bigint")
+# So long as the chain goes on, and as long as was declared after it.
 PROLONG_KEYS = f"""
 UPDATE dedupe SET expires_at = expires_at + greatest(w.now - former.accepted_at, 0)
 FROM executions AS former JOIN {ENDED.rows} ON w.id = former.id
