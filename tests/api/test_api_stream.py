@@ -76,7 +76,7 @@ async def test_a_store_that_is_away_ends_no_stream(monkeypatch: pytest.MonkeyPat
     ends = asyncio.Event()
 
     async def told(*answers: bool | Exception) -> list[str]:
-        """What a stream sends whose client is admitted so, look by look."""
+        """Return what a stream sends whose client is admitted so, look by look."""
         left, sent = list(answers), list[str]()
 
         async def admitted() -> bool:

@@ -168,9 +168,16 @@ def pages(queue: Any, sql: bytes | str, values: Any) -> int:
     return found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"]
 
 
+@pytest.mark.parametrize("scans", ["on", "off"])
 @pytest.mark.parametrize("name", sorted(OF_FEW))
-def test_postgresql_looks_at_few_pages_behind_anothers_queue(queue: Any, name: str) -> None:
-    assert pages(queue, *OF_FEW[name]) < 50
+def test_postgresql_looks_at_few_pages_behind_anothers_queue(
+    queue: Any, name: str, scans: str
+) -> None:
+    queue.execute(f"SET enable_seqscan = {scans}")  # off in what writes, as a claim does
+    try:
+        assert pages(queue, *OF_FEW[name]) < 50
+    finally:
+        queue.execute("RESET enable_seqscan")
 
 
 def test_the_control_where_all_seem_one_customers_it_looks_along_the_time_of_all(
