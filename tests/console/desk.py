@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, Request, StorageState
+from playwright.async_api import Browser, Page, Request, StorageState, expect
 
 from tests.console.place import Place
 from tests.polling import DEADLINE, until
@@ -122,6 +122,13 @@ async def at_rest(page: Page) -> None:
 async def press(page: Page, *keys: str) -> None:
     for each in keys:
         await page.keyboard.press(each)
+
+
+async def fill_event(page: Page, text: str) -> None:
+    """Write the event of a test of a draft, once the sample is there: it would come between the text."""
+    field = page.get_by_label("Event, as JSON")
+    await expect(field).not_to_have_value("")
+    await field.fill(text)
 
 
 async def barriers(page: Page, *rules: str) -> list[str]:

@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from halflap.lowcode import Draft
 from halflap.lowcode.rewrite.write import inline
-from tests.console.desk import Desk, at_rest, opened, press
+from tests.console.desk import Desk, at_rest, fill_event, opened, press
 from tests.console.hostile import EACH_HOSTILE, TEXTS
 from tests.console.place import Place
 from tests.polling import until
@@ -325,7 +325,7 @@ async def test_hostile_values_are_texts_wherever_the_designer_shows_them(
         # Why a test cannot be run, and what is pinned.
         await page.get_by_role("button", name="Test", exact=True).click()
         event = json.dumps(dict.fromkeys(texts, texts[0]) | {"kind": "paid"})
-        await page.get_by_label("Event, as JSON").fill(event)
+        await fill_event(page, event)
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
         await expect(bar).to_contain_text("there is no component")

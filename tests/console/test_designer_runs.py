@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import expect
 
-from tests.console.desk import Desk, at_rest, opened, press
+from tests.console.desk import Desk, at_rest, fill_event, opened, press
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
@@ -302,7 +302,7 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
 
         # A run calls apps only where that was chosen for it, and confirmed.
         await page.get_by_role("button", name="Test", exact=True).click()
-        await page.get_by_label("Event, as JSON").fill(f'{{"number": "{name}"}}')
+        await fill_event(page, f'{{"number": "{name}"}}')
         await dialog.get_by_role("radio", name="Real").check()
         await expect(dialog.get_by_role("button", name="Run the test")).to_be_disabled()
         await dialog.get_by_role("checkbox", name="Call the apps").check()

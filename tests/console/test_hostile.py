@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from halflap.lowcode.rewrite.write import inline
-from tests.console.desk import Desk, opened, press, show
+from tests.console.desk import Desk, fill_event, opened, press, show
 from tests.console.hostile import EACH_HOSTILE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
@@ -243,7 +243,7 @@ async def test_own_components_and_results_of_runs_are_texts_in_the_designer(
 
         # What steps give and fail with: in rows, on cards, as the answer, and beside.
         await page.get_by_role("button", name="Test", exact=True).click()
-        await page.get_by_label("Event, as JSON").fill(json.dumps(event))
+        await fill_event(page, json.dumps(event))
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
         await expect(bar).to_contain_text("owned(1)")
@@ -261,7 +261,7 @@ async def test_own_components_and_results_of_runs_are_texts_in_the_designer(
         await expect(panel.get_by_role("tabpanel", name="Result")).to_contain_text(plain)
         await look_in_both(page, found)
         await page.get_by_role("button", name="Test with another event…").click()
-        await page.get_by_label("Event, as JSON").fill(json.dumps({**event, "fails": True}))
+        await fill_event(page, json.dumps({**event, "fails": True}))
         await page.get_by_role("button", name="Run the test").click()
         await expect(bar).to_contain_text("failed")
         await expect(bar).to_contain_text("onerror")
