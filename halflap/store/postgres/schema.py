@@ -30,7 +30,8 @@ live has these, and its signals, in tables of their own, emptied as it moves.
   callers       which workers lately used a connection that has a limit on concurrency: each may have
                 an equal share of it.
   writers       a row per place that writes with the number of its last transaction, written by that
-                transaction: so a COMMIT whose answer was lost is found out about (doubt.py).
+                transaction: so a COMMIT whose answer was lost is found out about (doubt.py). Pruned a
+                week after that; a place that was idle for a day takes a new one.
   processes     a row for each process that has the store open, seen every few seconds: which
                 migrations its code knows, so that nothing is removed that it needs; the name that
                 its claims bear, which no two have at once.
