@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -342,14 +343,15 @@ async def test_a_client_that_leaves_ends_the_run() -> None:
     assert ended.is_set()
 
 
-async def test_a_run_goes_on_whose_key_is_revoked(
-    world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.001)
-    draft = await begun(world, TEXT)
-    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})).json
-    path, wanted = f"/api/drafts/{draft['id']}/test", {"flow": "one", "event": {"id": "a"}}
-    json = {"content-type": "application/json"}
+async def told_of_run(
+    world: Any,
+    path: str,
+    wanted: dict[str, Any],
+    token: str,
+    *,
+    at_first_row: Callable[[], Awaitable[None]],
+) -> list[bytes]:
+    """Run a draft, and return the parts of the answer; the client takes the first row when it likes."""
     requests = [{"type": "http.request", "body": codec.encode(wanted), "more_body": False}]
     told: list[bytes] = []
 
@@ -358,14 +360,30 @@ async def test_a_run_goes_on_whose_key_is_revoked(
 
     async def send(message: Any) -> None:
         told.append(message.get("body", b""))
-        if len(told) == 2:  # the first row: it waits until the key counts for nothing
-            assert (await world.api("DELETE", f"/api/keys/{key['id']}")).status == 204
-            for _ in range(20):
-                refused = await world.api("POST", path, wanted, token=key["key"])
-                assert refused.status == 401
+        if len(told) == 2:  # the first is the head
+            await at_first_row()
 
+    scope = world.api.scope("POST", path, {}, {"content-type": "application/json"}, token)
     async with asyncio.timeout(DEADLINE):
-        await world.api.app(world.api.scope("POST", path, {}, json, key["key"]), receive, send)
+        await world.api.app(scope, receive, send)
+    return told
+
+
+async def test_a_run_goes_on_whose_key_is_revoked(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.001)
+    draft = await begun(world, TEXT)
+    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})).json
+    path, wanted = f"/api/drafts/{draft['id']}/test", {"flow": "one", "event": {"id": "a"}}
+
+    async def revoke() -> None:
+        assert (await world.api("DELETE", f"/api/keys/{key['id']}")).status == 204
+        for _ in range(20):
+            refused = await world.api("POST", path, wanted, token=key["key"])
+            assert refused.status == 401
+
+    told = await told_of_run(world, path, wanted, key["key"], at_first_row=revoke)
     assert b"event: end" in told[-2], told
     assert told[-1] == b""
 
@@ -377,20 +395,11 @@ async def test_a_run_ends_without_its_last_byte_where_nobody_reads(
     path, wanted = f"/api/drafts/{draft['id']}/test", {"flow": "one", "event": {"id": "a"}}
     await run(world.api, draft, **wanted)
     monkeypatch.setattr(runs, "seconds", 2.0)
-    requests = [{"type": "http.request", "body": codec.encode(wanted), "more_body": False}]
-    told: list[bytes] = []
 
-    async def receive() -> Any:
-        return requests.pop() if requests else await asyncio.Event().wait()
+    async def stall() -> None:
+        await asyncio.Event().wait()
 
-    async def send(message: Any) -> None:
-        told.append(message.get("body", b""))
-        if len(told) > 1:
-            await asyncio.Event().wait()
-
-    json = {"content-type": "application/json"}
-    async with asyncio.timeout(DEADLINE):
-        await world.api.app(world.api.scope("POST", path, {}, json, world.api.token), receive, send)
+    told = await told_of_run(world, path, wanted, world.api.token, at_first_row=stall)
     assert len(told) == 2
     assert told[1].startswith(b"event: row")
 
