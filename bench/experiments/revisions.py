@@ -116,8 +116,8 @@ def main() -> None:
             given.pairs,
         )
     print(f"{workload.name} on {given.store}, CPU ms a flow, medians of {len(found)} pairs:")
-    for what, place in (("all", 0), ("the database's", 1)):
-        costs = [(mine[place], other[place]) for mine, other in found]
+    for what, part in (("all", 0), ("the database's", 1)):
+        costs = [(mine[part], other[part]) for mine, other in found]
         if any(map(all, costs)):
             ours, theirs = (median(each) for each in zip(*costs, strict=True))
             ratio = median(mine / other for mine, other in costs if other)
