@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Request
 from pydantic import Field
 
-from halflap.api.asking import Ops, exact, needs, router_of
+from halflap.api.asking import Ops, needs, router_of
 from halflap.api.draft_runs import all_of, asked_of, opened_at, recorded
 from halflap.api.draft_view import DraftChangesView
-from halflap.api.drafts import Revision, changes_view, etag
+from halflap.api.drafts import Revision, changes_view, tag_of
 from halflap.api.masking import without_links
 from halflap.api.principal import OBJECTS, HiddenPayloads
-from halflap.api.view import Input, JsonObject, Text, View
+from halflap.api.view import Input, JsonObject, TaggedView, Text, View
 from halflap.errors import ConfigError, DefinitionError
 from halflap.lowcode.outline.nodes import Path
 from halflap.lowcode.rewrite.edits import difference
@@ -90,7 +90,7 @@ class TestExpected(View):
     """The values that the test does not compare, as they differ each time."""
 
 
-class TestMade(View):
+class TestMade(TaggedView):
     """A test that was made of an execution, with what happened to the draft."""
 
     name: str
@@ -120,11 +120,11 @@ async def run_draft_tests(
     )
 
 
-@router.post("/{draft}/tests/from", response_model=TestMade)
+@router.post("/{draft}/tests/from")
 @needs("publish", "payloads")
 async def make_draft_test(
     request: Request, draft: str, wanted: TestOfExecution, operations: Ops, if_match: Revision
-) -> Response:
+) -> TestMade:
     """Add a test of an execution to a draft, as an edit; it has passed once, and secrets are hidden.
 
     All who read the draft see what is in it: it is 422 for an execution of a private customer.
@@ -149,14 +149,9 @@ async def make_draft_test(
     made: dict[str, Any] = told[0][1]
     patch, _ = difference(opened.stored.content, made["text"])
     changes = await operations.drafts.edit(draft, if_match, [patch])
-    view = TestMade(
-        name=made["name"],
-        left_out=made["left_out"],
-        changes=await changes_view(operations, changes),
-    )
-    answer = exact(view)
-    answer.headers["ETag"] = etag(changes.opened)
-    return answer
+    shown = await changes_view(operations, changes)
+    view = TestMade(name=made["name"], left_out=made["left_out"], changes=shown)
+    return view.with_tag(tag_of(changes.opened))
 
 
 @router.post("/{draft}/tests/expect")

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from halflap.api.view import FindingView, Input, JsonObject, ListPage, Published, Text, Time, View
+from halflap.api.view import (
+    FindingView,
+    Input,
+    JsonObject,
+    ListPage,
+    Published,
+    TaggedView,
+    Text,
+    Time,
+    View,
+)
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.nodes import Path
 from halflap.lowcode.rewrite.edits import DraftEdit, Position
@@ -156,7 +166,7 @@ class DraftFinding(FindingView):
     fix: FixView | None
 
 
-class DraftFindings(View):
+class DraftFindings(TaggedView):
     """Findings of lint in a draft, at a revision."""
 
     revision: int
@@ -214,7 +224,7 @@ class WriterDraft(Input):
     """Also where somebody else writes it: nothing of theirs is stored from then on."""
 
 
-class DraftView(DraftSummary):
+class DraftView(DraftSummary, TaggedView):
     """A draft: its text, and its flows as far as the text can be read."""
 
     text: str
@@ -234,7 +244,7 @@ class MovedStep(View):
     path: Path | None
 
 
-class DraftChangesView(View):
+class DraftChangesView(TaggedView):
     """All that happened to a draft since a revision."""
 
     revision: int

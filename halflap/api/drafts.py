@@ -200,15 +200,13 @@ async def get_draft_changes(
     return await changes_answer(operations, await operations.drafts.changes(draft, since))
 
 
-@router.get("/{draft}/findings", response_model=DraftFindings)
+@router.get("/{draft}/findings")
 @needs("read")
-async def get_draft_findings(request: Request, opened: OneDraft, operations: Ops) -> Response:
+async def get_draft_findings(request: Request, opened: OneDraft, operations: Ops) -> DraftFindings:
     """Return what lint says of a draft as it is now, with the addresses and steps that it is about."""
     await unless_gone(request.receive, operations.drafts.findings(opened))
     found = DraftFindings(revision=opened.stored.revision, items=findings_view(opened))
-    answer = exact(found)
-    answer.headers["ETag"] = etag(opened)
-    return answer
+    return found.with_tag(tag_of(opened))
 
 
 @router.put("/{draft}/editors/{editor}")
@@ -444,9 +442,7 @@ def address(text: str) -> list[str | int]:
 
 async def changes_answer(operations: Operations, changes: DraftChanges) -> Response:
     """All that happened to a draft since a revision, as an answer with its tag."""
-    answer = await operations.drafts.aside(exact, await changes_view(operations, changes))
-    answer.headers["ETag"] = etag(changes.opened)
-    return answer
+    return await operations.drafts.aside(exact, await changes_view(operations, changes))
 
 
 async def changes_view(operations: Operations, changes: DraftChanges) -> DraftChangesView:
@@ -455,7 +451,7 @@ async def changes_view(operations: Operations, changes: DraftChanges) -> DraftCh
     bad = opened.state.unreadable
     flows = await operations.drafts.flows(opened)
     names = {each.name for each in flows}
-    return DraftChangesView(
+    view = DraftChangesView(
         revision=now.revision,
         patches=[TextEdit.of(each) for each in changes.patches],
         moved=[
@@ -466,6 +462,7 @@ async def changes_view(operations: Operations, changes: DraftChanges) -> DraftCh
         gone=sorted(each for each in changes.flows - names if each),
         unreadable=None if bad is None else UnreadablePlace.of(bad.place, message=bad.said),
     )
+    return view.with_tag(tag_of(opened))
 
 
 async def draft_answer(operations: Operations, opened: OpenedDraft, status: int = 200) -> Response:
@@ -491,11 +488,9 @@ async def draft_answer(operations: Operations, opened: OpenedDraft, status: int 
             editors=[EditorView.of(each) for each in editors],
             writers=[WriterView.of(each) for each in writers],
         )
-        return exact(view, status)
+        return exact(view.with_tag(tag_of(opened)), status)
 
-    answer = await operations.drafts.aside(encoded)  # seconds, of a draft of 400 kB
-    answer.headers["ETag"] = etag(opened)
-    return answer
+    return await operations.drafts.aside(encoded)  # seconds, of a draft of 400 kB
 
 
 async def sets_of(
@@ -507,9 +502,9 @@ async def sets_of(
     return {id: ComponentSetView.of(each) for id, each in found.items()}
 
 
-def etag(opened: OpenedDraft) -> str:
-    """Return the entity tag of a draft's revision."""
-    return f'"{opened.stored.revision}"'
+def tag_of(opened: OpenedDraft) -> str:
+    """Return the tag of a draft's revision."""
+    return str(opened.stored.revision)
 
 
 def base_of(draft: StoredDraft, numbers: dict[str, int]) -> BaseView | None:
