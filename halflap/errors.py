@@ -23,7 +23,7 @@ HalflapError
 │  └─ WorkerLost            every process that ran it ended                    → failed, replayable
 ├─ TimedOut                 what was waited for did not come in time; .name    → failed, unless the flow catches it
 ├─ Conflict                 a compare-and-set met another value                → read again, decide again
-├─ Overruled                the other app's newer value stands (pairs' master)  → ignored, visibly
+├─ Overruled                the other app's edit stands, made meanwhile        → ignored, visibly
 ├─ TooManyHops              writes of integrations cause each other            → failed; break the loop
 ├─ Nondeterminism           a replay met another step than it recorded         → failed; keep code between steps pure
 ├─ StoreError               the store refused or is broken                     → 503, nothing acknowledged
@@ -353,7 +353,7 @@ class Conflict(HalflapError):
 
 
 class Overruled(HalflapError):
-    """The record was edited at the master meanwhile: nothing is written, and that edit comes."""
+    """The record was edited at the other app meanwhile: nothing is written, and that edit comes."""
 
 
 class TooManyHops(HalflapError):

@@ -173,7 +173,7 @@ class Executor:
         except (Suspended, Cancelled):
             outcome = None
         except Overruled as error:
-            outcome, news = Outcome("ignored", error.message), ()
+            outcome, news = Outcome("ignored", error.message), recorder.two_way.ended()
         except Cancel as error:
             outcome = Outcome("cancelled", error.reason)
         except (RetryLater, RateLimited) as error:

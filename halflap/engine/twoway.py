@@ -192,7 +192,8 @@ class TwoWay:
             lost = told_of({name: told.fields[name] for name in news})
             kept = told_of({name: now[name] for name in news})
             reason = f"{told} has changed since: it has {kept}{since}, no longer {lost}"
-            return CheckResult("superseded", reason, hops, clears=clears, current=now)
+            # With all that is known: a replay that has done something already goes on as `run`.
+            return replace(run, how="superseded", reason=reason, current=now)
         return replace(run, current=now)
 
     async def _knows(
@@ -209,7 +210,11 @@ class TwoWay:
         return self.news
 
     def ended(self) -> list[StateWrite]:
-        """Return the writes with an end that has dealt with the event."""
+        """Return the writes with an end that has dealt with the event.
+
+        So does one that gave way to an edit at the other app: else its values would stand against that
+        edit, and both would give way.
+        """
         told, news = self.told, self.news
         if told is None:
             return []
@@ -264,7 +269,7 @@ class TwoWay:
     async def meanwhile(self, asked: RecordState, path: str, connection: Connection) -> Meanwhile:
         """Return the edits at the other app since we last knew, whose event is still to come."""
         assert self.partner is not None
-        pairs, known = self.partner.pairs, self._known[path]
+        known = self._known[path]
         try:
             current = await self.ask(connection, asked)
         except NotImplementedError:
@@ -295,7 +300,6 @@ class TwoWay:
             if edits and self.told is not None
             else RecordKnowledge()
         )
-        is_master = pairs.master == pairs.other(self.partner.side)
         for name, there in edits.items():
             value = asked.fields[name]
             edit = Edited(
@@ -304,7 +308,7 @@ class TwoWay:
                 is_ours=besides.is_new(name, value) or name in own.failed,
                 since_try=not same(first[name], short(there)) if first and name in first else None,
             )
-            if self._stands(edit, is_master=is_master):
+            if self._stands(edit, self.partner):
                 stands[name] = there
         overruled = {name: there for name, there in edits.items() if name not in stands}
         changes = changes or bool(overruled)
@@ -324,14 +328,17 @@ class TwoWay:
             return
         self._left[path] = {n: v for n, v in asked.fields.items() if same(current.get(n, v), v)}
 
-    def _stands(self, edit: Edited, *, is_master: bool) -> bool:
+    def _stands(self, edit: Edited, partner: Partner) -> bool:
         """Return whether an edit at the other app stands, and is not written over."""
         if self.replays and not self.goes_on and edit.theirs_at is None:
             return False  # who replays from the start wants it written
-        if is_master or not edit.is_ours:
+        pairs, side = partner.pairs, partner.side
+        if pairs.master == pairs.other(side) or not edit.is_ours:
             return True
-        if edit.theirs_at is not None:  # nothing came of it yet
-            return edit.theirs_at > edit.ours_at
+        if (
+            edit.theirs_at is not None
+        ):  # nothing came of it yet; to the master it gives way whenever
+            return pairs.master is None and edit.theirs_at > edit.ours_at
         # Its event is to come, or none will: it is later than an earlier try, or than what is replayed.
         return self.goes_on if edit.since_try is None else edit.since_try
 

@@ -157,6 +157,11 @@ async def test_a_contact_that_is_gone_is_not_made_anew(office: Office) -> None:
     await hubspot.archive_record(office.crm, "contacts", ada)
     [contact] = await office.acme.get("/v1/contacts", office.key)
     await office.edit_acme(contact["id"], name="Ada King")
+
+    async def failed() -> bool:
+        return any(each.state == "failed" for each in await office.executions())
+
+    await until(failed)
     ended = await office.rest()
     assert sum(n for how, n in ended.items() if how.startswith("failed ")) == 1, ended
     assert await office.in_hubspot() == []

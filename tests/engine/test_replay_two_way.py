@@ -234,3 +234,20 @@ async def test_values_that_agree_where_another_field_stands_are_dealt_with(twins
     await again(twins, last)
     assert twins.left.records["left_1"] == {"name": "Hooli", "amount": Decimal(2)}
     assert twins.equal
+
+
+async def test_an_edit_that_gave_way_to_the_master_is_written_over_by_a_replay(
+    twins: Twins,
+) -> None:
+    """The master's edit failed, and the other app's gave way to it: the replay writes the master's."""
+    twins.build(master="left")
+    await paired(twins)
+    failed = await fails(twins, name="Initrode")
+    twins.clock.advance(60)
+    twins.right.edit("right_1", name="Hooli")
+    [gave_way] = await twins.settle()
+    assert (gave_way.state, gave_way.reason.partition(":")[0]) == ("ignored", "conflict")
+    await again(twins, failed)
+    await twins.settle()
+    assert twins.right.records["right_1"]["name"] == "Initrode"
+    assert twins.equal

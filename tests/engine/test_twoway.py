@@ -580,3 +580,27 @@ async def test_a_second_try_that_finds_what_the_first_one_found_decides_like_it(
     await twins.settle()
     assert twins.right.records["right_1"]["amount"] == Decimal(300)
     assert twins.equal
+
+
+@pytest.mark.parametrize("master", ["left", None])
+async def test_an_edit_after_a_try_that_failed_arrives_at_the_master(
+    twins: Twins, master: str | None
+) -> None:
+    """The master's value gives way to it, and so does not stand against its event."""
+    twins.build(master)
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+
+    async def busy() -> None:
+        twins.right.busy = None
+        twins.right.edit("right_1", name="Hooli")
+
+    twins.right.busy, twins.right.refuse = busy, 1
+    twins.left.edit("left_1", name="Initrode")
+    gave_way, arrived, *_ = await twins.settle()
+    assert gave_way.reason == (
+        'conflict: right.thing right_1 was edited meanwhile: name "Hooli" stands'
+    )
+    assert arrived.state == "succeeded"
+    assert twins.left.records["left_1"]["name"] == "Hooli"
+    assert twins.equal

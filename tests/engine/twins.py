@@ -99,6 +99,8 @@ class Place:
         key = current.next_key() if current else ""
         if self.refuse > 0:
             self.refuse -= 1
+            if self.busy is not None:
+                await self.busy()
             raise UpstreamError("503", status=503)
         asked = (id, dict(fields))
         if key in self.keys:
