@@ -66,12 +66,18 @@ def checked_out(revision: str, folder: Path) -> Path:
     return folder
 
 
-def serving(stack: ExitStack, stores: Keeper, workload: Workload, tree: Path) -> Candidate:
+def serving(
+    stack: ExitStack,
+    stores: Keeper,
+    workload: Workload,
+    tree: Path,
+    module: str = "bench.server",
+) -> Candidate:
     """Serve the workload's integration by the code of a checkout, until the stack is closed."""
     store = stack.enter_context(stores.fresh())
     _, destination = stack.enter_context(started("bench.destination"))
     given = (str(store.directory), workload.module, destination, "--store", store.url)
-    server, url = stack.enter_context(started("bench.server", *given, cwd=tree))
+    server, url = stack.enter_context(started(module, *given, cwd=tree))
     return Candidate(store, server.pid, url)
 
 
