@@ -12,8 +12,10 @@ each holds its place among the copies, where it is done anew or passed over.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import NoReturn
 
 from halflap.engine.scope import StepScope
@@ -41,8 +43,7 @@ class Past:
         self._began = began
         self._anew: set[str] = set()
         self._history: dict[str, Record] = {}
-        self._by_scope: dict[str, list[str]] = {}
-        self._next_seq = 0
+        self._by_scope: dict[str, deque[str]] = {}
         self._unmet: set[str] = set()
         self._met: set[str] = set()
         self._in_place: set[str] = set()
@@ -52,19 +53,22 @@ class Past:
         """The kinds of the steps that the flow came to."""
         self.has_copies = False
         """True of a replay that took something over."""
+        first_new = 0
         for each in history:
             self._history[each.path] = each
             if each.path.startswith(FIRST):
                 self._firsts.append(each.path)
             elif (path := each.path.removeprefix(EARLIER)) != GUARD:
-                self._by_scope.setdefault(scope_of(path), []).append(each.path)
+                self._by_scope.setdefault(scope_of(path), deque()).append(each.path)
             if each.seq < 0:
                 self.has_copies = True
             else:
                 self._unmet.add(each.path)
-                self._next_seq = max(self._next_seq, each.seq + 1)
+                first_new = max(first_new, each.seq + 1)
         self.keeps_copies = EARLIER + GUARD in self._history
         """True if what is copied stands, though the flow goes on from newer values."""
+        self.next_seq = count(first_new).__next__
+        """The number of the next new record."""
 
     def is_copied(self, path: str) -> bool:
         """Return whether a replay copied the record of a step."""
@@ -84,7 +88,7 @@ class Past:
             return False
         if self._is_made(known):
             return self._fits(known, inputs)
-        for expected in scope.recorded[scope.position :]:
+        for expected in scope.ahead:
             if expected in (path, EARLIER + path):
                 return True
             if not expected.startswith(EARLIER):
@@ -134,7 +138,7 @@ class Past:
             return None
         self._brought.add(known.path)
         scope.spare.discard(known.path)
-        scope.recorded.insert(scope.position, path)
+        scope.ahead.appendleft(path)
         return replace(known, path=path)
 
     def variant(self, path: str, inputs: bytes | None) -> str:
@@ -142,26 +146,21 @@ class Past:
         first = self._history.get(FIRST + path) or self.displaced(path, inputs)
         return "" if first is None or self._fits(first, inputs) else variant_of(inputs)
 
-    def next_seq(self) -> int:
-        """The number of the next new record."""
-        self._next_seq += 1
-        return self._next_seq - 1
-
     def whole(self, now: Micros) -> StepScope:
         """The flow's own scope."""
-        return StepScope("", now, self._by_scope.get("", []))
+        return StepScope("", now, self._by_scope.get("", deque()))
 
     def branch(self, parent: StepScope, path: str) -> StepScope:
         """The scope of one branch of a gather."""
-        scope = StepScope(path, parent.now, self._by_scope.get(path, []), parent)
+        scope = StepScope(path, parent.now, self._by_scope.get(path, deque()), parent)
         if parent.fresh:
             self._leave_copies(scope)
         return scope
 
     def aside(self, scope: StepScope) -> StepScope:
         """Return a scope for the guard, which moves neither the flow's place nor its time."""
-        recorded = [GUARD] if GUARD in self._history else []
-        return StepScope("", scope.now, recorded, task=scope.task)
+        ahead = deque([GUARD] if GUARD in self._history else [])
+        return StepScope("", scope.now, ahead, task=scope.task)
 
     def earlier(self, path: str) -> Record | None:
         """Return how a step was tried before the replay."""
@@ -181,14 +180,13 @@ class Past:
     def recall(self, scope: StepScope, path: str, inputs: bytes | None = None) -> Record | None:
         """The record of the step that the flow came to; None where it is new."""
         while True:
-            spare = self._history[path] if path in scope.spare else None
-            if spare is not None and self._fits(spare, inputs):
+            if path in scope.spare and self._fits(spare := self._history[path], inputs):
                 scope.spare.remove(path)
-                scope.recorded.insert(scope.position, path)
+                scope.ahead.appendleft(path)
                 return spare
-            if scope.position >= len(scope.recorded):
+            if not scope.ahead:
                 return None
-            expected = scope.recorded[scope.position]
+            expected = scope.ahead[0]
             if expected.startswith(EARLIER):
                 self._take_place(scope, expected == EARLIER + path)
                 continue
@@ -196,7 +194,7 @@ class Past:
             if known is None and expected == path:  # it is done anew in its place
                 return None
             if known is None:
-                scope.recorded.pop(scope.position)
+                scope.ahead.popleft()
                 continue
             same = inputs is None or known.inputs is None or self._fits(known, inputs)
             if expected == path and same:
@@ -228,18 +226,18 @@ class Past:
 
     def _leave_copies(self, scope: StepScope) -> None:
         """Go beyond what was copied: only its effects are still taken, where the flow comes to them."""
-        rest = [self._history[p] for p in scope.recorded[scope.position :] if p in self._history]
-        scope.recorded[scope.position :] = [each.path for each in rest if each.seq >= 0]
+        rest = [self._history[p] for p in scope.ahead if p in self._history]
+        scope.ahead = deque(each.path for each in rest if each.seq >= 0)
         scope.spare |= {each.path for each in rest if each.seq < 0 and self._is_made(each)}
         scope.fresh = True
 
     def _take_place(self, scope: StepScope, is_here: bool) -> None:
         """Put a step into its place among the copies; pass that over where the flow is elsewhere."""
-        path = scope.recorded.pop(scope.position).removeprefix(EARLIER)
+        path = scope.ahead.popleft().removeprefix(EARLIER)
         if is_here:
             if path in self._history:
-                scope.recorded.remove(path)
-            scope.recorded.insert(scope.position, path)
+                scope.ahead.remove(path)
+            scope.ahead.appendleft(path)
             self._in_place.add(path)
 
     def pass_by(self, scope: StepScope, record: Record) -> None:
@@ -248,21 +246,26 @@ class Past:
         Only what is durable before the next effect moves the scope's time.
         """
         self.kinds.add(record.kind)
+        at = self._among_copies(scope, record) if self.has_copies else record.ended_at
+        scope.position += 1
+        if scope.ahead:
+            scope.ahead.popleft()
+        if not record.pure and at > scope.now:
+            scope.now = at
+        if self._unmet:
+            self._unmet.discard(record.path)
+
+    def _among_copies(self, scope: StepScope, record: Record) -> Micros:
+        """Note how a record stands to the copies of a replay; return the time that it had among them."""
         at, is_copy = record.ended_at, record.seq < 0
         if record.path in self._in_place:
             before, is_copy = self._history[EARLIER + record.path], True
             if is_followed(before, record, self._history.values()):  # which were done at that time
                 at = before.ended_at
-        if self.has_copies and self._is_anew(record):
+        if self._is_anew(record):
             self._anew.add(record.path)
-        if scope.position == len(scope.recorded):
-            scope.recorded.append(record.path)
-        scope.position += 1
         scope.fresh = scope.fresh or not is_copy
-        if not record.pure and at > scope.now:
-            scope.now = at
-        if self._unmet:
-            self._unmet.discard(record.path)
+        return at
 
     def _is_anew(self, record: Record) -> bool:
         """Return whether the execution itself did a step that may lead the flow another way."""
@@ -272,7 +275,7 @@ class Past:
 
     def close(self, scope: StepScope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""
-        for path in scope.recorded[scope.position :]:
+        for path in scope.ahead:
             if path in self._history and self._history[path].seq >= 0:
                 self._differs(f"ended before the step {path!r}")
         if scope.parent is None and self._unmet:

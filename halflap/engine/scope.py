@@ -6,51 +6,56 @@ A step is known by its scope, its name and its occurrence there: `gather[42]/acm
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
-from collections.abc import MutableMapping
+from collections import ChainMap, deque
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
-from weakref import ReferenceType, ref
+from weakref import ref
 
 from halflap.errors import DefinitionError
-from halflap.model import EARLIER, LogLine, Micros, a_dict, a_list, a_set
+from halflap.model import EARLIER, LogLine, Micros
 from halflap.sdk.declared import bounded
 from halflap.sdk.running import Suspended
 
 LONGEST_KEY = 200
 
 
-@dataclass(slots=True, eq=False)
 class StepScope:
     """Steps in order, in one asyncio task.
 
-    `recorded` are the paths that its journal has, in order; `position` is how many of them the flow
-    has come by. `now` is the time of its last durable record. `lines` wait for the next record.
-    `fresh` says that it has gone beyond what a replay copied from another execution. `spare` are the
-    effects among these copies that it has not come to: they are not made twice.
+    `ahead` are the paths that its journal has, in order, and that the flow has not come to;
+    `position` is how many it has come by. `now` is the time of its last durable record. `lines` wait
+    for the next record. `fresh` says that it has gone beyond what a replay copied from another
+    execution. `spare` are the effects among these copies that it has not come to: they are not made
+    twice.
     """
 
-    path: str
-    now: Micros
-    recorded: list[str]
-    parent: StepScope | None = None
-    task: ReferenceType[asyncio.Task[Any]] | None = None
-    """Weak: the task's context has the scope, and nothing is left to the garbage collector."""
-    spare: set[str] = field(default_factory=a_set)
-    position: int = 0
-    occurrences: dict[str, int] = field(default_factory=a_dict)
-    uuids: int = 0
-    unwinding: bool = False
-    fresh: bool = False
-    lines: list[LogLine] = field(default_factory=a_list)
-    _known: dict[bytes, MutableMapping[str, Any]] = field(default_factory=a_dict)
+    def __init__(
+        self,
+        path: str,
+        now: Micros,
+        ahead: deque[str],
+        parent: StepScope | None = None,
+        task: Callable[[], asyncio.Task[Any] | None] = lambda: None,
+    ) -> None:
+        self.path = path
+        self.now = now
+        self.ahead = ahead
+        self.parent = parent
+        self.task = task
+        """Weak: the task's context has the scope, and nothing is left to the garbage collector."""
+        self.spare: set[str] = set()
+        self.position = self.uuids = 0
+        self.occurrences: dict[str, int] = {}
+        self.unwinding = self.fresh = False
+        self.lines: list[LogLine] = []
+        self._known: dict[bytes, MutableMapping[str, Any]] = {}
 
     def enter(self) -> None:
         """Take the current task as the one whose steps are in this scope."""
         task = asyncio.current_task()
-        self.task = None if task is None else ref(task)
+        assert task is not None
+        self.task = ref(task)
         current.set(self)
 
     def next_path(self, name: str) -> str:
@@ -71,7 +76,7 @@ class StepScope:
     @property
     def replaying(self) -> bool:
         """True if an earlier attempt has been here: what is logged now was logged then."""
-        if any(not each.startswith(EARLIER) for each in islice(self.recorded, self.position, None)):
+        if any(not each.startswith(EARLIER) for each in self.ahead):
             return True
         return self.parent is not None and self.parent.replaying
 
@@ -82,7 +87,7 @@ current: ContextVar[StepScope | None] = ContextVar("halflap.scope", default=None
 def current_scope() -> StepScope:
     """The scope of the step that is called now."""
     scope = current.get()
-    task = None if scope is None or scope.task is None else scope.task()
+    task = None if scope is None else scope.task()
     # Asked of its loop: without one, the current loop is looked for, which asks the system for more.
     if scope is None or task is None or task is not asyncio.current_task(task.get_loop()):
         raise DefinitionError(
