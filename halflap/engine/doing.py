@@ -44,7 +44,7 @@ from halflap.model import (
     scope_time,
 )
 from halflap.sdk.action import StepSpec
-from halflap.sdk.gate import Away, Blocked
+from halflap.sdk.gate import Away, Blocked, Gate
 from halflap.sdk.record import (
     Seal,
     Sealing,
@@ -133,7 +133,6 @@ class Steps:
             turn.history, lambda inputs: redacted_data(inputs, redactor), turn.accepted_at
         )
         self._logged = 0
-        self._begun: dict[str, RunningStep] = {}
         self.pauses: list[Pause] = []
         self.cancelled = False
         self.failed_branches: set[str] = set()
@@ -222,8 +221,7 @@ class Steps:
         if record.seq == NEW:
             record = replace(record, seq=self.past.next_seq())
         if not found.conditional:
-            self.keep(scope, record, found)
-            return record
+            return self.end(scope, record, found)
         self.ledger.keep_lines(scope.lines)
         scope.lines = []
         if not await self.ledger.write(record, found.writes):
@@ -244,20 +242,24 @@ class Steps:
         record = Record(
             seq, path, spec.kind, spec.name, spec.title, "succeeded", started, now, pure=spec.pure
         )
-        self.keep(scope, record, StepResult(record))
+        self.keep(scope, record)
 
-    def keep(self, scope: StepScope, record: Record, found: StepResult) -> None:
-        """Keep the record of a step that was done, with the scope's lines; then go on behind it,
-        pause the flow or raise its error.
-        """
-        self.ledger.keep(record, found.writes, scope.lines)
+    def keep(self, scope: StepScope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
+        """Keep the record of a step that was done, with the scope's lines; then go on behind it."""
+        self.ledger.keep(record, writes)
         if scope.lines:
+            self.ledger.keep_lines(scope.lines)
             scope.lines = []
         self.past.pass_by(scope, record)
+
+    def end(self, scope: StepScope, record: Record, found: StepResult) -> Record:
+        """Keep the record of what a step came to, then return it, pause the flow or raise its error."""
+        self.keep(scope, record, found.writes)
         if found.pause is not None:
             self.pause(scope, found.pause)
         if found.error is not None:
             raise found.error
+        return record
 
     def ended(self, begun: Record, result: bytes | None = None) -> Record:
         """Return the record of a step that ended well just now."""
@@ -276,7 +278,7 @@ class Steps:
         An effect that was made with other inputs is refused, unless it may be made again.
         """
         known = self.past.recall(scope, path, inputs)
-        if known is not None or inputs is None or not self.past.has_copies or spec.pure:
+        if not self.past.has_copies or known is not None or inputs is None or spec.pure:
             return known
         known = self.past.bring(scope, path, spec.kind, spec.name_at(path), inputs)
         was = None if known else self.past.otherwise(path, inputs)
@@ -299,22 +301,18 @@ class Steps:
         path: str,
         spec: StepSpec,
         inputs: bytes,
-        run: Callable[[], Awaitable[Any]],
+        run: Callable[[RunningStep], Awaitable[Any]],
     ) -> Any:
         """Run something as the step at `path`, or answer from the journal."""
         given = await self.without_secrets(inputs)
         known = self.recall(scope, path, spec, given)
         if known is None or known.status == "retrying":
-            self.check(scope)
-            found = await self._attempt(scope, path, spec, known, given, run)
-            record = found.record
-            self.keep(scope, record, found)
+            known = await self._attempt(scope, path, spec, known, given, run)
         else:
             self.past.pass_by(scope, known)
-            record = known
             if known.failure is None and spec.asked is not None and spec.writes is not None:
                 self.two_way.recalled(spec.asked, spec.writes, known)
-        return await self.answer(record, spec.reader)
+        return await self.answer(known, spec.reader)
 
     async def _attempt(
         self,
@@ -323,9 +321,11 @@ class Steps:
         spec: StepSpec,
         known: Record | None,
         inputs: bytes,
-        run: Callable[[], Awaitable[Any]],
-    ) -> StepResult:
-        """Try a step, again where it is `known`."""
+        run: Callable[[RunningStep], Awaitable[Any]],
+    ) -> Record:
+        """Try a step, again where it is `known`; return its record, which is kept."""
+        if known is not None or spec.pure or spec.asked is not None:
+            self.check(scope)  # else once what is due is on disk
         if known is not None and (at := due_of(known)) > self.turn.now():
             self.past.pass_by(scope, known)  # another branch of a gather was due before it
             self.pause(scope, Pause("retry", at, known.failure))
@@ -334,6 +334,7 @@ class Steps:
             if spec.asked is not None:
                 writes = await self.two_way.before(spec.asked, path, again=known is not None)
             await self.settled(scope, writes)
+        step = self.step(path)
         started = self.turn.now() if known is None else known.started_at
         error: Exception | None = None
         cut: asyncio.CancelledError | None = None
@@ -341,7 +342,7 @@ class Steps:
         result: bytes | None = None
         in_doubt = undone = False
         try:
-            value = await run()
+            value = await run(step)
             try:
                 result = await record_value(value, spec.adapter, self.seal)
             except asyncio.CancelledError as caught:  # what was done is kept
@@ -349,28 +350,20 @@ class Steps:
         except (Fenced, StoreError):
             raise
         except Exception as caught:
-            step = self._begun.get(path)
             in_doubt = may_be_done(caught, step) and not spec.settles_doubts
             undone = surely_undone(caught, step)
-            repeated = known is not None and step is not None and step.keyed
-            learnt = await self._learnt(caught, path)
+            repeated = known is not None and step.keyed
+            learnt = await self._learnt(caught, step.through)
             error = classified(learnt, caught, spec.retry, repeated=repeated)
             failure = failure_of(caught, spec.name)
             if in_doubt and isinstance(error, Away):
                 error = caught  # it may have been carried out, so it is not done again
-            elif (
-                isinstance(error, Away)
-                and step is not None
-                and step.once
-                and not spec.settles_doubts
-            ):
+            elif isinstance(error, Away) and step.once and not spec.settles_doubts:
                 error.waiting_for += ONCE
             if in_doubt:
                 told = MAY_BE_DONE in failure.message
                 message = failure.message if told else f"{failure.message}; {MAY_BE_DONE}"
                 failure = replace(failure, message=message, in_doubt=True)
-        else:
-            self._begun.pop(path, None)
         record = Record(
             self.past.next_seq() if known is None else known.seq,
             path,
@@ -387,16 +380,18 @@ class Steps:
             spec.pure,
         )
         if error is not None:
-            return self._failed(spec, record, error, in_doubt, undone)
+            found = self._failed(spec, record, error, in_doubt, undone)
+            return self.end(scope, found.record, found)
         writes = ()
         if spec.asked is not None and spec.writes is not None:
             writes = await self.two_way.after(spec.asked, spec.writes, record)
-        return StepResult(record, writes, error=cut)
+        self.keep(scope, record, writes)
+        if cut is not None:
+            raise cut
+        return record
 
-    async def _learnt(self, error: Exception, path: str) -> Exception:
+    async def _learnt(self, error: Exception, gate: Gate | None) -> Exception:
         """Return the error that a step's error means, once the gate of its connection has seen it."""
-        step = self._begun.pop(path, None)
-        gate = None if step is None else step.through
         if gate is None or not isinstance(error, UpstreamError):
             return error
         if self.turn.start.flow.flow.startswith(SYSTEM):
@@ -413,7 +408,7 @@ class Steps:
                     return error
         return await seen_by(gate, error)
 
-    async def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Any:
+    def answer(self, record: Record, adapter: TypeAdapter[Any] | None) -> Awaitable[Any]:
         """Return a step's result to the flow, or raise its failure."""
         if record.status == "failed":
             if record.failure is not None and record.failure.kind == "Cancel":
@@ -421,7 +416,7 @@ class Steps:
             if record.failure is not None and record.failure.kind == "Overruled":
                 raise Overruled(record.failure.message)
             raise step_failed(record)
-        return await recall_value(record.result or b"null", adapter, self.unseal)
+        return recall_value(record.result or b"null", adapter, self.unseal)
 
     def check(self, scope: StepScope) -> None:
         """Raise `Cancelled` or `Fenced` where nothing more may be done."""
@@ -431,13 +426,13 @@ class Steps:
         if not self.turn.alive():
             raise Fenced(f"the lease on {self.turn.start.execution} has run out")
 
-    async def without_secrets(self, inputs: bytes) -> bytes:
+    def without_secrets(self, inputs: bytes) -> Awaitable[bytes]:
         """Return inputs as they are recorded."""
-        return await redact_data(inputs, self._redactor)
+        return redact_data(inputs, self._redactor)
 
-    async def handed_on(self, event: bytes) -> bytes:
+    def handed_on(self, event: bytes) -> Awaitable[bytes]:
         """Return an event for another execution without the secrets in it."""
-        return await redact_data(event, self._redactor, LEAST_IN_DATA)
+        return redact_data(event, self._redactor, LEAST_IN_DATA)
 
     def step(self, path: str) -> RunningStep:
         """Return the step at a path, for the requests that it makes."""
@@ -445,10 +440,7 @@ class Steps:
         def log(level: str, message: str, fields: Mapping[str, Any]) -> None:
             self.ledger.keep_lines(self._line(level, message, fields, path))
 
-        self._begun[path] = step = RunningStep(
-            path, self.turn.start.root, log=log, sent=self._redactor.add_sent
-        )
-        return step
+        return RunningStep(path, self.turn.start.root, log=log, sent=self._redactor.add_sent)
 
     def _failed(
         self, spec: StepSpec, record: Record, error: Exception, in_doubt: bool, undone: bool
@@ -504,20 +496,18 @@ class Steps:
         return [line_of(self.turn.now(), level, message, fields, step, self.seal)]
 
 
-def may_be_done(caught: Exception, step: RunningStep | None) -> bool:
+def may_be_done(caught: Exception, step: RunningStep) -> bool:
     """Return whether a try that failed may have been carried out, and must not be repeated for that.
 
     An app may say so by an answer of its own: then its component raises an error that is in doubt.
     """
-    if step is None:
-        return False
     told = isinstance(caught, UpstreamError) and caught.status is not None and caught.in_doubt
     return step.in_doubt or (told and step.once)
 
 
-def surely_undone(caught: Exception, step: RunningStep | None) -> bool:
+def surely_undone(caught: Exception, step: RunningStep) -> bool:
     """Return whether a try that failed surely changed nothing at the app."""
-    if step is not None and step.effects:
+    if step.effects:
         return False
     sent = isinstance(caught, UpstreamError) and caught.in_doubt
     kinds = UpstreamError | DefinitionError | InputsRefused | ValueError | Overruled

@@ -25,16 +25,14 @@ class Ledger:
         self._kept = 0  # how many records that are not pure there have been
         self._durable = 0  # how many of them are on disk
 
-    def keep(
-        self, record: Record, writes: Sequence[StateWrite] = (), lines: Sequence[LogLine] = ()
-    ) -> None:
+    def keep(self, record: Record, writes: Sequence[StateWrite] = ()) -> None:
         """Keep a record; unless it is pure, it is on disk before the next effect starts.
 
-        `writes` to state, which expect nothing, are one commit with it, and so are log lines.
+        `writes` to state, which expect nothing, are one commit with it.
         """
         self._records.append(record)
-        self._writes += writes
-        self._logs += lines
+        if writes:
+            self._writes += writes
         if not record.pure:
             self._kept += 1
 

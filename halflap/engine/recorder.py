@@ -126,7 +126,7 @@ class StepRecorder:
         inputs, tried = await record_inputs(action, arguments), NEVER_TRIED
         if self.steps.past.has_copies and not action.pure:
             arguments, spec, tried = await self._tried(scope, path, action, arguments, spec, inputs)
-        run = partial(self._run, action, arguments, spec, path, tried)
+        run = partial(self._run, action, arguments, spec, tried)
         return await self.steps.do(scope, path, spec, inputs, run)
 
     def known(
@@ -189,11 +189,11 @@ class StepRecorder:
         action: Action[..., Any],
         arguments: Mapping[str, Any],
         spec: StepSpec,
-        path: str,
         tried: EarlierTry,
+        step: RunningStep,
     ) -> Any:
         """Carry out a step that calls an action; `tried` is what a replay copied of an earlier try."""
-        step, asked = self.steps.step(path), spec.asked
+        asked = spec.asked
         step.variant = tried.variant
         if tried.said is not None:
             self._log_said(step)
@@ -201,7 +201,7 @@ class StepRecorder:
             connection = arguments.get(action.shape.connection or "")
             if asked is not None and isinstance(connection, Connection):
                 with step:
-                    await self.two_way.look_back(asked, path, connection)
+                    await self.two_way.look_back(asked, step.path, connection)
             return decode_value(tried.said.result or b"null", spec.adapter, self.steps.unseal)
         if tried.is_unprotected and not spec.settles_doubts:
             step.in_doubt = True
@@ -258,8 +258,8 @@ class StepRecorder:
         return again
 
     async def _compare(self, scope: StepScope, path: str, record: RecordState) -> Mapping[str, Any]:
-        async def compare() -> Mapping[str, Any]:
-            with self.steps.step(path):
+        async def compare(step: RunningStep) -> Mapping[str, Any]:
+            with step:
                 return await self.two_way.check(record)
 
         return await self.steps.do(scope, path, COMPARE, inputs_of(record), compare)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from halflap.engine.doing import Pause, StepResult, Steps
+from halflap.engine.doing import Pause, Steps
 from halflap.engine.executor import Executor, Work, request_of
 from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.engine.recorder import StepRecorder
@@ -303,12 +303,12 @@ class ShadowSteps(Steps):
             self._stop(scope, f"{path} had no answer then, either")
         return known
 
-    def keep(self, scope: StepScope, record: Record, found: StepResult) -> None:
+    def keep(self, scope: StepScope, record: Record, writes: Sequence[StateWrite] = ()) -> None:
         """Compare a pure step's result with what it was."""
         then = self._seen.then.get(record.path)
         if record.pure and then is not None and not alike(then.result, record.result):
             self._seen.note("result", record.path, then.result, record.result)
-        super().keep(scope, record, found)
+        super().keep(scope, record, writes)
 
     def close(self, scope: StepScope) -> None:
         """Add what was left out as the last difference."""
