@@ -19,6 +19,9 @@ from weakref import WeakKeyDictionary
 PIECE = 1_000
 """The weight of a piece: its values, and each 64 characters of its texts."""
 
+HEAVY = 4 * PIECE
+"""The weight above which a value is large."""
+
 LARGE = 256 * 1024
 """The bytes from which what is recorded is dealt with piece by piece."""
 
@@ -29,19 +32,19 @@ _LISTS: Any = (list, tuple)
 _SCALARS: frozenset[type[Any]] = frozenset({int, bool, type(None), float, Decimal})
 
 
-def is_large(value: Any, other: int = 0) -> bool:
-    """Return whether a value, as JSON, is about as long as `LARGE`, or as long in the making.
+def is_large(value: Any) -> bool:
+    """Return whether a value, as JSON, is about as long as `LARGE`, or as long in the making."""
+    kind = value.__class__
+    if kind is str:
+        return len(value) >> 6 > HEAVY
+    return kind not in _SCALARS and weigh(value, HEAVY) > HEAVY
+
+
+def weigh(value: Any, most: float, other: int = 0) -> int:
+    """Return the weight of a value; where it is more than `most`, some number above that.
 
     `other` is the weight of a value of a type that JSON does not have.
     """
-    kind = cast(type[Any], type(value))
-    if kind is str:
-        return len(value) >> 6 > 4 * PIECE
-    return kind not in _SCALARS and weigh(value, 4 * PIECE, other) > 4 * PIECE
-
-
-def weigh(value: Any, most: int, other: int = 0) -> int:
-    """Return the weight of a value; where it is more than `most`, some number above that."""
     weight = 0
     rest: list[Any] = [value.values() if type(value) is _OBJECT else (value,)]
     for children in rest:
@@ -54,10 +57,10 @@ def weigh(value: Any, most: int, other: int = 0) -> int:
                 weight += len(each) >> 6
             elif kind in _SCALARS:
                 continue
-            elif isinstance(each, str):
-                weight += len(each) >> 6
             elif isinstance(each, _OBJECT):
                 rest.append(each.values())
+            elif isinstance(each, str):
+                weight += len(each) >> 6
             elif isinstance(each, _LISTS):
                 rest.append(each)
             else:
@@ -71,7 +74,7 @@ def texts(value: Any, encode: Callable[[Any], bytes], *, sort: bool = False) -> 
     With `sort`, objects are written in the order of their keys, as `encode` does then. A `TypeError`
     is raised for an object whose keys are not all texts.
     """
-    kind = cast(type[Any], type(value))
+    kind = value.__class__
     if kind not in (str, dict, list) or weigh(value, PIECE) <= PIECE:
         yield encode(value)
     elif kind is str:

@@ -18,12 +18,12 @@ import msgspec
 from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from halflap.errors import StoreError
-from halflap.sdk import codec
+from halflap.sdk import codec, pacing
 from halflap.sdk._json import MAX_DIGITS, fits, long_number
 from halflap.sdk.action import Action
 from halflap.sdk.connection import Connection
 from halflap.sdk.decoding import apart, decode_recorded
-from halflap.sdk.pacing import LARGE, in_pieces, is_large, paced
+from halflap.sdk.pacing import LARGE, in_pieces, is_large, paced, weigh
 from halflap.sdk.redact import LONGEST, Redactor
 from halflap.sdk.schema import UNSET, File, InputField
 
@@ -113,13 +113,8 @@ def encode_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> byt
 
 async def record_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Encode inputs as `encode_inputs` does; large ones piece by piece."""
-    inputs = action.shape.by_name
-    given = [
-        value for name, value in arguments.items() if type(value) not in SHORT and name in inputs
-    ]
-    if given and is_large(given, other=LARGE):
-        return await _large_inputs(action, arguments)
-    return encode_inputs(action, arguments)
+    shown = shown_inputs(action, arguments, pacing.HEAVY)
+    return await _large_inputs(action, arguments) if shown is None else _inputs_data(shown)
 
 
 async def _large_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> bytes:
@@ -140,18 +135,28 @@ def _input_data(each: InputField, value: Any) -> bytes:
     return _inputs_data(dumped(each, value))
 
 
-def shown_inputs(action: Action[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a step's inputs by name, as they are recorded."""
+def shown_inputs(
+    action: Action[..., Any], arguments: Mapping[str, Any], most: float = math.inf
+) -> dict[str, Any] | None:
+    """Return a step's inputs by name, as they are recorded; None where they weigh more than `most`."""
     shown: dict[str, Any] = {}
-    inputs = action.shape.by_name
+    shape, weight = action.shape, 0
+    inputs = shape.by_name
     for name, value in arguments.items():
         if name in inputs and value is not UNSET:
-            shown[name] = value if type(value) in PLAIN else dumped(inputs[name], value)
-    if action.shape.connection is not None:
-        value = arguments.get(action.shape.connection)
+            if type(value) is str:
+                weight += len(value) >> 6
+            elif type(value) not in SHORT:
+                weight += weigh(value, most, other=LARGE)
+                if weight > most:
+                    return None
+                value = dumped(inputs[name], value)
+            shown[name] = value
+    if shape.connection is not None:
+        value = arguments.get(shape.connection)
         link = value._linked() if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
-    return shown
+    return shown if weight <= most else None
 
 
 def _inputs_data(shown: Any) -> bytes:
@@ -178,8 +183,7 @@ def encode_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> by
 
 async def record_value(value: Any, adapter: TypeAdapter[Any] | None, seal: Seal) -> bytes:
     """Encode a value as `encode_value` does; a large one piece by piece."""
-    typed = adapter is not None
-    if adapter is not None:
+    if typed := adapter is not None:
         value = adapter.serializer.to_python(value, by_alias=True, warnings=False)
     if not is_large(value):
         return _encode_checked(value, seal, typed=typed)
@@ -200,7 +204,7 @@ def _encode_checked(value: Any, seal: Seal, *, typed: bool) -> bytes:
     except ValueError:  # a whole number of more digits than Python writes
         refuse_long(value)
         raise
-    if long_number(data) is not None:
+    if len(data) > MAX_DIGITS and long_number(data) is not None:
         refuse_long(value)
     return data
 
@@ -261,7 +265,7 @@ def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
             raise TypeError(f"{path}: {LONG}")
         return
     if isinstance(value, dict):
-        fields = cast(dict[Any, Any], value)
+        fields = cast("dict[Any, Any]", value)
         if not PLAIN.issuperset(map(type, fields.values())):
             for name, each in fields.items():
                 refuse_lossy(each, f"{path}.{name}", typed=typed)

@@ -50,10 +50,16 @@ plain = st.recursive(
 )
 
 
+def cut_at(patched: pytest.MonkeyPatch, piece: int) -> None:
+    """Have pieces be of so little weight."""
+    patched.setattr(pacing, "PIECE", piece)
+    patched.setattr(pacing, "HEAVY", 4 * piece)
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every value be large."""
-    monkeypatch.setattr(pacing, "PIECE", 3)
+    cut_at(monkeypatch, 3)
     monkeypatch.setattr(record, "LARGE", 3)
 
 
@@ -67,7 +73,7 @@ def test_short_texts_are_together_what_is_written_at_once(writer: str, value: An
         return
     for piece in (1, 3, 10):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(pacing, "PIECE", piece)
+            cut_at(patched, piece)
             assert b"".join(texts(value, encode, sort=sort)) == whole
 
 
@@ -75,7 +81,7 @@ def test_short_texts_are_together_what_is_written_at_once(writer: str, value: An
 def test_the_order_of_names_is_that_of_the_encoder(value: dict[str, int]) -> None:
     encode = msgspec.json.Encoder(order="deterministic").encode
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pacing, "PIECE", 4)
+        cut_at(patched, 4)
         assert b"".join(texts(value, encode, sort=True)) == encode(value)
 
 
@@ -97,7 +103,7 @@ def test_what_is_recorded_in_pieces_is_what_is_recorded_at_once(value: Any, text
         return codec.decode(data)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pacing, "PIECE", 3)
+        cut_at(patched, 3)
         patched.setattr(record, "LARGE", 3)
         patched.setattr(record, "decode_recorded", at_once)
         asyncio.run(both(Redactor([SECRET])))
@@ -213,7 +219,7 @@ def test_inputs_in_pieces_are_the_inputs_at_once(json: Any, given_params: dict[s
     whole = encode_inputs(http.request, given)
     for piece in (1, 5):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(pacing, "PIECE", piece)
+            cut_at(patched, piece)
             assert asyncio.run(record_inputs(http.request, given)) == whole
 
 
