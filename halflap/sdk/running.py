@@ -11,15 +11,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
+from hashlib import blake2b
 from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 from uuid import UUID
 
 from halflap.errors import DefinitionError
-from halflap.model import a_dict
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -39,7 +38,7 @@ class CallLog:
     """The calls that a flow made: a coroutine that is dropped would be a step that never happens."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[Coroutine[Any, Any, Any], str, CodeType, int]] = []
+        self._made: list[tuple[Any, str, CodeType, int]] = []
         self._most = 64
 
     def add(self, coroutine: Coroutine[Any, Any, T], name: str) -> Coroutine[Any, Any, T]:
@@ -67,9 +66,8 @@ class CallLog:
             )
 
 
-def is_unawaited(coroutine: Coroutine[Any, Any, Any]) -> bool:
+def is_unawaited(made: CoroutineType[Any, Any, Any]) -> bool:
     """Return True for a coroutine that was made and has not begun."""
-    made = cast("CoroutineType[Any, Any, Any]", coroutine)
     return made.cr_frame is not None and not (made.cr_suspended or made.cr_running)
 
 
@@ -143,7 +141,6 @@ class Recorder(Protocol):
     def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None: ...
 
 
-@dataclass(slots=True)
 class RunningStep:
     """The step whose requests are being made: its path, and how many it has made.
 
@@ -157,8 +154,6 @@ class RunningStep:
     patience: seconds that a request may take, where that is longer than the connection's limits.
     """
 
-    path: str
-    root: str
     requests: int = 0
     variant: str = ""
     link: Callable[[Connection], Link | None] | None = None
@@ -169,10 +164,17 @@ class RunningStep:
     in_doubt: bool = False
     limit: Deadline | None = None
     patience: float = 0.0
-    log: Callable[[str, str, Mapping[str, Any]], None] | None = None
-    sent: Callable[[Mapping[str, str]], None] | None = None
-    extras: dict[str, Any] = field(default_factory=a_dict)
-    _before: Token[RunningStep | None] | None = None
+    _before: Token[RunningStep | None]
+
+    def __init__(
+        self,
+        path: str,
+        root: str,
+        *,
+        log: Callable[[str, str, Mapping[str, Any]], None] | None = None,
+        sent: Callable[[Mapping[str, str]], None] | None = None,
+    ) -> None:
+        self.path, self.root, self.log, self.sent = path, root, log, sent
 
     def __enter__(self) -> None:
         """Make what is called from now on this step's: its requests are, and no call is a step."""
@@ -180,7 +182,6 @@ class RunningStep:
 
     def __exit__(self, *_: object) -> None:
         """Make what is called from now on the flow's again."""
-        assert self._before is not None
         step.reset(self._before)
 
     async def enter(self, gate: Gate) -> None:
@@ -207,9 +208,7 @@ class RunningStep:
 
 def idempotency_key(root: str, path: str, number: int) -> str:
     """The key of request `number` of the step at `path`, in the lineage of execution `root`."""
-    import hashlib
-
-    digest = hashlib.blake2b(f"{path}\0{number}".encode(), digest_size=12).hexdigest()
+    digest = blake2b(f"{path}\0{number}".encode(), digest_size=12).hexdigest()
     return f"{root}-{digest}"
 
 
