@@ -100,6 +100,7 @@ class _Connection(asyncio.Protocol):
             raise
         finally:
             timer.cancel()
+            self.idle_since = loop.time()
 
     def close(self) -> None:
         """Let go of it at once, whatever it is doing."""
@@ -283,10 +284,9 @@ class Wire:
         finally:
             place.busy.discard(connection)
             if connection.open:
-                loop = asyncio.get_running_loop()
-                connection.idle_since = loop.time()
                 place.idle.append(connection)
                 if self._sweeping is None:
+                    loop = asyncio.get_running_loop()
                     self._sweeping = loop.call_later(KEPT_SECONDS, self._sweep)
             else:
                 connection.close()
@@ -363,30 +363,27 @@ class Wire:
             place.idle.clear()
 
 
-_ACCEPT, _ENCODING, _AGENT = (
-    b"Accept: */*\r\n",
-    b"Accept-Encoding: gzip, deflate\r\n",
-    b"User-Agent: halflap\r\n",
-)
+_DEFAULTS = {
+    "Accept": "Accept: */*\r\n",
+    "Accept-Encoding": "Accept-Encoding: gzip, deflate\r\n",
+    "User-Agent": "User-Agent: halflap\r\n",
+}
+_ALL_DEFAULTS = "".join(_DEFAULTS.values())
 
 
 def _head(method: str, to: URL, headers: CIMultiDict[str], body: bytes | None) -> bytes:
-    parts = [method.encode(), _line(to)]
-    if "Accept" not in headers:
-        parts.append(_ACCEPT)
-    if "Accept-Encoding" not in headers:
-        parts.append(_ENCODING)
-    if "User-Agent" not in headers:
-        parts.append(_AGENT)
-    parts += [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
+    if headers.keys().isdisjoint(_DEFAULTS):
+        ours = _ALL_DEFAULTS
+    else:
+        ours = "".join(line for name, line in _DEFAULTS.items() if name not in headers)
+    own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if body is not None and "Content-Type" not in headers:
-        parts.append(b"Content-Type: application/octet-stream\r\n")
+        own += "Content-Type: application/octet-stream\r\n"
     if body is not None or method != "GET":
-        parts.append(b"Content-Length: %d\r\n" % len(body or b""))
-    parts.append(b"\r\n")
-    return b"".join(parts)
+        own += f"Content-Length: {len(body or b'')}\r\n"
+    return f"{method}{_line(to)}{ours}{own}\r\n".encode()
 
 
 @lru_cache(maxsize=1024)
-def _line(to: URL) -> bytes:
-    return f" {to.raw_path_qs} HTTP/1.1\r\nHost: {to.host_port_subcomponent}\r\n".encode()
+def _line(to: URL) -> str:
+    return f" {to.raw_path_qs} HTTP/1.1\r\nHost: {to.host_port_subcomponent}\r\n"

@@ -161,7 +161,7 @@ class Connection(BaseModel):
         safe = (method in REPEATABLE_METHODS and not adds) or honours_keys
         gate = None if link is None else link.gate
         if current is not None:
-            current.once, current.keyed = not safe, bool(key) and honours_keys
+            current.once, current.keyed = not safe, honours_keys and key != ""
         if gate is not None:
             await (gate.enter() if current is None else current.enter(gate))
         try:
@@ -171,9 +171,8 @@ class Connection(BaseModel):
                 key,
                 safe,
                 link,
-                params,
                 headers,
-                {"json": json, "form": form, "body": body, "files": files},
+                {"params": params, "json": json, "form": form, "body": body, "files": files},
             )
         except (DefinitionError, InputsRefused, UpstreamError) as error:
             if gate is not None:
@@ -186,7 +185,8 @@ class Connection(BaseModel):
                 gate.leave()
         if current is not None and response.status not in STATUSES_IN_DOUBT:
             current.in_doubt = False
-            current.effects -= bool(key) and response.status >= 400
+            if key and response.status >= 400:
+                current.effects -= 1
         if gate is not None:
             gate.heard(response)
         if check:
@@ -213,26 +213,23 @@ class Connection(BaseModel):
         key: str,
         safe: bool,
         link: Link | None,
-        params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
         arguments: dict[str, Any],
     ) -> Response:
-        connection = self
-        stale: Callable[[], bool] | None = getattr(self._auth(), "is_stale", None)
-        if stale is not None and stale() and link is not None and link.refresh is not None:
+        connection, current = self, running.step.get()
+        if link is not None and link.refresh is not None and self._is_stale():
             connection = await link.refresh(self)
             through(connection)
         own = {**connection.headers(), **(headers or {})}
         name = self.honoured_header() or "Idempotency-Key"
-        if key and name.lower() not in [each.lower() for each in own]:
+        if key and name.lower() not in map(str.lower, own):
             own[name] = key
         client = connection._client()
-        noted(own)
-        current = running.step.get()
+        noted(own, current)
         limits = self.limits
         if current is not None and current.patience > limits.total:
             limits = replace(limits, total=current.patience)
-        arguments.update(params=params, limits=limits)
+        arguments["limits"] = limits
         url = connection.url(path)
         if current is not None:
             current.effects += bool(key)
@@ -243,7 +240,7 @@ class Connection(BaseModel):
                 fresh = await link.refresh(connection)
                 through(fresh)
                 own.update(fresh.headers())
-                noted(own)
+                noted(own, current)
                 response = await client.request(method, fresh.url(path), headers=own, **arguments)
         except (DefinitionError, InputsRefused, UpstreamError) as error:
             if current is not None and not (isinstance(error, UpstreamError) and error.in_doubt):
@@ -302,7 +299,7 @@ class Connection(BaseModel):
         headers: Mapping[str, str] | None,
     ) -> AbstractAsyncContextManager[Download]:
         own = {**self.headers(), **(headers or {})}
-        noted(own)
+        noted(own, running.step.get())
         return self._client().stream(
             method, self.url(path), params=params, headers=own, limits=ENDLESS
         )
@@ -452,6 +449,10 @@ class Connection(BaseModel):
     def _auth(self) -> Any:
         return self.__dict__.get("auth")  # Pydantic is slow to say that there is none
 
+    def _is_stale(self) -> bool:
+        stale: Callable[[], bool] | None = getattr(self._auth(), "is_stale", None)
+        return stale is not None and stale()
+
     def _linked(self) -> Link | None:
         private = self.__pydantic_private__  # and what is private, it looks for in four places
         return None if private is None else private["_link"]
@@ -470,9 +471,8 @@ def through(connection: Connection) -> None:
         step.through = link.gate
 
 
-def noted(headers: Mapping[str, str]) -> None:
+def noted(headers: Mapping[str, str], step: running.RunningStep | None) -> None:
     """Tell the running step what its request carries: none of it is recorded."""
-    step = running.step.get()
     if step is not None and step.sent is not None:
         step.sent(headers)
 

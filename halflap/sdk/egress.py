@@ -246,7 +246,7 @@ class Egress:
         except TooLarge as error:
             broken = too_large(method, to, error.status, limits)
         else:
-            return await predecoded(Response(*answer, str(to), method, self._clock()))
+            return await predecoded(Response(*answer, _told(to), method, self._clock()))
         raise broken
 
     async def _send(
@@ -308,6 +308,10 @@ class Egress:
             trust_env=False,
         )
         return self._session
+
+
+_told = lru_cache(maxsize=1024)(str)
+"""Return a URL as text, which takes longer than to find it again."""
 
 
 async def _hop(

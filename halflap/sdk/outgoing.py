@@ -51,21 +51,22 @@ class Outgoing:
         body: bytes | Payload | None = None,
         files: Mapping[str, File] | None = None,
     ) -> None:
-        self.method = method.upper()
-        if not _METHOD.match(self.method) or self.method in ("CONNECT", "TRACE"):
-            raise DefinitionError(f"{method!r} is not a method that can be sent; use GET or POST")
+        self.method = _checked_method(method)
         if (json is not None) + (body is not None) + (form is not None or files is not None) > 1:
             raise DefinitionError(
                 "Of json, body, and form or files, give one; they are all the body"
             )
         self.query = None if params is None else pairs(params, "params")
-        self.headers = CIMultiDict[str]() if headers is None else _checked(headers)
+        self.headers = _checked(headers or {})
         self._form = None if form is None else pairs(form, "form")
         self._files = files
-        self._payload = body if isinstance(body, Payload) else None
-        self._body = None if isinstance(body, Payload) else body
+        self._payload: Payload | None = None
+        self._body = json
+        if isinstance(body, Payload):
+            self._payload = body
+        elif body is not None:
+            self._body = body
         if json is not None:
-            self._body = json
             self.headers.setdefault("Content-Type", "application/json")
         elif self._form is not None and files is None:
             self._body = urlencode(self._form).encode()
@@ -79,8 +80,8 @@ class Outgoing:
     @property
     def is_plain(self) -> bool:
         """True if it has no body, or one that is whole and not large."""
-        small = self._body is None or len(self._body) <= _LARGE
-        return small and self._files is None and self._payload is None
+        is_whole = self._files is None and self._payload is None
+        return is_whole and (self._body is None or len(self._body) <= _LARGE)
 
     @property
     def body(self) -> bytes | None:
@@ -165,6 +166,13 @@ def text_of(value: Any, where: str) -> str:
             )
 
 
+@lru_cache(maxsize=64)
+def _checked_method(method: str) -> str:
+    if not _METHOD.match(method.upper()) or method.upper() in ("CONNECT", "TRACE"):
+        raise DefinitionError(f"{method!r} is not a method that can be sent; use GET or POST")
+    return method.upper()
+
+
 @lru_cache(maxsize=1024)
 def name_problem(name: str) -> str | None:
     """Return why no request can have a header of this name; None where one can."""
@@ -174,7 +182,7 @@ def name_problem(name: str) -> str | None:
 
 
 def _checked(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    checked = CIMultiDict[str]()
+    checked: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         if value is UNSET:
             continue

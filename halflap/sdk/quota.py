@@ -12,6 +12,13 @@ from halflap.sdk.response import MOST_WAIT, Response, retry_after
 
 DELTA_AT_MOST = 1_000_000_000
 """A reset above this is a time (seconds since 1970), and above a thousand times this in milliseconds."""
+COUNTS = tuple(
+    (f"{prefix}-Remaining", f"{prefix}-Reset")
+    for prefix in ("RateLimit", "X-RateLimit", "X-Rate-Limit")
+)
+"""The headers of what is left of a limit, and of when it is reset."""
+LIMITS = frozenset({"Retry-After", "RateLimit", *dict(COUNTS)})
+"""The headers of which an answer has one where it has a limit."""
 PARTS = re.compile(r"\b(r|remaining|t|reset)\s*=\s*(\d{1,15})", re.IGNORECASE)
 
 
@@ -30,6 +37,8 @@ def asked_to_rest(response: Response) -> Rest | None:
     `X-RateLimit-…`, whose reset is a number of seconds or a time. An hour at the most is believed.
     """
     headers = response.headers
+    if headers.keys().isdisjoint(LIMITS):
+        return Rest(None) if response.status == 429 else None
     told = retry_after(headers.get("Retry-After"), response.received_at)
     if response.status == 429 or (response.status in (403, 503) and told is not None):
         return Rest(told if told is not None else _reset(headers, response.received_at))
@@ -45,10 +54,10 @@ def _reset(headers: CIMultiDictProxy[str], now: datetime) -> timedelta | None:
         reset = found.get("t", found.get("reset"))
         if remaining is not None:
             return _span(reset, now) if int(remaining) == 0 else None
-    for prefix in ("RateLimit", "X-RateLimit", "X-Rate-Limit"):
-        if (remaining := headers.get(f"{prefix}-Remaining")) is not None:
+    for name, reset_name in COUNTS:
+        if (remaining := headers.get(name)) is not None:
             used_up = remaining.strip().partition(".")[0] == "0"
-            return _span(headers.get(f"{prefix}-Reset"), now) if used_up else None
+            return _span(headers.get(reset_name), now) if used_up else None
     return None
 
 
