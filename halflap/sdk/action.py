@@ -253,8 +253,7 @@ class Action(Generic[P, R]):
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name; what does not fit is a `TypeError`, as for any function."""
-        bound = dict(zip(self._positional, args, strict=False))
-        bound.update(kwargs)
+        bound = dict(zip(self._positional, args, strict=False), **kwargs)
         if (
             len(bound) == len(args) + len(kwargs)
             and kwargs.keys() <= self._by_name

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
@@ -227,9 +228,18 @@ class Context(Generic[C_co]):
         self.flow = flow
         self._urls = urls
         self._secrets = secrets
+        self._scopes = scopes
         self._recorder = recorder
-        self.state = State(recorder, scopes)
-        self.log = Log(recorder)
+
+    @cached_property
+    def state(self) -> State:
+        """The flow's own state, and on it that of the instance and of the integration."""
+        return State(self._recorder, self._scopes)
+
+    @cached_property
+    def log(self) -> Log:
+        """The execution's log."""
+        return Log(self._recorder)
 
     @property
     def config(self) -> C_co:

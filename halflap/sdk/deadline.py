@@ -21,30 +21,25 @@ class Deadline:
     its actions. While it is paused, its time stands still.
     """
 
-    __slots__ = (
-        *("_cancelling", "_loop", "_paused_at", "_seconds", "_task", "_timer", "_until"),
-        "expired",
-    )
+    expired = False
+    _paused_at = 0.0
 
     _cancelling: int
     _loop: asyncio.AbstractEventLoop
-    _paused_at: float
     _task: asyncio.Task[object]
     _timer: asyncio.TimerHandle | None
     _until: float
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._paused_at = 0.0
-        self.expired = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        self._loop = loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        self._loop = task.get_loop()
-        self._until = self._loop.time() + self._seconds
-        self._arm()
+        self._until = loop.time() + self._seconds
+        self._timer = loop.call_at(self._until, self._expire)
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:

@@ -46,7 +46,7 @@ def weigh(value: Any, most: float, other: int = 0) -> int:
     `other` is the weight of a value of a type that JSON does not have.
     """
     weight = 0
-    rest: list[Any] = [value.values() if type(value) is _OBJECT else (value,)]
+    rest: list[Any] = [value.values() if value.__class__ is _OBJECT else (value,)]
     for children in rest:
         weight += len(children)
         if weight > most:

@@ -34,6 +34,7 @@ SHORT: frozenset[type] = frozenset({int, bool, type(None)})
 PLAIN = SHORT | {str}
 LONG = f"NaN and numbers of more than {MAX_DIGITS} digits have no JSON; return it as a text"
 _TOO_MUCH = 10**MAX_DIGITS
+_WHOLE = (File, SecretStr)
 UNSET_BYTES, SECRET_BYTES = b'"UNSET"', b'"$secret"'
 """Looked for by `find`: `in` raises an error of its own first, and takes twice as long."""
 
@@ -152,8 +153,8 @@ def shown_inputs(
                     return None
                 value = dumped(inputs[name], value)
             shown[name] = value
-    if shape.connection is not None:
-        value = arguments.get(shape.connection)
+    if (connection := shape.connection) is not None:
+        value = arguments.get(connection)
         link = value._linked() if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
     return shown if weight <= most else None
@@ -169,7 +170,7 @@ def _inputs_data(shown: Any) -> bytes:
 
 def dumped(each: InputField, value: Any) -> Any:
     """A value of an input as plain data."""
-    if isinstance(value, File | SecretStr):
+    if isinstance(value, _WHOLE):
         return value
     return each.adapter.serializer.to_python(value, by_alias=True, warnings=False)
 
@@ -260,15 +261,14 @@ def refuse_lossy(value: Any, path: str, *, typed: bool) -> None:
     """Refuse what would not come back: NaN, infinity, too long a fraction; bytes without a type."""
     if type(value) in PLAIN:
         return
-    if type(value) is Decimal:
-        if not fits(value):
-            raise TypeError(f"{path}: {LONG}")
-        return
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
         if not PLAIN.issuperset(map(type, fields.values())):
             for name, each in fields.items():
                 refuse_lossy(each, f"{path}.{name}", typed=typed)
+    elif type(value) is Decimal:
+        if not fits(value):
+            raise TypeError(f"{path}: {LONG}")
     elif isinstance(value, list | tuple | set | frozenset):
         for place, each in enumerate(cast(list[Any], value)):
             if type(each) not in PLAIN:
