@@ -162,6 +162,8 @@ class ListenerRun:
         self, trigger: BoundTrigger[Any], connection: Any, log: AcceptedLog, shard: str = ""
     ) -> None:
         self.log = log
+        self.is_acknowledging = False
+        """True between the acceptance of a batch and the end of its acknowledgement."""
         self.listening = TestedListening(log, shard, trigger.start())
         self._stream: AsyncGenerator[Batch] = trigger.listen(connection, self.listening)
 
@@ -174,7 +176,9 @@ class ListenerRun:
             return None
         self.listening.cursor = self.log.cursors.get(self.listening.shard)
         if dies != "accepted" and batch.ack is not None:
+            self.is_acknowledging = True
             await batch.ack()
+            self.is_acknowledging = False
             self.log.acknowledged += 1
         return batch
 
@@ -240,11 +244,14 @@ class ListenerCheck:
         await self.source.put(bodies)
 
     async def drain(self) -> None:
-        """Read until everything that was put is accepted, and for a moment more."""
-        async with self.open().reading() as reading:
+        """Read until everything that was put is accepted and acknowledged, and for a moment more."""
+        run = self.open()
+        async with run.reading() as reading:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.within):
-                    while len(self.log.bodies) < len(self.wanted) and not reading.done():
+                    while not reading.done() and (
+                        len(self.log.bodies) < len(self.wanted) or run.is_acknowledging
+                    ):
                         await asyncio.wait([reading], timeout=REST_SECONDS)
                     await asyncio.wait([reading], timeout=5 * REST_SECONDS)
 

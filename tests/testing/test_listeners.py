@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from halflap import Batch, Component, Connection, Listening, Message, Request
-from halflap.testing.listeners import check_listener
+from halflap.testing.listeners import REST_SECONDS, check_listener
 
 
 class Account(Connection):
@@ -100,6 +102,21 @@ async def test_a_good_listener_passes() -> None:
     source = Kept()
     wrapped = listener(source, wraps)
     await check_listener(wrapped, Account(), source, unwrap=lambda body: body[1:-1])
+
+
+async def test_the_acknowledgement_of_what_is_accepted_last_is_waited_for() -> None:
+    async def acknowledges_late(source: Kept, listening: Listening) -> AsyncGenerator[Batch]:
+        async def acknowledge(bodies: list[bytes]) -> None:
+            await asyncio.sleep(10 * REST_SECONDS)
+            acknowledged.update(bodies)
+
+        async for batch in good(source, listening):
+            bodies = [each.content for each in batch.messages]
+            yield Batch(batch.messages, batch.cursor, partial(acknowledge, bodies))
+
+    source, acknowledged = Kept(), set[bytes]()
+    await check_listener(listener(source, acknowledges_late), Account(), source)
+    assert source.bodies[-1] in acknowledged
 
 
 @pytest.mark.parametrize(
