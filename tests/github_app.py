@@ -16,6 +16,7 @@ from halflap.sdk.connection import Connection, Link
 from halflap_sandbox import github as sandbox
 from halflap_sandbox.github.model import APP_ID
 from tests.loopback import LoopbackSandbox, sandbox_on_loopback
+from tests.polling import DEADLINE
 
 
 @cache
@@ -83,6 +84,6 @@ class GitHubApp(LoopbackSandbox):
 @asynccontextmanager
 async def github_app(**settings: Any) -> AsyncIterator[GitHubApp]:
     """Run the sandbox."""
-    settings = {"public_key": key_pair()[1], **settings}
+    settings = {"public_key": key_pair()[1], "delivery_timeout": DEADLINE, **settings}
     async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield GitHubApp(*parts)

@@ -12,6 +12,7 @@ from halflap.sdk.connection import Link
 from halflap_sandbox import slack as sandbox
 from halflap_sandbox.slack.model import APP_TOKEN
 from tests.loopback import LoopbackSandbox, sandbox_on_loopback
+from tests.polling import DEADLINE
 
 
 class SlackApp(LoopbackSandbox):
@@ -59,5 +60,6 @@ class SlackApp(LoopbackSandbox):
 @asynccontextmanager
 async def slack_app(**settings: Any) -> AsyncIterator[SlackApp]:
     """Run the sandbox."""
+    settings = {"delivery_timeout": DEADLINE, **settings}
     async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield SlackApp(*parts)

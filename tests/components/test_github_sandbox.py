@@ -317,8 +317,12 @@ async def test_one_app_serves_all_installations(world: World, app: GitHubApp) ->
     found = await world.ended("installed", 2)
     assert sorted(found) == [["Ada", "ada/hello", "one"], ["Initech", "initech/hello", "two"]]
     assert sorted(await world.ended("own", 2)) == [["ada/hello", "one"], ["initech/hello", "two"]]
-    deliveries = await app.deliveries()
-    assert {each["status_code"] for each in deliveries} == {200}
+
+    async def all_answered() -> bool:
+        return all(each["status_code"] for each in await app.deliveries())
+
+    await until(all_answered)
+    assert {each["status_code"] for each in await app.deliveries()} == {200}
 
 
 async def test_who_does_not_own_an_installation_does_not_get_its_events(

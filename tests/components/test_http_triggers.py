@@ -82,10 +82,14 @@ POLLS: dict[str, dict[str, Any]] = {
 
 
 async def read(trigger: Any, connection: Any, log: AcceptedLog, count: int) -> None:
-    """Read until so many messages are accepted, and for a moment more."""
-    async with ListenerRun(trigger, connection, log).reading() as reading:
+    """Read until so many messages are accepted, or with none to come it rests, and for a moment more."""
+    run = ListenerRun(trigger, connection, log)
+    run.listening.beat = lambda: None  # it is idle once it rests
+    async with run.reading() as reading:
         async with asyncio.timeout(DEADLINE):
-            while len(log.bodies) < count and not reading.done():
+            while not reading.done() and (
+                len(log.bodies) < count if count else not run.listening.idle.is_set()
+            ):
                 await asyncio.wait([reading], timeout=0.01)
         await asyncio.wait([reading], timeout=0.2)
 

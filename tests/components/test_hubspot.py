@@ -26,6 +26,7 @@ from halflap_sandbox import hubspot as sandbox
 from halflap_sandbox.hubspot import CLIENT_ID, CLIENT_SECRET
 from tests.executions import activated, ended
 from tests.loopback import LoopbackSandbox, sandbox_on_loopback
+from tests.polling import DEADLINE, until
 from tests.world import host_on, publish
 
 
@@ -49,6 +50,7 @@ class Portals(LoopbackSandbox):
 
 @asynccontextmanager
 async def portals(**settings: Any) -> AsyncIterator[Portals]:
+    settings = {"delivery_timeout": DEADLINE, **settings}
     async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield Portals(*parts)
 
@@ -166,7 +168,8 @@ def first_name(body: bytes) -> bytes:
 async def test_changed_records_are_found_once_each(app: Portals) -> None:
     id, portal = await app.portal("initech")
     trigger = hubspot.changed_record("contacts", properties=["firstname"])
-    log = await check_listener(trigger, portal, Writer(app, id), ordered=False, unwrap=first_name)
+    how: dict[str, Any] = {"ordered": False, "unwrap": first_name, "within": DEADLINE}
+    log = await check_listener(trigger, portal, Writer(app, id), **how)
     assert len(log.bodies) > 20
 
 
@@ -239,6 +242,11 @@ async def test_one_app_serves_all_portals(app: Portals, tmp_path: Path) -> None:
         liar = app.url.replace("127.0.0.1", "localhost")
         with pytest.raises(ConfigError, match="none of the origins"):
             await connected(host, app, "Eve", ids["Globex"], liar)
+
+        async def all_answered() -> bool:
+            return all(each["status"] or "error" in each for each in await app.sent())
+
+        await until(all_answered)
     assert {each["status"] for each in await app.sent()} == {200}
     auth = {"kind": "oauth2_code", "portal_id": "1", "access_token": "pat-initech"}
     other = hubspot.HubSpot.model_validate({"base_url": app.url, "auth": auth})

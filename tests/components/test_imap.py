@@ -85,7 +85,7 @@ def body_of(mail: bytes) -> bytes:
 async def test_it_loses_and_doubles_nothing(server: Dovecot) -> None:
     source = Folder(server, "suite")
     log = await check_listener(
-        imap.message(), box(server.port, "suite"), source, unwrap=body_of, within=60
+        imap.message(), box(server.port, "suite"), source, unwrap=body_of, within=DEADLINE
     )
     assert len(log.bodies) > 20
 
@@ -96,7 +96,11 @@ async def test_it_looks_where_the_server_cannot_idle(server_that_cannot_idle: Do
     async with imap.ImapSession(box(server.port, "polled")) as opened:
         assert "IDLE" not in opened.capabilities
     await check_listener(
-        imap.message(interval=5), box(server.port, "polled"), source, unwrap=body_of, within=60
+        imap.message(interval=5),
+        box(server.port, "polled"),
+        source,
+        unwrap=body_of,
+        within=DEADLINE,
     )
 
 
@@ -393,12 +397,9 @@ HOSTILE: dict[str, tuple[Answers, str]] = {
         "at once",
     ),
     "no answer": (hangs, "does not answer"),
-    "goodbye": (instead("UID SEARCH", b"* BYE\r\n"), "does not answer|ended"),
-    "no numbers": (
-        instead("EXAMINE", b"h4 OK done\r\n", b"h5 OK done\r\n"),
-        "no UIDVALIDITY|answer",
-    ),
-    "a refusal": (instead("EXAMINE", b"h4 NO [ALERT] \x1b[31m go\r\n"), "refused EXAMINE|answer"),
+    "goodbye": (instead("UID SEARCH", b"* BYE\r\n"), "ended the session"),
+    "no numbers": (instead("EXAMINE", b"h4 OK done\r\n"), "no UIDVALIDITY"),
+    "a refusal": (instead("EXAMINE", b"h4 NO [ALERT] \x1b[31m go\r\n"), "refused EXAMINE"),
 }
 
 
@@ -406,8 +407,9 @@ HOSTILE: dict[str, tuple[Answers, str]] = {
 async def test_a_hostile_server_is_an_error_in_time_and_memory(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "SECONDS", 1.0)
     answers, told = HOSTILE[name]
+    if answers is hangs:
+        monkeypatch.setattr(session, "SECONDS", 1.0)
     async with scripted(answers) as port:
         run = ListenerRun(imap.message(start="earliest"), box(port), AcceptedLog())
         with pytest.raises(UpstreamError, match=told):
@@ -422,28 +424,24 @@ async def test_what_is_sent_before_tls_begins_is_no_answer(monkeypatch: pytest.M
     authority.issue_cert("localhost").configure_cert(theirs)
     authority.configure_trust(ours)
     monkeypatch.setattr(sending, "trust", lambda: ours)
-    monkeypatch.setattr(session, "SECONDS", 1.0)
     heard: list[bytes] = []
-    ends: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK hello\r\n")
         await reader.readline()
-        ends.append(writer)
         forged = (b"h%d OK [UIDVALIDITY 666] forged\r\n" % each for each in range(2, 6))
         writer.write(b"h1 OK begin\r\n" + b"".join(forged))
         await writer.drain()
         await writer.start_tls(theirs)
-        while line := await reader.readline():
-            heard.append(line)
+        heard.append(await reader.readline())
+        writer.close()  # without an answer
 
     running = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = running.sockets[0].getsockname()[1]
-    with pytest.raises(UpstreamError, match="does not answer"):
+    with pytest.raises(UpstreamError, match="ended the connection"):
         await box(port, host="localhost", security="starttls").test()
     running.close()
-    ends[0].transport.abort()
-    assert heard[0] == b"h2 CAPABILITY\r\n"
+    assert heard == [b"h2 CAPABILITY\r\n"]
 
 
 async def test_a_server_that_always_says_there_is_something_is_asked_calmly() -> None:

@@ -92,14 +92,14 @@ class Topic:
 
 async def test_records_are_read_once_and_in_order(noida: KafkaBroker, topic: str):
     trigger = kafka.records(topic=topic, start="earliest")
-    log = await check_listener(trigger, connected(noida), Topic(noida, topic))
+    log = await check_listener(trigger, connected(noida), Topic(noida, topic), within=DEADLINE)
     assert len(log.bodies) == len(set(log.bodies)) > 20
 
 
 async def test_what_was_there_before_is_not_read_from_now_on(noida: KafkaBroker, topic: str):
     noida.put(topic, [b'"before"'])
     trigger = kafka.records(topic=topic, start="now")
-    check = ListenerCheck(trigger, connected(noida), Topic(noida, topic))
+    check = ListenerCheck(trigger, connected(noida), Topic(noida, topic), within=DEADLINE)
     await check.begins_before_the_first_message()
     assert check.log.bodies == check.wanted != []
 
@@ -214,7 +214,7 @@ async def test_the_group_is_told_what_was_accepted(noida: KafkaBroker, topic: st
     trigger = kafka.records(topic=topic, start="earliest", group="seen-by-people")
     await read(trigger, connected(noida), AcceptedLog(), 3)
     client = Consumer(noida.client(**{"group.id": "seen-by-people"}))
-    [place] = client.committed([TopicPartition(topic, 0)], timeout=10)
+    [place] = client.committed([TopicPartition(topic, 0)], timeout=DEADLINE)
     client.close()
     assert place.offset == 3
 

@@ -63,7 +63,7 @@ def put(cluster: MockCluster, numbers: range) -> None:
     producer = Producer({"bootstrap.servers": cluster.servers, "log_level": 0})
     for each in numbers:
         producer.produce("orders", b"%d" % each)
-    assert not producer.flush(20)
+    assert not producer.flush(DEADLINE)
 
 
 async def test_a_record_that_librdkafka_sends_again_is_stored_once(cluster: MockCluster):

@@ -81,7 +81,7 @@ async def org_with(
 
 async def test_platform_events_are_read_once_whatever_ends() -> None:
     async with org_with() as (app, org, sf):
-        log = await check_listener(SHIPPED, sf, Orders(app, org), unwrap=body)
+        log = await check_listener(SHIPPED, sf, Orders(app, org), unwrap=body, within=DEADLINE)
         assert len(log.bodies) == len(set(log.bodies)) > 20
 
 

@@ -294,7 +294,7 @@ async def test_socket_mode_loses_and_doubles_nothing() -> None:
         await bot.test()
         source = Workspace(app, team)
         log = await check_listener(
-            slack.socket(["message"]), bot, source, ordered=False, unwrap=text_of
+            slack.socket(["message"]), bot, source, ordered=False, unwrap=text_of, within=DEADLINE
         )
         assert log.acknowledged > 20
         await app.post("/app_token", {"token": None})

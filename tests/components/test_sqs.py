@@ -72,7 +72,7 @@ async def test_it_loses_and_doubles_nothing_and_leaves_nothing(
 ) -> None:
     queue = Queue(moto, fifo)
     log = await check_listener(
-        sqs.message(queue=queue.url, wait=0), aws, queue, ordered=fifo, within=60
+        sqs.message(queue=queue.url, wait=0), aws, queue, ordered=fifo, within=DEADLINE
     )
     assert len(log.bodies) == len(set(log.bodies)) > 20
     assert queue.counts() == (0, 0)

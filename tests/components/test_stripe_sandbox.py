@@ -140,7 +140,7 @@ async def test_the_sandbox_refuses_what_the_document_does_not_allow(
 async def test_faults_are_the_errors_that_they_mean(
     app: VendorApp, connection: stripe.Stripe
 ) -> None:
-    await app.faults(rate_limit_per_s=0.5)
+    await app.faults(rate_limit_per_s=0.001)
     await stripe.get_balance(connection)
     with pytest.raises(RateLimited) as raised:
         await stripe.get_balance(connection)

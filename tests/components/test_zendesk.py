@@ -26,7 +26,7 @@ from halflap.testing.quality import check_webhook
 from halflap_sandbox import zendesk as sandbox
 from halflap_sandbox.zendesk import EMAIL
 from tests.loopback import LoopbackSandbox, on_loopback, sandbox_on_loopback
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 
 class Accounts(LoopbackSandbox):
@@ -50,6 +50,7 @@ class Accounts(LoopbackSandbox):
 
 @asynccontextmanager
 async def accounts(**settings: Any) -> AsyncIterator[Accounts]:
+    settings = {"delivery_timeout": DEADLINE, **settings}
     async with sandbox_on_loopback(sandbox.create_app(sandbox.Settings(**settings))) as parts:
         yield Accounts(*parts)
 
@@ -171,6 +172,7 @@ async def test_the_export_is_followed_without_a_gap(app: Accounts) -> None:
         initech,
         Writer(app),
         unwrap=lambda body: codec.decode(body)["subject"].encode(),
+        within=DEADLINE,
     )
     assert len(log.bodies) > 20
 
