@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import os
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,10 +23,20 @@ PORTS = range(10_000, 32_768)
 """Ports below those that the kernel gives to clients, and to servers that take any."""
 
 
+@functools.cache
+def own_ports() -> Iterator[int]:
+    """Return ports to take in turn, none of which another worker of this run has."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = PORTS[number::count]
+    start = random.SystemRandom().randrange(len(mine))
+    return itertools.cycle([*mine[start:], *mine[:start]])
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, and that stays free while a server of ours is down."""
     while True:
-        port = random.SystemRandom().choice(PORTS)
+        port = next(own_ports())
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
