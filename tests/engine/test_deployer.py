@@ -374,14 +374,14 @@ async def test_a_change_while_the_deploy_flow_imports_is_not_lost(
         assert await logged() == [("bolts", "5"), ("nuts", "2")]
 
 
-@pytest.mark.parametrize("at", [2, 3, 4, 6, 9])
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 8])
 async def test_a_move_goes_on_when_the_store_can_write_again(
-    tmp_path: Path, app: AcmeApp, at: int
+    tmp_path: Path, app: AcmeApp, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project(tmp_path / "first", FIRST)
     async with host_on(tmp_path / "store") as (host, _):
         key, ours = await ready(host, app, tmp_path)
-        failed = full_at(host, at)
+        failed = full_at(host, at, monkeypatch)
         await host.deployer.activate(ours.id)
         assert (await host.deployer.settled(ours.id)).state == "active"
         assert failed.is_set()
@@ -389,14 +389,24 @@ async def test_a_move_goes_on_when_the_store_can_write_again(
         assert await app.hooks(key) == await expected(host, ours)
 
 
-def full_at(host: Host, at: int) -> asyncio.Event:
-    """Let the store have no room for one write, the `at`-th from now."""
-    post, failed = host.store.database.post, asyncio.Event()
-    left = at
+def full_at(host: Host, at: int, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let the store have no room for one write, the `at`-th from when the next move has begun.
+
+    One before that would be the caller's own, to whom it is refused.
+    """
+    instances, failed = host.store.catalogue.instances, asyncio.Event()
+    post, move = host.store.database.post, instances.move
+    left: int | None = None
+
+    async def moved(*args: Any, **more: Any) -> Instance | None:
+        nonlocal left
+        found = await move(*args, **more)
+        left = at if left is None else left
+        return found
 
     def full(job: Any) -> asyncio.Future[Any]:
         nonlocal left
-        left -= 1
+        left = None if left is None else left - 1
         if left != 0:
             return post(job)
         failed.set()
@@ -404,7 +414,8 @@ def full_at(host: Host, at: int) -> asyncio.Event:
         never.set_exception(StoreFull())
         return never
 
-    host.store.database.post = full  # type: ignore[method-assign]
+    monkeypatch.setattr(host.store.database, "post", full)
+    monkeypatch.setattr(instances, "move", moved)
     return failed
 
 

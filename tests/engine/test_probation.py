@@ -68,12 +68,15 @@ class Sink:
         self.url = ""
         self.hold = asyncio.Event()
         self.hold.set()
+        self.held = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         self.effects[request.path].append(request.headers["Idempotency-Key"])
         if request.path.startswith("/innocent"):
             await asyncio.sleep(0.2)  # so that poison meets it in flight
+            self.held += 1
             await self.hold.wait()
+            self.held -= 1
         return web.json_response({})
 
     def called(self, path: str) -> Callable[[], Awaitable[bool]]:
@@ -199,7 +202,12 @@ async def test_hundreds_of_innocents_of_a_killed_server_resume_together(
         await until(under_way)
         health = await server.get("/health")
         assert health["status"] == "ok"
+        sink.hold.clear()
+        await until(
+            lambda: sink.held
+        )  # so there is an effect that cannot be recorded before the kill
         await kill_server(server)
+        sink.hold.set()
         await server.started(2)
         twice = 0
         for name, id in ids.items():
