@@ -232,7 +232,7 @@ class Connection(BaseModel):
         arguments["limits"] = limits
         url = connection.url(path)
         if current is not None:
-            current.effects += bool(key)
+            current.effects += key != ""
             current.in_doubt |= not safe
         try:
             response = await client.request(method, url, headers=own, **arguments)
@@ -459,9 +459,7 @@ class Connection(BaseModel):
 
     def _client(self) -> Egress:
         link = self._linked()
-        if link is not None and link.egress is not None:
-            return link.egress
-        return egress.get() or default_egress()
+        return (link and link.egress) or egress.get() or default_egress()
 
 
 def through(connection: Connection) -> None:

@@ -52,10 +52,9 @@ def weigh(value: Any, most: float, other: int = 0) -> int:
         if weight > most:
             break
         for each in children:
-            kind = each.__class__
-            if kind is str:
+            if each.__class__ is str:
                 weight += len(each) >> 6
-            elif kind in _SCALARS:
+            elif each.__class__ in _SCALARS:
                 continue
             elif isinstance(each, _OBJECT):
                 rest.append(each.values())

@@ -144,10 +144,12 @@ def shown_inputs(
     shape, weight = action.shape, 0
     inputs = shape.by_name
     for name, value in arguments.items():
-        if name in inputs and value is not UNSET:
+        if name in inputs:
             if type(value) is str:
                 weight += len(value) >> 6
             elif type(value) not in SHORT:
+                if value is UNSET:
+                    continue
                 weight += weigh(value, most, other=LARGE)
                 if weight > most:
                     return None
