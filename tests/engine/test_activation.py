@@ -21,7 +21,7 @@ from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from tests.engine.test_deployer import FIRST, app, expected, moved_and_killed, project
-from tests.polling import DEADLINE
+from tests.polling import DEADLINE, until
 from tests.world import AcmeApp, configured, host_on, publish
 
 __all__ = ["app"]
@@ -351,6 +351,8 @@ async def test_an_upgrade_during_a_restoration_is_the_last_word(shop: Shop, tmp_
     await shop.refuse(500)
     await shop.host.deployer.upgrade(shop.instance, second.hash)
     back = await shop.until(lambda each: each.state == "active")
+    restoration = back.deployment or ""
+    await until(lambda: shop.host.store.journal.execution(restoration))  # it has begun
     project(tmp_path / "third", ORDERED + "\n# mended\n")
     third = await publish(shop.host, tmp_path / "third", "mirror:integration")
     await shop.host.deployer.upgrade(shop.instance, third.hash)
@@ -359,8 +361,7 @@ async def test_an_upgrade_during_a_restoration_is_the_last_word(shop: Shop, tmp_
     found = await shop.until(lambda each: each.state == "active" and each.version == third.hash)
 
     assert (found.error, found.repetition) == (None, None)
-    assert back.deployment is not None
-    assert (await shop.found(back.deployment)).state == "cancelled"
+    assert (await shop.found(restoration)).state == "cancelled"
     assert await shop.app.hooks(shop.key) == await expected(shop.host, found)
 
 

@@ -337,7 +337,7 @@ async def test_events_wait_while_an_instance_is_activated_and_then_run(
         customer = await host.store.catalogue.customers.add("Ours")
         ours = await configured(host, customer, version, app, key)
         await host.engine.journal.hold(ours.id)
-        await app.post("/sandbox/faults", {"fail_next": 2})
+        await app.post("/sandbox/faults", {"error_rate": 1})
         await host.deployer.activate(ours.id)
         urls = await eventually_open(host, ours.id)
         body = {"id": "1", "name": "x", "stage": "new", "seats": 1, "price": "1"}
@@ -348,6 +348,7 @@ async def test_events_wait_while_an_instance_is_activated_and_then_run(
         found = await host.store.journal.execution(execution)
         assert found is not None
         assert found.state == "queued"
+        await app.post("/sandbox/faults", {})
         assert (await host.deployer.settled(ours.id)).state == "active"
         outcome = await host.engine.outcome(execution, DEADLINE)
         assert outcome is not None

@@ -484,7 +484,7 @@ async def test_a_result_that_is_not_what_was_declared_fails_the_step(runner: Run
 async def test_an_action_that_takes_too_long_is_tried_again(runner: Runner) -> None:
     tries: list[int] = []
 
-    @runner.app.component.action(timeout=timedelta(milliseconds=20))
+    @runner.app.component.action(timeout=timedelta(seconds=1))
     async def slow() -> int:
         """Take long."""
         tries.append(1)
@@ -555,7 +555,7 @@ async def test_an_attempt_ends_at_the_flows_time_out(runner: Runner) -> None:
         await runner.app.do("a")
         await asyncio.sleep(60)
 
-    outcome = await runner.run(flow, timeout=timedelta(milliseconds=30))
+    outcome = await runner.run(flow, timeout=timedelta(seconds=1))
     assert outcome.failure is not None
     assert (outcome.state, outcome.failure.kind) == ("failed", "Timeout")
     assert [each.path for each in await runner.history()] == ["trigger", "app.do"]

@@ -163,7 +163,7 @@ async def test_a_try_ends_with_the_steps_time_out_and_a_read_is_repeated(shop: S
 
 async def test_a_time_out_of_a_write_is_in_doubt_and_not_repeated(shop: Shop) -> None:
     await shop.faults(hang_s=30)
-    outcome = await shop.run(POST + "  timeout: 0.05s\n  retry: 3")
+    outcome = await shop.run(POST + "  timeout: 1s\n  retry: 3")
     assert (outcome.state, await shop.tries()) == ("failed", 1)
     assert "it may have been carried out" in outcome.reason
 
@@ -174,7 +174,7 @@ class SlowGate:
     waits_for = "test"
 
     async def enter(self) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.1)
 
     def leave(self) -> None: ...
     def heard(self, response: Any) -> None: ...
@@ -183,7 +183,7 @@ class SlowGate:
 async def test_a_wait_for_the_connections_turn_does_not_use_up_the_time_out(shop: Shop) -> None:
     gate: Any = SlowGate()
     shop.api._link = replace(shop.api._link, gate=gate) if shop.api._link else None
-    outcome = await shop.run(GET + "  timeout: 0.05s\n  retry: 1")
+    outcome = await shop.run(GET + "  timeout: 1s\n  retry: 1")
     assert outcome.state == "succeeded", outcome.reason
 
 

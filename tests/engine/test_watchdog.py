@@ -132,10 +132,11 @@ async def test_a_request_that_blocks_the_loop_is_logged_with_its_endpoint(tmp_pa
             block_until_logged(logs)
             return "1"
 
+        made = desk(dedupe=delivery)
         with Watchdog(0, list, tmp_path, log_after=0.2):
-            status, _, _ = await desk(dedupe=delivery).send(b"{}")
+            status, _, _ = await made.send(b"{}")
     assert status == 200
-    told = logs[0]
+    told = of_flows(logs)[0]
     assert told["endpoint"] == "hk_open"
     assert (told["trigger"], told["flow"]) == ("shop.order", "orders")
     assert re.fullmatch(r".*test_watchdog\.py:\d+", told["at"])
