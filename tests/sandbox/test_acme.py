@@ -21,7 +21,7 @@ from halflap_sandbox import run, serving
 from halflap_sandbox.acme import Settings, create_app
 from tests.console.conftest import CHROMIUM
 from tests.loopback import on_loopback
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 # One server for all of them: each test has a workspace of its own.
@@ -685,6 +685,7 @@ async def test_the_page_shows_records_inertly_and_edits_them(
             executable_path=CHROMIUM, args=flags.split(), chromium_sandbox=False
         )
         page = await browser.new_page()
+        page.set_default_timeout(DEADLINE * 1_000)
         wrong = list[str]()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

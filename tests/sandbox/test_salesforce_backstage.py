@@ -213,6 +213,7 @@ async def test_the_page_of_a_salesforce_shows_records_inertly_and_edits_them(sta
             executable_path=CHROMIUM, args=["--disable-gpu"], chromium_sandbox=False
         )
         page = await browser.new_page()
+        page.set_default_timeout(DEADLINE * 1_000)
         wrong = list[str]()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
@@ -237,7 +238,11 @@ async def test_the_page_of_a_salesforce_shows_records_inertly_and_edits_them(sta
         await page.locator("td input:invalid").wait_for()
         assert await page.title() == "Salesforce (sandbox)"
         assert await page.locator("td img").count() == 0
-        stages = await stage.see("/sandbox/effects?org=acme&object=Opportunity")
-        assert stages[-1]["values"]["StageName"] == "Closed Won"
+
+        async def is_won() -> bool:
+            stages = await stage.see("/sandbox/effects?org=acme&object=Opportunity")
+            return stages[-1]["values"]["StageName"] == "Closed Won"
+
+        await until(is_won)
         assert [text for text in wrong if "400" not in text] == []
         await browser.close()

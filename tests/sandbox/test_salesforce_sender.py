@@ -281,7 +281,7 @@ async def test_a_receiver_that_is_too_slow_or_gone_is_tried_again(scene):
 
 
 async def test_a_retry_sends_the_latest_data_and_new_ones_do_not_wait_for_it(scene):
-    scene.sender.settings = replace(scene.sender.settings, backoff=(0.3,))
+    scene.sender.settings = replace(scene.sender.settings, backoff=(3.0,))
     scene.message()
     scene.flow("Opportunity.Tell")
     scene.receiver.answers = ["no", ACK]

@@ -96,7 +96,7 @@ async def test_slacks_own_socket_mode_client_hears_acknowledges_and_reconnects()
             answer = SocketModeResponse(envelope_id=request.envelope_id, payload=payload)
             await client.send_socket_mode_response(answer)
 
-    async with slack_app(waits=(0.0,), delivery_timeout=0.5) as app:
+    async with slack_app(waits=(0.0,), delivery_timeout=3.0) as app:
         team = await app.team("initech")
         client = SocketModeClient(
             app_token=APP_TOKEN, web_client=AsyncWebClient(base_url=f"{app.api}/")
