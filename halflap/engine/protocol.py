@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 from halflap.model import (
+    Clock,
     Continuation,
     Failure,
     LogLine,
@@ -47,7 +48,8 @@ class Turn(Protocol):
         """Why the execution is to be cancelled, once somebody asked for it."""
         ...
 
-    def now(self) -> Micros:
+    @property
+    def now(self) -> Clock:
         """The engine's time."""
         ...
 

@@ -29,25 +29,6 @@ LEASE: Micros = 30_000_000
 class JournalTurn:
     """A claimed execution; what it commits carries its lease's fence."""
 
-    __slots__ = (
-        "_begin",
-        "_clock",
-        "_journal",
-        "_lease",
-        "_monotonic",
-        "_recorded",
-        "accepted_at",
-        "attempt",
-        "begun",
-        "cancelling",
-        "claim",
-        "history",
-        "interrupted",
-        "lost",
-        "start",
-        "until",
-    )
-
     def __init__(
         self,
         journal: Journal,
@@ -64,7 +45,7 @@ class JournalTurn:
         self._recorded = recorded
         self._lease = lease / 1e6
         self._monotonic = monotonic
-        self._clock = clock
+        self.now = clock
         self.claim = claim
         self.start, self.attempt, self.history = claim.start, claim.attempt, claim.history
         self.cancelling = claim.cancelling
@@ -73,9 +54,6 @@ class JournalTurn:
         self.begun = self.interrupted = False
         self.until = claimed_at + self._lease
         """When the lease ends, in monotonic seconds."""
-
-    def now(self) -> Micros:
-        return self._clock()
 
     def alive(self) -> bool:
         return not self.lost and self._monotonic() < self.until

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from pydantic_core import core_schema
 
 from halflap.errors import BlobLost, InvalidEvent
-from halflap.model import Blob
+from halflap.model import Blob, frozen
 
 MOST = 8 * 1024 * 1024
 
@@ -21,7 +21,7 @@ class PayloadReader(Protocol):
     def read(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """A reader of payloads: whose an execution may read, and where they are."""
 
