@@ -107,6 +107,10 @@ Do = Callable[[StepScope, Record], Awaitable[StepResult]]
 """Does a step, from its record as it begins, or as an earlier attempt left it."""
 
 
+Run = Callable[[RunningStep], Awaitable[Any]]
+"""Does what a step records, and returns its result."""
+
+
 class Steps:
     """The steps of one attempt of one execution.
 
@@ -135,6 +139,8 @@ class Steps:
         self._logged = 0
         self.pauses: list[Pause] = []
         self.cancelled = False
+        self.next_event: bytes | None = None
+        """The event that the flow has handed over to the next of its chain."""
         self.failed_branches: set[str] = set()
         """The steps of whose failures branches ended."""
 
@@ -301,7 +307,7 @@ class Steps:
         path: str,
         spec: StepSpec,
         inputs: bytes,
-        run: Callable[[RunningStep], Awaitable[Any]],
+        run: Run,
     ) -> Any:
         """Run something as the step at `path`, or answer from the journal."""
         given = await self.without_secrets(inputs)
@@ -321,7 +327,7 @@ class Steps:
         spec: StepSpec,
         known: Record | None,
         inputs: bytes,
-        run: Callable[[RunningStep], Awaitable[Any]],
+        run: Run,
     ) -> Record:
         """Try a step, again where it is `known`; return its record, which is kept."""
         if known is not None or spec.pure or spec.asked is not None:

@@ -140,15 +140,17 @@ class Executor:
             seal=Sealing(work.seal, redactor),
             unseal=Unsealing(work.unseal, redactor),
             chance=self.chance,
+            siblings=work.siblings,
             perform=self.perform,
         )
         if work.flow.pairs is not None:
             recorder.two_way.echo.pairs = work.flow.pairs.name
         verdict = await self._run(turn, work, recorder)
-        verdict_now = aged(turn, work.flow, verdict, recorder.waits.woken_at)
-        if isinstance(verdict, Again) and isinstance(verdict_now, Ended):
-            verdict_now = replace(verdict_now, writes=await recorder.two_way.failed())
-        return bounded(await redacted_verdict(verdict_now, redactor))
+        if isinstance(verdict, Again):
+            verdict = aged(turn, work.flow, verdict, recorder.waits.woken_at)
+            if isinstance(verdict, Ended):
+                verdict = replace(verdict, writes=await recorder.two_way.failed())
+        return bounded(await redacted_verdict(verdict, redactor))
 
     async def _run(self, turn: Turn, work: Work, recorder: StepRecorder) -> Verdict:
         if work.egress is not None:
@@ -207,12 +209,12 @@ class Executor:
             return await paused(turn, recorder)
         assert outcome is not None
         next = None
-        if outcome.state == "succeeded" and recorder.waits.next_event is not None:
+        if outcome.state == "succeeded" and recorder.steps.next_event is not None:
             flow = await work.current(turn.start.flow)
             start = continuation(
                 turn.start,
                 flow,
-                recorder.waits.next_event,
+                recorder.steps.next_event,
                 scope.now,
                 turn.now(),
                 event_time(turn.start.replay, turn.accepted_at),
@@ -242,7 +244,7 @@ class Executor:
             if refused is not None:
                 recorder.steps.close(scope)
                 return Outcome("ignored", refused)
-        found = await recorder.parse(trigger.name, trigger.trigger.title, read(flow, request))
+        found = await recorder.parse(trigger.spec, read(flow, request))
         if isinstance(found, Ignore):
             return Outcome("ignored", found.reason)
         told, event = found
@@ -260,7 +262,6 @@ class Executor:
             if news.current is not None:
                 event = fitted(flow, with_current(reads, told, news.current))
         running.recorder.set(recorder)
-        home = start.flow.customer if start.flow.is_shared else start.flow.instance
         ctx: Context[Any] = Context(
             config=work.config,
             customer=work.customer,
@@ -270,27 +271,22 @@ class Executor:
             flow=flow.name,
             urls=work.urls,
             secrets=work.secret,
-            scopes={
-                "flow": f"flow:{home}:{flow.name}",
-                "instance": f"instance:{home}",
-                "integration": f"integration:{start.flow.integration}",
-            },
+            key=start.flow,
             recorder=recorder,
             siblings=work.siblings,
             link=work.link,
             shared_urls=work.shared_urls,
         )
-        recorder.waits.siblings = work.siblings
         try:
             value = await flow.function(ctx, event)
         except Suspended:
-            if recorder.waits.next_event is None:
+            if recorder.steps.next_event is None:
                 raise
             value = None
         recorder.calls.check()
-        if recorder.waits.next_event is not None:
+        if recorder.steps.next_event is not None:
             recorder.steps.close(scope)
-            return Outcome("succeeded", CONTINUED, recorder.waits.next_event)
+            return Outcome("succeeded", CONTINUED, recorder.steps.next_event)
         if flow.preprocess is not None and not isinstance(value, Ignore):
             routes = Routes(recorder.steps, recorder.waits, work.aim)
             value = await routes.route(flow, value)
@@ -404,13 +400,13 @@ def told_together(waits: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Verdict, woken_at: Micros) -> Verdict:
+def aged(turn: Turn, flow: Flow[Any, Any, Any], verdict: Again, woken_at: Micros) -> Verdict:
     """An execution that would go on after its maximum age fails now instead.
 
     The age counts from its first attempt, or from the end of its last sleep or wait: the time that
     it was held, or had no turn, is none of its own.
     """
-    if not isinstance(verdict, Again) or verdict.how not in ("retry", "later", "park"):
+    if verdict.how not in ("retry", "later", "park"):
         return verdict
     woken = [int(each.result or 0) for each in turn.history if each.kind == "sleep"]
     woken += [

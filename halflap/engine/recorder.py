@@ -13,8 +13,9 @@ from uuid import UUID, uuid5
 from pydantic import SecretStr
 
 from halflap.engine.branches import gather
-from halflap.engine.doing import StepResult, Steps
+from halflap.engine.doing import Run, StepResult, Steps
 from halflap.engine.echo import CHECK
+from halflap.engine.lineage import Siblings
 from halflap.engine.past import variant_of
 from halflap.engine.protocol import Turn
 from halflap.engine.scope import StepScope, current_scope, escaped
@@ -82,22 +83,28 @@ class StepRecorder:
         seal: Seal,
         unseal: Seal,
         chance: random.Random,
+        siblings: Siblings,
         perform: Perform | None = None,
         steps: Callable[..., Steps] = Steps,
     ) -> None:
         self.steps = steps(turn, seal=seal, unseal=unseal, chance=chance)
         self.has_compared = False
         """True once the event was compared with what is known."""
-        self.waits = waits = Waits(self.steps)
         self.calls = CallLog()
         self.log, self.found_by = self.steps.log, self.steps.found_by
         self.gather = partial(gather, self.steps)
-        self.sleep, self.wait_for, self.question = waits.sleep, waits.wait_for, waits.question
-        self.start, self.call_flow, self.result = waits.start, waits.call_flow, waits.result
-        self.continue_with = waits.continue_with
+        self._siblings = siblings
+        self._waits: Waits | None = None
         self._turn = turn
         self._perform = perform
         self._read: dict[tuple[str, str], bytes] = {}
+
+    @property
+    def waits(self) -> Waits:
+        """The verbs that start other flows, and that wait: few flows call one."""
+        if self._waits is None:
+            self._waits = Waits(self.steps, self._siblings)
+        return self._waits
 
     @property
     def two_way(self) -> TwoWay:
@@ -124,9 +131,11 @@ class StepRecorder:
             asked = written_by(action.writes, action.component, arguments)
             spec = replace(spec, asked=asked, repeatable=spec.repeatable or bool(asked.id))
         inputs, tried = await record_inputs(action, arguments), NEVER_TRIED
+        run: Run = partial(run_action, action, arguments, self._perform)
         if self.steps.past.has_copies and not action.pure:
             arguments, spec, tried = await self._tried(scope, path, action, arguments, spec, inputs)
-        run = partial(self._run, action, arguments, spec, tried)
+        if tried is not NEVER_TRIED or spec.asked is not None or action.lookup is not None:
+            run = partial(self._run, action, arguments, spec, tried)
         return await self.steps.do(scope, path, spec, inputs, run)
 
     def known(
@@ -213,7 +222,7 @@ class StepRecorder:
         perform = self._perform
         if action.lookup is not None and (tried.in_doubt or self._turn.attempt > 1):
             perform = looking_up(perform)
-        return await run_action(action, arguments, step, perform)
+        return await run_action(action, arguments, perform, step)
 
     def _log_said(self, step: RunningStep) -> None:
         replay = self._turn.start.replay
@@ -376,10 +385,10 @@ class StepRecorder:
             self.two_way.part(pairs)
         return known.result == b"true"
 
-    async def parse(self, name: str, title: str, read: Awaitable[Any]) -> Any:
+    async def parse(self, spec: StepSpec, read: Awaitable[Any]) -> Any:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
         started, value = self._turn.now(), await read
-        self.steps.note("trigger", StepSpec("trigger", title, name, pure=True), started)
+        self.steps.note("trigger", spec, started)
         return value
 
     def _expected(self, scope: str, key: str, expect: Any) -> bytes | None:

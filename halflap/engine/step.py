@@ -31,8 +31,8 @@ Perform = Callable[[Action[..., Any], Mapping[str, Any]], Awaitable[Any]]
 async def run_action(
     action: Action[..., Any],
     arguments: Mapping[str, Any],
-    step: RunningStep,
     perform: Perform | None,
+    step: RunningStep,
 ) -> Any:
     """Call an action as a step: inputs and result are what its annotations say, or it fails."""
     given, name = dict(arguments), ""

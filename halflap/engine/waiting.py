@@ -30,14 +30,12 @@ FULL = "its customer's limit: too many executions are queued to start another"
 class Waits:
     """The verbs of the `Recorder` that start other flows, and that wait."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, siblings: Siblings) -> None:
         self._steps = steps
         self._turn = steps.turn
         self._signals = Signals(steps.turn)
         self._own: set[str] = set()  # the children that tell this execution of their end
-        self.siblings: Siblings = {}
-        self.next_event: bytes | None = None
-        """The event that the flow has handed over to the next of its chain."""
+        self.siblings = siblings
         self.woken_at: Micros = 0
         """When the last wait ended that this attempt saw the end of."""
 
@@ -212,7 +210,7 @@ class Waits:
                 "which others run; await ctx.gather first, then continue as the flow's last statement"
             )
         self._steps.check(scope)
-        self.next_event = await self._steps.handed_on(event)
+        self._steps.next_event = await self._steps.handed_on(event)
         scope.unwinding = True
         raise Suspended
 

@@ -22,7 +22,7 @@ from halflap.errors import (
     StepFailed,
     TimedOut,
 )
-from halflap.model import to_micros
+from halflap.model import FlowKey, to_micros
 from halflap.sdk.link import LONGEST_TEXT, SignalLink
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import adapter_of, encode_value
@@ -191,7 +191,7 @@ class Child(Generic[R]):
 
         None where its event was ignored. The execution leaves memory meanwhile.
         """
-        return await self._recorder.result(self.flow, self.id, self._adapter)
+        return await self._recorder.waits.result(self.flow, self.id, self._adapter)
 
     def __repr__(self) -> str:
         return f"<child {self.id} of {self.flow}>"
@@ -211,7 +211,7 @@ class Context(Generic[C_co]):
         flow: str,
         urls: Mapping[str, str],
         secrets: Callable[[str], SecretStr],
-        scopes: Mapping[str, str],
+        key: FlowKey,
         recorder: Recorder,
         siblings: Mapping[str, Flow[Any, Any, Any]] | None = None,
         link: Callable[[SignalLink], str] | None = None,
@@ -228,13 +228,20 @@ class Context(Generic[C_co]):
         self.flow = flow
         self._urls = urls
         self._secrets = secrets
-        self._scopes = scopes
         self._recorder = recorder
+        self._key = key
 
     @cached_property
     def state(self) -> State:
         """The flow's own state, and on it that of the instance and of the integration."""
-        return State(self._recorder, self._scopes)
+        key = self._key
+        home = key.customer if key.is_shared else key.instance
+        scopes = {
+            "flow": f"flow:{home}:{self.flow}",
+            "instance": f"instance:{home}",
+            "integration": f"integration:{key.integration}",
+        }
+        return State(self._recorder, scopes)
 
     @cached_property
     def log(self) -> Log:
@@ -262,7 +269,9 @@ class Context(Generic[C_co]):
     @noted("ctx.sleep")
     async def sleep(self, time: timedelta | float) -> None:
         """Wait (seconds, or a `timedelta`): the execution leaves memory, and survives restarts."""
-        await self._recorder.sleep(time.total_seconds() if isinstance(time, timedelta) else time)
+        await self._recorder.waits.sleep(
+            time.total_seconds() if isinstance(time, timedelta) else time
+        )
 
     @overload
     async def start(
@@ -284,7 +293,7 @@ class Context(Generic[C_co]):
         """
         found = self._sibling(flow)
         adapter = result_adapter(found)
-        id = await self._recorder.start(found.name, made(found, event), bound=not detached)
+        id = await self._recorder.waits.start(found.name, made(found, event), bound=not detached)
         return Child(id, found.name, adapter, self._recorder)
 
     @overload
@@ -301,7 +310,9 @@ class Context(Generic[C_co]):
         fails; None where its event is ignored.
         """
         found = self._sibling(flow)
-        return await self._recorder.call_flow(found.name, made(found, event), result_adapter(found))
+        return await self._recorder.waits.call_flow(
+            found.name, made(found, event), result_adapter(found)
+        )
 
     @noted("ctx.continue_with")
     async def continue_with(self, event: Any, /) -> NoReturn:
@@ -326,7 +337,7 @@ class Context(Generic[C_co]):
                 f"the flow {self.flow} cannot continue: deploy, teardown and pre-process flows run once "
                 "for each event; ctx.start another flow that continues"
             )
-        await self._recorder.continue_with(made(own, event))
+        await self._recorder.waits.continue_with(made(own, event))
 
     def _sibling(self, flow: Flow[Any, Any, Any] | str) -> Flow[Any, Any, Any]:
         name = flow if isinstance(flow, str) else flow.name
@@ -363,7 +374,7 @@ class Context(Generic[C_co]):
         check_name(name)
         adapter = None if type is None else adapter_of(type)
         seconds = None if timeout is None else timeout.total_seconds()
-        return await self._recorder.wait_for(name, seconds, adapter)
+        return await self._recorder.waits.wait_for(name, seconds, adapter)
 
     def signal_url(
         self,
@@ -392,7 +403,7 @@ class Context(Generic[C_co]):
         if self._link is None:
             raise DefinitionError("ctx.signal_url: nobody serves links here")
         expires_at = to_micros(self.now()) + within // timedelta(microseconds=1)
-        once = self._recorder.question(name)
+        once = self._recorder.waits.question(name)
         return self._link(SignalLink(self.execution, name, choice, once, expires_at, text))
 
     @overload

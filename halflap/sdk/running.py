@@ -84,21 +84,8 @@ def noted(name: str) -> Callable[[F], F]:
     return decorate
 
 
-class Recorder(Protocol):
-    """Records what a flow does; the engine's executor is one."""
-
-    @property
-    def calls(self) -> CallLog: ...
-
-    async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
-        """Run the action as a step, or answer from the journal."""
-        ...
-
-    def known(
-        self, action: Action[..., Any], arguments: Mapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        """Return what the scope of this call knows by an action with these arguments, to be added to."""
-        ...
+class Waiting(Protocol):
+    """The verbs of a `Recorder` that start other flows, and that wait."""
 
     async def sleep(self, seconds: float) -> None: ...
 
@@ -114,6 +101,30 @@ class Recorder(Protocol):
         self, name: str, timeout: float | None, adapter: TypeAdapter[Any] | None
     ) -> Any: ...
 
+    def question(self, name: str) -> str:
+        """The name of the next wait for a signal of that name here: one answer to it counts."""
+        ...
+
+
+class Recorder(Protocol):
+    """Records what a flow does; the engine's executor is one."""
+
+    @property
+    def calls(self) -> CallLog: ...
+
+    @property
+    def waits(self) -> Waiting: ...
+
+    async def call(self, action: Action[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Run the action as a step, or answer from the journal."""
+        ...
+
+    def known(
+        self, action: Action[..., Any], arguments: Mapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """Return what the scope of this call knows by an action with these arguments, to be added to."""
+        ...
+
     async def gather(
         self,
         items: list[Any],
@@ -121,10 +132,6 @@ class Recorder(Protocol):
         do: Callable[[Any], Awaitable[Any]],
         limit: int,
     ) -> list[Any]: ...
-
-    def question(self, name: str) -> str:
-        """The name of the next wait for a signal of that name here: one answer to it counts."""
-        ...
 
     def now(self) -> datetime: ...
 

@@ -19,6 +19,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from halflap.errors import DefinitionError, InvalidEvent
 from halflap.sdk import codec
+from halflap.sdk.action import StepSpec
 from halflap.sdk.event_type import is_pattern
 from halflap.sdk.fit import worded
 from halflap.sdk.listener import Batch, ListenerSpec, Listening, OnExpired, Ownership
@@ -489,6 +490,8 @@ class BoundTrigger(Generic[E]):
         self.inputs = dict(inputs)
         self.name = trigger.name
         self.declaration = trigger.declaration(inputs)
+        self.spec = StepSpec("trigger", trigger.title, trigger.name, pure=True)
+        """The reading of its requests, as records have it."""
 
     @property
     def references(self) -> dict[str, FieldReference]:
