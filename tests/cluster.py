@@ -31,7 +31,10 @@ from halflap.store.postgres.migrate import migrate
 from halflap.store.postgres.schema import MIGRATIONS
 
 GIVEN = "TEST_POSTGRESQL"
-QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+QUICK = (
+    *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
+    *("-c", "autovacuum=off"),  # a day of the history that it holds is not dropped at that time
+)
 _numbers = itertools.count(1)
 
 
@@ -148,12 +151,13 @@ async def reconnect(url: str) -> Connection:
 
 
 def is_at_rest(connection: Connection) -> bool:
-    """Return whether a session is open at both ends, and has no transaction under way.
+    """Return whether a session is open at both ends, and has no transaction under way."""
+    idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+    return idle and is_silent(connection)
 
-    Of one that a test has ended there is something to read: why, or the end.
-    """
-    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-        return False
+
+def is_silent(connection: Connection) -> bool:
+    """Return whether a session has nothing to read: one that was ended has, why, or the end."""
     said = select.poll()
     said.register(connection.pgconn.socket, select.POLLIN)
     return not said.poll(0)

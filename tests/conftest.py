@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import inspect
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.nursery import open_nursery
 from tests.plainlog import plain_logs
+from tests.polling import LoopTime
 from tests.zygote import PYTHON
 
 Note = Callable[..., None]
@@ -168,6 +170,22 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork what the code under test starts by `sys.executable`, as in a server of the tests' own."""
     start_zygote()
     monkeypatch.setattr(sys, "executable", PYTHON)
+
+
+@pytest.fixture
+async def standing(monkeypatch: pytest.MonkeyPatch) -> LoopTime:
+    """The time of the test's loop, which goes on only as the test lets it."""
+    time = LoopTime(stands=True)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", time)
+    return time
+
+
+@pytest.fixture
+async def leaping() -> LoopTime:
+    """The time of the test's loop, to its end; the test lets it leap where it would wait."""
+    time = LoopTime(stands=False)
+    setattr(asyncio.get_running_loop(), "time", time)  # noqa: B010
+    return time
 
 
 @pytest.fixture

@@ -37,6 +37,27 @@ async def until(
         raise AssertionError(what() or f"it did not come true in {seconds:g} s") from error
 
 
+class LoopTime:
+    """The time of the running loop, in a test's hands: no stall of the machine lets a timer run out.
+
+    stands: it goes on only by `move`; else it goes on by itself, and `move` lets it leap.
+    """
+
+    def __init__(self, *, stands: bool) -> None:
+        self._real = asyncio.get_running_loop().time
+        self._stands, self._moved = stands, 0.0
+        self._began = self._real()
+
+    def __call__(self) -> float:
+        return (self._began if self._stands else self._real()) + self._moved
+
+    async def move(self, seconds: float) -> None:
+        """Let so many seconds pass, and what waited for them go on."""
+        self._moved += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
 async def stays(look: Callable[[], Any], seconds: float) -> None:
     """Look for a while whether something stays true, where nothing tells that nothing more comes."""
     loop = asyncio.get_running_loop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from halflap.api.operations.draft_runs import DraftRuns
+from halflap.api.operations.draft_runs import MORE, DraftRuns
 from halflap.engine.bundle import Bundle, pack
 from tests.api.conftest import signed_in
 from tests.cases import for_each
+from tests.polling import LoopTime, until
 from tests.zygote import PYTHON
 
 HELLO = '''
@@ -32,8 +35,9 @@ integration = Integration("hello")
 async def incoming(ctx: Context[Any], event: Any) -> None:
     """Anything."""
 '''
-ENDLESS = "\nnumber = 0\nwhile True:\n    number += 1\n"
+ENDLESS = "\nopen({mark!r}, 'w')\nwhile True:\n    number = 0\n"
 DEAF = """
+open({mark!r}, 'w')
 while True:
     try:
         while True: pass
@@ -63,34 +67,39 @@ async def refused(world: Any, bundle: Bundle) -> Any:
 
 
 async def test_a_version_that_loops_is_refused_while_all_else_goes_on(
-    runs: DraftRuns, world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: DraftRuns, world: Any, tmp_path: Path, leaping: LoopTime
 ) -> None:
     await world.publish()
     instance = await world.instance()
-    monkeypatch.setattr(runs, "seconds", 2.0)
     other = await signed_in(world, "developer")
-    looping = [
-        asyncio.create_task(refused(world, hello(tmp_path / f"looping{number}", text)))
-        for number, text in enumerate((ENDLESS, DEAF))
-    ]
-    while runs.describing.waiting or len(runs.fresh.pids) < 2:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    looping = list[asyncio.Task[Any]]()
+    for name, text in (("endless", ENDLESS), ("deaf", DEAF)):
+        bundle = hello(tmp_path / name, text.format(mark=str(tmp_path / f"{name} loads")))
+        looping.append(asyncio.create_task(refused(world, bundle)))
+        await until((tmp_path / f"{name} loads").exists)
     await world.publish(hello(tmp_path / "hello"))
     query = {"target": "", "note": "another's"}
     mine = await other("POST", "/api/versions", body=world.bundle(label="1").to_bytes(), **query)
     assert mine.status == 201, mine.body
     await world.send(instance, {"id": "a", "amount": 1})
     assert not any(each.done() for each in looping)
-    endless, deaf = await asyncio.gather(*looping)
-    assert "longer than 2 s; what stands outside functions runs whenever" in endless["detail"]
+    for pid in runs.fresh.pids:  # their time is over: as its timer does
+        os.kill(pid, signal.SIGALRM)
+    endless = await looping[0]
+    await leaping.move(runs.seconds + MORE)
+    deaf = await looping[1]
+    late = f"longer than {runs.seconds:g} s; what stands outside functions runs whenever"
+    assert late in endless["detail"]
     assert endless["where"] in ("hello.py:15", "hello.py:16")
-    assert "longer than 2 s; what stands outside functions runs whenever" in deaf["detail"]
+    assert late in deaf["detail"]
     [version] = (await world.api("GET", "/api/integrations/hello/versions")).json["items"]
     assert version["number"] == 1
 
 
 def test_control_in_the_servers_process_it_hangs(tmp_path: Path) -> None:
-    (tmp_path / "bundle").write_bytes(hello(tmp_path / "looping", ENDLESS).to_bytes())
+    (tmp_path / "bundle").write_bytes(
+        hello(tmp_path / "looping", ENDLESS.format(mark=str(tmp_path / "loads"))).to_bytes()
+    )
     script = f"""
 from pathlib import Path
 from tempfile import mkdtemp

@@ -128,8 +128,8 @@ def test_a_server_whose_start_is_interrupted_is_ended(monkeypatch: pytest.Monkey
     monkeypatch.setattr(psycopg, "connect", interrupted)
     with pytest.raises(KeyboardInterrupt):
         started()
-    assert len(during - before) == 1
-    assert set(processes(parent=os.getpid())) == before
+    (made,) = during - before
+    assert made not in processes(parent=os.getpid())  # others, of tests before, may end meanwhile
 
 
 def test_the_short_measurement_runs_the_same_flow() -> None:

@@ -75,11 +75,12 @@ class Editor:
 
     # Messages -----------------------------------------------------------------------------------
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send one message."""
-        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    def send(self, *messages: dict[str, Any]) -> None:
+        """Send messages, which come together."""
+        bodies = [json.dumps({"jsonrpc": "2.0", **each}).encode() for each in messages]
         assert self.process.stdin is not None
-        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        sent = (b"Content-Length: %d\r\n\r\n" % len(each) + each for each in bodies)
+        self.process.stdin.write(b"".join(sent))
         self.process.stdin.flush()
 
     def tell(self, method: str, params: Any) -> None:
@@ -90,6 +91,13 @@ class Editor:
         """Send a request without waiting for the answer; gives its id."""
         id = next(self._ids)
         self.send({"id": id, "method": method, "params": params})
+        return id
+
+    def cancelled(self, method: str, params: Any) -> int:
+        """Send a request that is cancelled, before it can be answered; gives its id."""
+        id = next(self._ids)
+        cancel = {"method": "$/cancelRequest", "params": {"id": id}}
+        self.send({"id": id, "method": method, "params": params}, cancel)
         return id
 
     def answer(self, id: int) -> dict[str, Any]:

@@ -367,8 +367,7 @@ def test_a_large_document_is_linted_while_the_server_answers(page: Page) -> None
 
 def test_a_request_can_be_cancelled_and_the_next_is_answered(page: Page) -> None:
     page.change(long(2_000))
-    id = page.editor.request("textDocument/completion", page.at("with: {external_id: ="))
-    page.editor.tell("$/cancelRequest", {"id": id})
+    id = page.editor.cancelled("textDocument/completion", page.at("with: {external_id: ="))
 
     assert page.editor.answer(id)["error"]["code"] == -32800
     page.change(HEAD)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -96,14 +95,10 @@ def rules(execution: int, payload: int | None = None, /, **levels: Retention) ->
 
 
 async def pruned(journal: Journal, rules: RetentionRules, limit: int = 2) -> None:
-    """Prune all; a table that somebody holds for a moment (autovacuum) is tried again."""
-    idle = 0
+    """Prune all."""
     for _ in range(100):
-        idle = 0 if await journal.prune(rules, limit) else idle + 1
-        if idle == 4:
+        if not await journal.prune(rules, limit):
             return
-        if idle:
-            await asyncio.sleep(0.05)
     raise AssertionError("there is always more to prune")
 
 

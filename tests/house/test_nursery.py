@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests import nursery
+from tests.polling import DEADLINE
 
 LINE = "import sys; exec(eval(sys.stdin.readline()))"
 ASKED = "import os, sys; print(os.getppid(), 'marked' in sys.modules); sys.exit(3)"
@@ -24,7 +25,7 @@ def launched(address: Path) -> subprocess.CompletedProcess[str]:
     """Run what xdist runs, on an address."""
     command = [sys.executable, "-I", "-S", nursery.__file__, str(address), "-u", "-c", LINE]
     return subprocess.run(
-        command, input=f"{ASKED!r}\n", capture_output=True, text=True, check=False, timeout=20
+        command, input=f"{ASKED!r}\n", capture_output=True, text=True, check=False, timeout=DEADLINE
     )
 
 
@@ -41,7 +42,7 @@ def test_a_worker_is_forked_with_what_the_nursery_has_and_waited_for(tmp_path: P
         assert launched(tmp_path / "way").stdout == f"{nurse.pid} True\n"
     assert nurse.stdin is not None
     nurse.stdin.close()
-    assert nurse.wait(20) == 0
+    assert nurse.wait(DEADLINE) == 0
 
 
 def test_without_a_nursery_a_worker_is_the_python_that_was_wanted(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from halflap.sdk.deadline import Deadline
+from tests.polling import LoopTime
 
 
 async def test_a_task_is_cancelled_once_its_time_is_over() -> None:
@@ -16,17 +17,17 @@ async def test_a_task_is_cancelled_once_its_time_is_over() -> None:
     assert (deadline.expired, deadline.is_over, task.cancelling()) == (True, True, 0)
 
 
-async def test_a_task_that_is_ready_in_time_goes_on() -> None:
+async def test_a_task_that_is_ready_in_time_goes_on(standing: LoopTime) -> None:
     with (deadline := Deadline(0.02)):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.03)
+        await standing.move(0.01)
+    await standing.move(0.02)
     assert not deadline.expired
 
 
-async def test_its_time_stands_still_while_it_is_paused() -> None:
+async def test_its_time_stands_still_while_it_is_paused(standing: LoopTime) -> None:
     with (deadline := Deadline(0.05)):
         deadline.pause()
-        await asyncio.sleep(0.1)  # beyond its end
+        await standing.move(0.1)  # beyond its end
         assert deadline.is_paused
         deadline.resume()
         await asyncio.sleep(0)

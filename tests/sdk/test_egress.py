@@ -7,7 +7,7 @@ import traceback
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -36,7 +36,8 @@ from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 
 NOW = datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC)
-SHORT = Limits(connect=2, total=0.4, response_bytes=100_000)
+BOUNDED = Limits(connect=DEADLINE, total=DEADLINE, response_bytes=100_000)
+SHORT = replace(BOUNDED, total=0.4)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -862,13 +863,14 @@ async def test_a_hostile_destination_ends_in_an_error_that_says_how(
     url = f"{server.url}/path?key=hunter2"
 
     method = "GET" if hostile in DONE else "POST"
+    limits = SHORT if "within" in what else BOUNDED
 
     async def download() -> None:
-        async with egress.stream(method, url, limits=SHORT) as chunks:
+        async with egress.stream(method, url, limits=limits) as chunks:
             async for _ in chunks:
                 pass
 
-    error = await failure(download() if streamed else egress.request(method, url, limits=SHORT))
+    error = await failure(download() if streamed else egress.request(method, url, limits=limits))
 
     assert type(error) is UpstreamError
     assert any(each in error.message for each in (what, "not HTTP" if streamed else what))
@@ -887,7 +889,7 @@ async def test_what_an_answer_of_2xx_says_is_done_also_where_its_body_breaks_off
     hostile: str, server: Destination, egress: Egress
 ) -> None:
     server.answer, _, _ = HOSTILE[hostile]
-    done = await egress.request("POST", server.url, json={}, limits=SHORT)
+    done = await egress.request("POST", server.url, json={}, limits=BOUNDED)
     assert (done.status, done.whole, done.body) == (200, False, b"")
     with pytest.raises(UpstreamError, match="broke off; the app did what it was asked") as error:
         done.json()
@@ -901,7 +903,7 @@ async def test_a_bomb_is_refused_before_it_is_in_memory(
     await egress.request("GET", server.url, limits=Limits(response_bytes=60_000_000))
     tracemalloc.start()
     try:
-        await failure(egress.request("GET", server.url, limits=SHORT))
+        await failure(egress.request("GET", server.url, limits=BOUNDED))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -923,8 +925,11 @@ async def test_what_cannot_be_reached_is_told_apart(egress: Egress) -> None:
         await asyncio.Event().wait()
         return []
 
-    for resolver, what in ((unknown, "does not resolve"), (hanging, "no connection within 0.05 s")):
-        client = Egress(resolver=resolver, limits=Limits(connect=0.05))
+    for resolver, connect, what in (
+        (unknown, DEADLINE, "does not resolve"),
+        (hanging, 0.05, "no connection within 0.05 s"),
+    ):
+        client = Egress(resolver=resolver, limits=Limits(connect=connect))
         error = await failure(client.request("GET", "http://app.example/?k=hunter2"))
         assert what in error.message
         assert (error.retryable, error.__context__) == (True, None)

@@ -16,14 +16,21 @@ from halflap.sdk import running
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.running import RunningStep
-from tests.sdk.test_egress import Destination, answer, hang_up, listening, silence
+from tests.polling import DEADLINE
+from tests.sdk.test_egress import Destination, Seen, answer, hang_up, listening, silence
 
 
 class Plain(Connection):
     """An app that does not know a repeated request."""
 
     base_url: str
-    limits = Limits(total=2)
+    limits = Limits(total=DEADLINE)
+
+
+class Impatient(Plain):
+    """One that is not waited for."""
+
+    limits = Limits(total=0.5)
 
 
 class Careful(Plain):
@@ -81,7 +88,8 @@ async def sent(
 async def test_a_post_is_in_doubt_where_it_may_have_been_carried_out(
     server: Destination, egress: Egress, answers: Any, in_doubt: bool
 ) -> None:
-    step = await sent(Plain, server, egress, "POST", answers)
+    kind = Impatient if answers is silence else Plain
+    step = await sent(kind, server, egress, "POST", answers)
     assert step.in_doubt is in_doubt
 
 
@@ -159,21 +167,27 @@ async def test_what_a_connections_own_code_raises_is_not_in_doubt(egress: Egress
 async def test_a_request_that_is_cut_off_by_the_steps_own_time_is_in_doubt(
     server: Destination, egress: Egress
 ) -> None:
-    async def late() -> RunningStep:
-        server.answer = silence
-        connection = Plain(base_url=server.url)
-        connection._link = Link("app", egress=egress)
-        step = RunningStep("app.do", "root")
-        token = running.step.set(step)
-        try:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await connection.post("/x")
-        finally:
-            running.step.reset(token)
-        return step
+    connection = Plain(base_url=server.url)
+    connection._link = Link("app", egress=egress)
 
-    assert (await late()).in_doubt
+    async def late() -> None:
+        async with asyncio.timeout(DEADLINE) as time:
+
+            async def over(seen: Seen, writer: asyncio.StreamWriter) -> None:
+                time.reschedule(0.0)  # as soon as the app has the request
+                await silence(seen, writer)
+
+            server.answer = over
+            await connection.post("/x")
+
+    step = RunningStep("app.do", "root")
+    token = running.step.set(step)
+    try:
+        with pytest.raises(TimeoutError):
+            await late()
+    finally:
+        running.step.reset(token)
+    assert step.in_doubt
 
 
 async def test_the_key_goes_by_the_header_that_the_app_knows(

@@ -24,7 +24,7 @@ from halflap.store.postgres.recording import LOCK
 from halflap.store.retention import DAY
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.cluster import fresh_url
+from tests.cluster import fresh_url, is_silent
 from tests.faults.cluster import Wire, cluster
 from tests.many import KEYS
 from tests.polling import DEADLINE, until
@@ -236,7 +236,7 @@ async def test_a_transaction_that_the_database_ended_for_idling_is_run_again() -
         tries += 1
         if tries == 1:
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
-            await asyncio.sleep(0.3)  # as a process that stands still meanwhile
+            await until(lambda: not is_silent(connection))  # as a process that stands still
         await connection.execute("SELECT 1")
         return tries
 

@@ -14,9 +14,8 @@ import pytest
 from halflap.errors import CodeFailed
 from halflap.lowcode.code import Code, CodeCall, CodeLimits, CodeRunner, Pool
 from tests.coding import PLACE, children, no_calls, run, status, unchecked
+from tests.polling import DEADLINE
 
-MOST_SECONDS = 8.0
-"""1.3 at the worst on a machine that has nothing else to do; the rest is for one that has."""
 MOST_MEMORY = 128 << 20
 
 GROWING = "MemoryLimit or TimeLimit"
@@ -131,7 +130,7 @@ async def test_a_bomb_ends_at_a_limit(name: str, runner: CodeRunner, pool: Pool)
     watching = asyncio.create_task(watch())
     started = time.monotonic()
     # What has another end than its time has it soon, also on a machine that has more to do.
-    seconds = 0.15 if error == "TimeLimit" else 0.5 if "TimeLimit" in error else 10
+    seconds = 0.15 if error == "TimeLimit" else 0.5 if "TimeLimit" in error else DEADLINE
     limits = CodeLimits(seconds=seconds)
     with pytest.raises(CodeFailed) as caught:
         await runner.run(unchecked(text), {}, no_calls, limits=limits)
@@ -140,7 +139,7 @@ async def test_a_bomb_ends_at_a_limit(name: str, runner: CodeRunner, pool: Pool)
     assert caught.value.error in error.split(" or "), caught.value
     assert caught.value.where.startswith("flow.yaml:")
     assert len(str(caught.value)) < 2_000
-    assert took < MOST_SECONDS
+    assert took < DEADLINE  # without limits, for ever
     assert highest < MOST_MEMORY
     assert longest < 1  # this process goes on meanwhile
     assert await run(runner, "return 1") == 1
@@ -162,11 +161,11 @@ async def test_control_with_more_memory_a_list_is_made(runner: CodeRunner) -> No
 
 async def test_waiting_for_an_action_is_not_running(runner: CodeRunner) -> None:
     async def call(call: CodeCall) -> Any:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.8)
         return 1
 
     code = Code.parse("return await acme.get() + await acme.get()", (), ["acme"], PLACE)
-    assert await runner.run(code, {}, call, limits=CodeLimits(seconds=0.1)) == 2
+    assert await runner.run(code, {}, call, limits=CodeLimits(seconds=0.7)) == 2
 
 
 async def test_calls_are_counted(runner: CodeRunner) -> None:

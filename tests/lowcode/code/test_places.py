@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from halflap.lowcode.code.places import PATIENCE, Places, WorkerSlot
+from tests.polling import LoopTime
 
 
 class Runs:
@@ -79,10 +80,12 @@ async def test_owners_have_their_turns_however_many_wait() -> None:
     assert seen == ["a1", "b1", "a2", "b2", "c1", "a3"]
 
 
-async def test_who_waits_for_an_action_lends_its_place_to_who_needs_it() -> None:
+async def test_who_waits_for_an_action_lends_its_place_to_who_needs_it(
+    standing: LoopTime,
+) -> None:
     runs = Waiting(2)
     await runs.begin("a1", "b1")
-    await asyncio.sleep(4 * PATIENCE)
+    await standing.move(PATIENCE)
     assert runs.left == []  # nobody needs one
     await runs.begin("b2", "c1")
     assert runs.left == ["b1", "a1"]  # its own first, where it has as many as it may
@@ -91,11 +94,12 @@ async def test_who_waits_for_an_action_lends_its_place_to_who_needs_it() -> None
     assert runs.held == []
 
 
-async def test_who_has_waited_briefly_keeps_its_place_as_long() -> None:
+async def test_who_has_waited_briefly_keeps_its_place_as_long(standing: LoopTime) -> None:
     runs = Waiting(1)
     await runs.begin("a1", "a2")
+    await standing.move(PATIENCE / 2)
     assert runs.left == []
-    await asyncio.sleep(4 * PATIENCE)
+    await standing.move(PATIENCE)
     assert runs.left == ["a1"]
     await runs.end("a1", "a2")
     await asyncio.gather(*runs.tasks.values())

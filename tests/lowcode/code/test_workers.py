@@ -73,7 +73,7 @@ async def test_what_is_hashed_for_ever_is_so_in_a_worker(pool: Pool, place: str)
         assert await run(runner, "return n", owner="other", n=n) == n
     with pytest.raises(CodeFailed, match=r"ran for more than 0\.2 s") as caught:
         await hostile
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < DEADLINE
     beating.cancel()
     assert caught.value.error == "TimeLimit"
     assert longest < 1
