@@ -691,7 +691,8 @@ async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
     following = bench.engine()
     async with running(following, handler):
         assert await outcome_of(following, start) == DONE
-    assert [each.how for each in await bench.attempts(start.execution)] == ["drained"]
+    # A claim that was under way as the engine stopped may have taken it once more.
+    assert {each.how for each in await bench.attempts(start.execution)} == {"drained"}
 
 
 # -- parking ----------------------------------------------------------------------------------
