@@ -12,7 +12,7 @@ import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any
 
 import httptools
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType]
@@ -51,12 +51,8 @@ class TooLarge(Exception):
         self.status = status
 
 
-class WireResponse(NamedTuple):
-    """A whole answer, its body decompressed."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: bytes
+WireResponse = tuple[int, CIMultiDictProxy[str], bytes]
+"""A whole answer: its status, its headers, and its body, decompressed."""
 
 
 class _Connection(asyncio.Protocol):
@@ -196,7 +192,7 @@ class _Connection(asyncio.Protocol):
                     TooLarge(status) if large else Broken(BROKEN_OFF, status=status)
                 )
                 return
-        answered.set_result(WireResponse(status, CIMultiDictProxy(self._headers), body))
+        answered.set_result((status, CIMultiDictProxy(self._headers), body))
 
     def _late(self) -> None:
         self._fail(Broken(late(self._limits)))

@@ -171,6 +171,7 @@ class Connection(BaseModel):
                 key,
                 safe,
                 link,
+                current,
                 headers,
                 {"params": params, "json": json, "form": form, "body": body, "files": files},
             )
@@ -213,10 +214,11 @@ class Connection(BaseModel):
         key: str,
         safe: bool,
         link: Link | None,
+        current: running.RunningStep | None,
         headers: Mapping[str, str] | None,
         arguments: dict[str, Any],
     ) -> Response:
-        connection, current = self, running.step.get()
+        connection = self
         if link is not None and link.refresh is not None and self._is_stale():
             connection = await link.refresh(self)
             through(connection)

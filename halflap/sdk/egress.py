@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -102,7 +102,7 @@ class Egress:
         rules = Rules(policy)
         self.policy = policy
         self._limits = limits
-        self._clock = clock or _now
+        self._clock = clock or partial(datetime.now, UTC)
         self._tls = tls
         self._resolver = PinnedResolver(rules, timeout=limits.connect, lookup=resolver)
         # A URL that was read and judged once need not be again: most are called many times.
@@ -370,7 +370,3 @@ def _failures() -> tuple[type[Exception], ...]:
     from aiohttp import ClientError
 
     return ClientError, TimeoutError, OSError, EOFError
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
