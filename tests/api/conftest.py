@@ -527,7 +527,7 @@ class World:
         made = await self.api("POST", "/api/instances", draft)
         assert made.status == 201, made.body
         path = f"/api/instances/{made.json['id']}/activate"
-        active = await self.api("POST", path, wait=9)
+        active = await self.api("POST", path, wait=30)
         assert (active.status, active.json["state"]) == (200, "active"), active.body
         return active.json
 

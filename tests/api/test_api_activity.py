@@ -69,5 +69,5 @@ async def test_schedules_say_when_they_fired_and_when_they_will(either: Any) -> 
     assert await listed(integration="others") == await listed(after=found["id"]) == []
     page = (await either.api("GET", "/api/schedules", limit=1)).json
     assert page["next"] == found["id"]
-    await either.api("POST", f"/api/instances/{instance['id']}/disable", wait=10)
+    await either.api("POST", f"/api/instances/{instance['id']}/disable", wait=30)
     assert await listed() == []

@@ -145,7 +145,7 @@ async def test_no_secret_and_no_payload_is_in_the_log(world: Any) -> None:
     assert connected["changes"]["values"] == ["api_key", "base_url"]
     app = {"client_id": "us", "client_secret": SECRET, "origins": [world.shop.url]}
     assert (await world.api("PUT", "/api/oauth-apps/http", app)).status in (200, 409, 422)
-    active = await world.api("POST", f"/api/instances/{instance.json['id']}/activate", wait=9)
+    active = await world.api("POST", f"/api/instances/{instance.json['id']}/activate", wait=30)
     execution = await world.send(active.json, {"id": SECRET, "amount": 5})
     await world.ended(execution)
     edited = {"event": {"body": SECRET, "headers": {"x-y": SECRET}}, "from": "start"}

@@ -370,7 +370,7 @@ async def live(world: World, url: str, story: Story) -> None:
         "connections": {"parrot": "parrot", "web": "web", "team": "team"},
     }
     made = await story.ask("POST", "/api/instances", draft)
-    active = await story.ask("POST", f"/api/instances/{made.json['id']}/activate", wait=9)
+    active = await story.ask("POST", f"/api/instances/{made.json['id']}/activate", wait=30)
     assert active.json["state"] == "active", active.body
     shown = await world.api("GET", f"/api/instances/{made.json['id']}/secrets")  # which may be seen
     own = shown.json.get("secrets", shown.json)

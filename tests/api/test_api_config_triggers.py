@@ -122,7 +122,7 @@ async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
     made = await world.api("POST", "/api/instances", draft(customer))
     assert made.status == 201, made.body
     id = made.json["id"]
-    await world.api("POST", f"/api/instances/{id}/activate", wait=9)
+    await world.api("POST", f"/api/instances/{id}/activate", wait=30)
     active = await settled(world, id)
     url = active["urls"]["changed"]
     assert [*world.shop.hooks.values()] == [f"{url}?region=eu"]
@@ -144,7 +144,7 @@ async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
     page = await world.api("GET", "/api/executions", instance=id, flow="incoming")
     assert len(page.json["items"]) == 2
 
-    await world.api("POST", f"/api/instances/{id}/disable", wait=9)
+    await world.api("POST", f"/api/instances/{id}/disable", wait=30)
     assert world.shop.hooks == {}
 
 

@@ -54,7 +54,7 @@ async def test_a_chain_is_shown_both_ways_and_goes_on_to_the_version_of_then(
     first = await world.send(instance, {"import": "i1", "page": 1}, "pages", **{"x-id": "1"})
     second = await go(world, first)
     await world.publish(world.bundle(orders=PAGES, label="2"), expect=instance["version"]["hash"])
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
+    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
     third = await go(world, second)
     assert await go(world, third) is None
     shown = [await show(world, each) for each in (first, second, third)]

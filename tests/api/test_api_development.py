@@ -16,7 +16,7 @@ from halflap.sdk import codec
 from tests.api.conftest import signed_in
 from tests.api.test_api_draft_runs import run
 from tests.api.test_api_drafts import begun, edit
-from tests.polling import DEADLINE
+from tests.polling import DEADLINE, LoopTime
 
 pytestmark = pytest.mark.usefixtures("runs")
 
@@ -164,7 +164,7 @@ async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(world: 
     refused = await world.api("PATCH", at, {"private": True})
     assert (refused.status, list(refused.json["fields"])) == (422, ["private"])
     instance = (await active(world, made["instance"]["id"]))["id"]
-    await world.api("POST", f"/api/instances/{instance}/disable", wait=9)
+    await world.api("POST", f"/api/instances/{instance}/disable", wait=30)
     refused = await world.api("POST", f"{at}/erasure", {})
     assert (refused.status, refused.json["kind"]) == (409, "Conflict")
     assert f"halflap instances remove {instance}" in refused.json["detail"]
@@ -322,7 +322,7 @@ async def test_what_an_app_refuses_is_in_the_row_after_one_call(world: Any, call
 
 
 async def test_an_execution_runs_again_for_real_with_keys_of_its_own(
-    world: Any, calls: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, calls: Any, leaping: LoopTime
 ) -> None:
     draft, made = await set_up(world)
     await world.api("POST", f"/api/instances/{made['id']}/activate")
@@ -339,17 +339,15 @@ async def test_an_execution_runs_again_for_real_with_keys_of_its_own(
     [act] = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
     assert act["objects"]["execution"] == execution
     # One that takes too long is ended in the middle of a request, and says what that means.
-    runs, came = world.host.operations.draft_runs, asyncio.Event()
+    runs = world.host.operations.draft_runs
 
     async def holds(_: web.Request) -> web.Response:
-        came.set()
+        await leaping.move(runs.seconds)
         await asyncio.sleep(30)
         return web.Response()
 
     world.shop.order_answer = holds
-    monkeypatch.setattr(runs, "seconds", 3.0)
     rows, end = await run(world.api, draft, flow="one", event={"id": "x"}, effects="real")
-    assert came.is_set()
     assert (rows, end["state"]) == ([], "refused")
     assert "may have been done" in end["reason"]
     assert runs.real == 0
@@ -404,7 +402,7 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
     world.host.operations.draft_runs.real = 0
     limits = {"concurrency": 0, "rate": 0.001, "backlog": 1}
     assert (await world.api("PUT", f"/api/customers/{DEVELOPMENT}/limits", limits)).status == 200
-    active = await world.api("POST", f"/api/instances/{instance}/activate", wait=9)
+    active = await world.api("POST", f"/api/instances/{instance}/activate", wait=30)
     urls = active.json["urls"]
     await world.host.engine.pause(instance, reason="quiet")
     queued = await world.send({"id": instance, "urls": urls}, {"id": "a"}, flow="one")

@@ -28,7 +28,7 @@ from halflap.lowcode.code.worker.wire import pack, unpack
 from halflap.sdk import codec
 from tests.api.conftest import signed_in
 from tests.api.test_api_drafts import begun, edit
-from tests.polling import DEADLINE
+from tests.polling import DEADLINE, LoopTime, stays, until
 
 pytestmark = pytest.mark.usefixtures("runs")
 
@@ -562,8 +562,10 @@ def tried(what: str, pooled: bool) -> None:
 """
 
 
-async def test_a_run_that_tells_too_much_waits_for_its_reader(tmp_path: Path) -> None:
-    mine, counted = DraftRuns(TurnQueue(1), seconds=10.0), tmp_path / "counted"
+async def test_a_run_that_tells_too_much_waits_for_its_reader(
+    tmp_path: Path, leaping: LoopTime
+) -> None:
+    mine, counted = DraftRuns(TurnQueue(1), seconds=DEADLINE), tmp_path / "counted"
     files = {"pricing.py": FLOODING}
     parts = {"file": "orders.yaml", "text": STAYED, "files": files, "flow": "incoming"}
     given = {**parts, "config": {}, "signals": {}, "pins": [], "event": {"id": str(counted)}}
@@ -571,11 +573,20 @@ async def test_a_run_that_tells_too_much_waits_for_its_reader(tmp_path: Path) ->
     async def never(*_: str) -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(TimeoutError):
-        await mine.run("run", given, "me", never)
+    def told() -> int:
+        return int(counted.read_text() or 0) if counted.exists() else 0
+
+    running = asyncio.create_task(mine.run("run", given, "me", never))
+    await until(lambda: told() >= 4)
+    await stays(lambda: told() < 10, 1.0)
+    while not running.done():  # first the run's time is over, then that of its reader
+        await leaping.move(DEADLINE)
+        await asyncio.wait([running], timeout=0.1)
     for pool in (mine.workers, mine.fresh):
         pool.close()
-    assert 4 <= int(counted.read_text()) < 10
+    with pytest.raises(TimeoutError):
+        await running
+    assert told() < 10
 
 
 FORKING = """\

@@ -30,7 +30,7 @@ async def customer(world: Any) -> str:
 
 
 async def disable(world: Any) -> None:
-    answer = await world.api("POST", "/api/instances/orders/disable", wait=9)
+    answer = await world.api("POST", "/api/instances/orders/disable", wait=30)
     assert answer.status == 200, answer.body
 
 

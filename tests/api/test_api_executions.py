@@ -178,7 +178,7 @@ async def test_the_last_execution_and_event_are_those_of_an_event_not_of_a_deplo
     assert (nothing.status, nothing.kind) == (404, "NotFound")
     id = await world.send(instance, {"id": "o1", "amount": 1})
     await world.ended(id)
-    await world.api("POST", "/api/instances/orders/redeploy", wait=9)
+    await world.api("POST", "/api/instances/orders/redeploy", wait=30)
 
     last = await world.api("GET", "/api/executions/last")
     event = await world.api("GET", "/api/events/last", instance="orders", flow="incoming")
@@ -340,7 +340,7 @@ async def test_a_whole_replay_has_a_new_root_and_runs_on_the_version_of_now(
     await world.ended(id)
     old = instance["version"]["hash"]
     await world.publish(world.bundle(label="2"), expect=old)
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
+    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
 
     now = await world.api("POST", f"/api/executions/{id}/replay")
     shown = await world.ended(now.json["execution"])
@@ -377,7 +377,7 @@ async def test_an_instance_that_is_off_or_gone_replays_nothing(world: Any, insta
     await world.ended(id)
     path = f"/api/instances/{instance['id']}"
 
-    await world.api("POST", f"{path}/disable", wait=9)
+    await world.api("POST", f"{path}/disable", wait=30)
     off = await world.api("POST", f"/api/executions/{id}/replay")
     await world.api("DELETE", path)
     gone = await world.api("POST", f"/api/executions/{id}/replay")

@@ -56,7 +56,7 @@ async def activated(world: World, entry: str, files: dict[str, str]) -> dict[str
     draft = {"customer": await world.customer(), "integration": "intake", "config": {}}
     made = await world.api("POST", "/api/instances", draft)
     assert made.status == 201, made.body
-    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=9)
+    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=30)
     assert active.json["state"] == "active", active.body
     return active.json
 
@@ -118,6 +118,6 @@ async def test_a_version_whose_filter_is_mended_takes_what_failed(world: World) 
     bundle = world.packed("intake:integration", {"intake.py": mended})
     hash = await world.publish(bundle, overwrite="true")
     path = f"/api/instances/{instance['id']}/upgrade"
-    assert (await world.api("POST", path, {"version": hash}, wait=9)).json["state"] == "active"
+    assert (await world.api("POST", path, {"version": hash}, wait=30)).json["state"] == "active"
     made = await world.api("POST", f"/api/executions/{id}/replay", {})
     assert (await world.ended(made.json["execution"]))["result"] == "o1"

@@ -97,7 +97,7 @@ async def test_an_endpoint_has_an_example_that_it_takes(world: World) -> None:
     draft = {"customer": await world.customer(), "integration": "signed", "config": {}}
     made = (await world.api("POST", "/api/instances", draft)).json
     path = f"/api/instances/{made['id']}"
-    found = (await world.api("POST", f"{path}/activate", wait=10)).json
+    found = (await world.api("POST", f"{path}/activate", wait=30)).json
     bodies: dict[str, str] = {}
     for flow, url in found["urls"].items():
         example = (await world.api("GET", f"{path}/endpoints/{flow}/example")).json
@@ -242,7 +242,7 @@ async def test_revisions_of_a_config_are_listed_newest_first(world: World) -> No
     instance = await world.instance()
     for label in ("a", "b"):
         draft = {"config": {"label": label}, "connections": instance["connections"]}
-        assert (await world.configure(instance["id"], draft, wait=9)).status == 200
+        assert (await world.configure(instance["id"], draft, wait=30)).status == 200
     path = f"/api/instances/{instance['id']}/revisions"
     page = (await world.api("GET", path, limit=2)).json
     assert [each["config"]["label"] for each in page["items"]] == ["b", "a"]
@@ -265,7 +265,7 @@ async def test_apps_are_asked_whether_they_still_have_a_webhook(world: World) ->
     files = {"orders.py": ORDERS, "shop.py": CHECKED}
     await world.publish(world.packed("orders:integration", files), overwrite=True)
     upgraded = await world.api(
-        "POST", f"/api/instances/{instance['id']}/upgrade", {"version": "2"}, wait=9
+        "POST", f"/api/instances/{instance['id']}/upgrade", {"version": "2"}, wait=30
     )
     assert upgraded.json["state"] == "active", upgraded.body
     [checked] = (await world.api("GET", path)).json

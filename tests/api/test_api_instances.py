@@ -30,7 +30,7 @@ async def test_an_instance_takes_its_integrations_name_and_shows_what_it_made(wo
     assert shown["created_at"].endswith("Z")
     assert len(shown["created_at"]) == len("2026-01-01T00:00:00.000000Z")
 
-    active = await world.api("POST", "/api/instances/orders/activate", wait=9)
+    active = await world.api("POST", "/api/instances/orders/activate", wait=30)
 
     assert (active.status, active.json["state"]) == (200, "active")
     assert set(active.json["urls"]) == {"incoming", "waiting", "changed"}
@@ -167,10 +167,10 @@ async def test_an_upgrade_takes_the_config_that_the_new_version_needs(world: Any
     path = f"/api/instances/{instance['id']}"
     draft = {"version": "2", "config": {"more": 7, "colour": "red"}}
 
-    refused = await world.api("POST", f"{path}/upgrade", draft, wait=9)
+    refused = await world.api("POST", f"{path}/upgrade", draft, wait=30)
     unmoved = (await world.api("GET", path)).json
     draft["config"] = {"more": 7}
-    moved = await world.api("POST", f"{path}/upgrade", draft, wait=9)
+    moved = await world.api("POST", f"{path}/upgrade", draft, wait=30)
 
     assert (refused.status, set(refused.json["fields"])) == (422, {"colour"})
     assert (unmoved["version"]["number"], unmoved["revision"]) == (1, 1)
@@ -199,7 +199,7 @@ async def test_an_upgrade_drops_what_the_new_version_no_longer_has(world: Any) -
         "connections": {"shop": "shop"},
     }
     id = (await world.api("POST", "/api/instances", draft)).json["id"]
-    active = await world.api("POST", f"/api/instances/{id}/activate", wait=9)
+    active = await world.api("POST", f"/api/instances/{id}/activate", wait=30)
     assert [each["flow"] for each in active.json["subscriptions"]] == ["changed"]
     await world.publish(world.bundle(orders=SHOPLESS), target="")
 
@@ -215,12 +215,12 @@ async def test_a_disabled_instance_is_upgraded_with_its_config(world: Any) -> No
     await world.publish()
     instance = await world.instance()
     path = f"/api/instances/{instance['id']}"
-    await world.api("POST", f"{path}/disable", wait=9)
+    await world.api("POST", f"{path}/disable", wait=30)
     await world.publish(orders_with_more(world), target="")
 
     draft = {"version": "2", "config": {"more": 7}}
     moved = await world.api("POST", f"{path}/upgrade", draft)
-    active = await world.api("POST", f"{path}/activate", wait=9)
+    active = await world.api("POST", f"{path}/activate", wait=30)
 
     assert (moved.json["state"], moved.json["config"]["more"]) == ("disabled", 7)
     assert (active.json["state"], active.json["version"]["number"]) == ("active", 2)
@@ -280,9 +280,9 @@ async def test_an_activation_that_catches_up_names_what_cannot_be_asked(world: A
     instance = await world.instance()
     path = f"/api/instances/{instance['id']}"
     never = await world.api("POST", f"{path}/activate", catch_up="true")
-    await world.api("POST", f"{path}/disable", wait=9)
+    await world.api("POST", f"{path}/disable", wait=30)
 
-    asked = await world.api("POST", f"{path}/activate", catch_up="true", wait=9)
+    asked = await world.api("POST", f"{path}/activate", catch_up="true", wait=30)
 
     assert (never.status, list(never.json["fields"])) == (422, ["since"])
     told = asked.json["catch_up"]
@@ -295,7 +295,7 @@ async def test_an_activation_that_catches_up_names_what_cannot_be_asked(world: A
     missed = await world.api("GET", "/api/executions", instance=instance["id"], flow="changed")
     [one] = missed.json["items"]
     assert (await world.ended(one["id"]))["state"] == "succeeded"
-    plain = await world.api("POST", f"{path}/activate", wait=9)
+    plain = await world.api("POST", f"{path}/activate", wait=30)
     assert plain.json["catch_up"] is None
 
 
@@ -326,12 +326,12 @@ async def test_a_deploy_that_fails_is_told_and_can_be_run_again(world: Any) -> N
     id = (await world.api("POST", "/api/instances", draft)).json["id"]
     world.shop.broken = True
 
-    failed = await world.api("POST", f"/api/instances/{id}/activate", wait=9)
+    failed = await world.api("POST", f"/api/instances/{id}/activate", wait=30)
 
     assert (failed.status, failed.json["state"]) == (200, "failed")
     assert "no more hooks for you" in failed.json["error"]
     world.shop.broken = False
-    done = await world.api("POST", f"/api/instances/{id}/redeploy", wait=9)
+    done = await world.api("POST", f"/api/instances/{id}/redeploy", wait=30)
     assert (done.json["state"], done.json["error"]) == ("active", None)
     assert len(world.shop.hooks) == 1
 
@@ -342,7 +342,7 @@ async def test_an_active_instance_is_disabled_before_it_is_removed(world: Any) -
     path = f"/api/instances/{instance['id']}"
 
     refused = await world.api("DELETE", path)
-    disabled = await world.api("POST", f"{path}/disable", wait=9)
+    disabled = await world.api("POST", f"{path}/disable", wait=30)
     removed = await world.api("DELETE", path)
 
     assert (refused.status, "disable it first" in refused.json["detail"]) == (422, True)

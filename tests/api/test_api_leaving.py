@@ -92,7 +92,7 @@ async def signed(world: Any) -> Any:
     draft = {"customer": customer, "integration": "signed", "connections": {"shop": "shop"}}
     made = await world.api("POST", "/api/instances", draft)
     world.path = f"/api/instances/{made.json['id']}"
-    active = await world.api("POST", f"{world.path}/activate", wait=9)
+    active = await world.api("POST", f"{world.path}/activate", wait=30)
     assert active.json["state"] == "active", active.body
     world.urls = active.json["urls"]
     return world
@@ -168,7 +168,7 @@ async def test_what_was_signed_before_an_upgrade_is_taken_for_a_day(signed: Any)
     shown = (await signed.api("GET", f"{signed.path}/secrets")).json
     assert shown["chosen"] == "secret-of-h1"  # what its sender signs with, as the app chose it
     assert await taken(signed, "chosen", shown["chosen"]) == 200
-    again = await signed.api("POST", f"{signed.path}/redeploy", wait=9)
+    again = await signed.api("POST", f"{signed.path}/redeploy", wait=30)
     assert again.json["state"] == "active"
     [made] = again.json["subscriptions"]
     assert made["remote_id"] != "h1"
@@ -183,7 +183,7 @@ async def test_a_subscriber_is_given_the_former_subscription_to_keep(signed: Any
     await signed.publish(signed_bundle(signed, keeps=True), overwrite="true")
     for verb, draft in (("upgrade", {"version": "2"}), ("redeploy", ...), ("disable", ...)):
         before = dict(signed.shop.hooks)
-        moved = await signed.api("POST", f"{signed.path}/{verb}", draft, wait=9)
+        moved = await signed.api("POST", f"{signed.path}/{verb}", draft, wait=30)
         if verb != "disable":
             assert moved.json["state"] == "active", moved.body
             assert [each["remote_id"] for each in moved.json["subscriptions"]] == ["h1"]
@@ -193,12 +193,12 @@ async def test_a_subscriber_is_given_the_former_subscription_to_keep(signed: Any
 
 async def test_leaving_is_possible_whatever_the_app_says(signed: Any) -> None:
     signed.shop.refuses_hooks = True
-    failed = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    failed = await signed.api("POST", f"{signed.path}/disable", wait=30)
     assert failed.json["state"] == "failed"
     assert "--abandon" in failed.json["error"]
     assert (await signed.api("DELETE", signed.path)).status == 422
 
-    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=30)
 
     assert (left.status, left.json["state"]) == (200, "disabled"), left.body
     [made] = left.json["subscriptions"]
@@ -221,7 +221,7 @@ async def test_what_is_left_behind_is_tried_every_hour_and_stops_no_removal(
     signed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signed.shop.refuses_hooks = True
-    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=30)
     assert left.json["state"] == "disabled"
     id = signed.path.rpartition("/")[2]
     deployer = signed.host.deployer
@@ -262,10 +262,10 @@ async def test_an_instance_that_is_being_disabled_says_why_and_may_be_abandoned(
 
 async def test_an_abandoned_instance_is_removed_and_its_customer_erased(signed: Any) -> None:
     signed.shop.refuses_hooks = True
-    await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
-    again = await signed.api("POST", f"{signed.path}/activate", wait=9)
+    await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=30)
+    again = await signed.api("POST", f"{signed.path}/activate", wait=30)
     assert again.json["state"] == "failed"  # the app still refuses
-    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=9)
+    left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=30)
     assert left.json["state"] == "disabled"
     assert (await signed.api("DELETE", signed.path)).status == 204
     plan = await signed.api("GET", "/api/customers/Mine/erasure")
@@ -300,7 +300,7 @@ async def test_another_connection_moves_the_subscription_and_each_account_forget
     assert signed.shop.owners == {made["remote_id"]: "Bearer other-key"}
     # The account before is that of the former subscription's secret, which is good for a day.
     assert await taken(signed, "chosen", "secret-of-h1") == 200
-    off = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    off = await signed.api("POST", f"{signed.path}/disable", wait=30)
     assert (off.json["state"], signed.shop.hooks) == ("disabled", {})
 
 
@@ -313,13 +313,13 @@ async def test_what_an_account_before_cannot_forget_is_shown_and_tried_again(sig
     assert signed.shop.owners == {"h1": "Bearer good-key", made["remote_id"]: "Bearer other-key"}
     assert await taken(signed, "chosen", f"secret-of-{made['remote_id']}") == 200
 
-    refused = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    refused = await signed.api("POST", f"{signed.path}/disable", wait=30)
     assert refused.json["state"] == "failed"
     assert "--abandon" in refused.json["error"]
 
     signed.shop.keys.add("good-key")
     assert (await signed.api("POST", "/api/connections/shop/test")).json["status"] == "working"
-    off = await signed.api("POST", f"{signed.path}/disable", wait=9)
+    off = await signed.api("POST", f"{signed.path}/disable", wait=30)
     assert (off.json["state"], off.json["subscriptions"]) == ("disabled", [])
     assert signed.shop.hooks == {}
 

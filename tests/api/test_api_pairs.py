@@ -25,7 +25,7 @@ async def activated(world: Any, customer: str) -> Any:
     draft = {"customer": customer, "integration": "people", "connections": links, "config": {}}
     made = await world.api("POST", "/api/instances", draft)
     assert made.status == 201, made.body
-    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=9)
+    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=30)
     assert active.json["state"] == "active", active.body
     return active.json
 
@@ -198,7 +198,7 @@ async def test_what_is_removed_leaves_nothing_in_the_state(world: Any, people: A
     refused = await world.api("DELETE", path)
     assert refused.status == 422
     assert await scopes() == before
-    await world.api("POST", f"{path}/disable", wait=9)
+    await world.api("POST", f"{path}/disable", wait=30)
     assert (await world.api("DELETE", path)).status == 204
     after = await scopes()
     assert after == {each for each in before if people["id"] not in each}

@@ -63,7 +63,7 @@ async def test_a_pause_outlasts_an_upgrade_a_redeploy_and_a_restart(
     await world.api("POST", f"{path}/pause", {"reason": "later"})
     before = await world.send(instance, {"id": "o1", "amount": 1})
     second = await world.publish(world.bundle(label="2"), overwrite="true")
-    upgraded = await world.api("POST", f"{path}/upgrade", {"version": second}, wait=9)
+    upgraded = await world.api("POST", f"{path}/upgrade", {"version": second}, wait=30)
     after = await world.send(instance, {"id": "o2", "amount": 1})
     assert (upgraded.json["state"], len(upgraded.json["paused"])) == ("active", 1)
     assert [await state(world, each) for each in (before, after)] == ["queued"] * 2

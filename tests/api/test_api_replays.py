@@ -126,7 +126,7 @@ async def test_a_replay_on_the_same_version_has_its_config_too(world: Any, insta
     draft = {"config": {"label": "y"}, "connections": {"shop": "shop of orders"}}
     await world.configure(instance["id"], draft)
     await world.publish(world.bundle(label="2"), expect=instance["version"]["hash"])
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
+    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
 
     found = {}
     for version in ("same", "current", "1"):
@@ -191,7 +191,7 @@ async def test_a_step_in_doubt_that_moved_is_not_repeated_by_a_second_replay_eit
     await world.publish(
         world.bundle(orders=ORDERS.replace(made, moved)), expect=instance["version"]["hash"]
     )
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=9)
+    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
     for _ in range(2):
         last = (await world.api("POST", f"/api/executions/{last}/replay")).json["execution"]
         shown = await world.ended(last)
@@ -332,7 +332,7 @@ async def test_what_cannot_be_replayed_is_counted_with_its_reason(
     [id] = await failed(world, instance, 1)
     other = await world.instance(await world.customer("Globex"), "other")
     [gone] = await failed(world, other, 1)
-    await world.api("POST", f"/api/instances/{other['id']}/disable", wait=9)
+    await world.api("POST", f"/api/instances/{other['id']}/disable", wait=30)
     bulk = (await world.api("POST", "/api/bulks", {})).json
     ended = await done(world, bulk["id"])
     assert (ended["state"], ended["done"], ended["refused"]) == ("succeeded", 1, 1)

@@ -53,7 +53,7 @@ async def test_what_the_integration_declares_holds_from_its_activation(world: An
     bundle = world.bundle(label="2", orders=orders.replace("event=5, steps=9", "payload=1"))
     other = await world.publish(bundle, expect=instance["version"]["hash"])
     path = f"/api/instances/{instance['id']}/upgrade"
-    upgraded = await world.api("POST", path, {"version": other}, wait=9)
+    upgraded = await world.api("POST", path, {"version": other}, wait=30)
     assert upgraded.json["kept"] == {"execution": 30, "payload": 1}
 
 

@@ -330,7 +330,7 @@ async def test_a_customer_makes_and_runs_what_is_its_own(two: Two) -> None:
     configured = await api("POST", "/api/instances", instance, token=token)
     assert configured.status == 201, configured.body
     path = f"/api/instances/{configured.json['id']}"
-    active = await api("POST", f"{path}/activate", token=token, wait=9)
+    active = await api("POST", f"{path}/activate", token=token, wait=30)
     assert (active.status, active.json["state"]) == (200, "active"), active.body
     again = await api("POST", f"/api/executions/{two.mine.sent[0]}/replay", token=token)
     assert again.status == 201
@@ -661,7 +661,7 @@ async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: 
     assert (await api("POST", "/api/instances", draft("d"), token=token)).status == 404
     again = await two.world.configure("a", draft("a"), token=token)
     assert again.status == 200, again.body
-    active = await api("POST", f"/api/instances/{again.json['id']}/activate", token=token, wait=9)
+    active = await api("POST", f"/api/instances/{again.json['id']}/activate", token=token, wait=30)
     assert (active.status, active.json["state"]) == (200, "active")
 
 

@@ -121,7 +121,7 @@ class Teams:
         return made.json["id"]
 
     async def life(self, instance: str, verb: str, state: str) -> None:
-        answer = await self.api("POST", f"/api/instances/{instance}/{verb}", wait=9)
+        answer = await self.api("POST", f"/api/instances/{instance}/{verb}", wait=30)
         assert answer.json["state"] == state, answer.body
 
     async def secret(self) -> str:

@@ -84,7 +84,7 @@ async def test_what_came_and_how_it_ended_is_counted_by_anything(either: Any) ->
         oldest = stats["oldest_waiting_at"] if live else None
         assert (found["backlog"], found["oldest_waiting_at"]) == (live, oldest), which
 
-    disabled = await either.api("POST", "/api/instances/one/disable", wait=9)
+    disabled = await either.api("POST", "/api/instances/one/disable", wait=30)
     assert disabled.status == 200, disabled.body
     erased = await either.api("POST", "/api/customers/One/erasure", {"by": "Ada"})
     assert (erased.status, erased.json["left"]) == (200, 0), erased.body

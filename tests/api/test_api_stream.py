@@ -188,7 +188,7 @@ async def test_instances_connections_and_bulks_tell_that_they_changed(
         while seen.get("bulks", [{}])[-1].get("id") != bulk:
             name, told = await heard.named()
             seen.setdefault(name, []).append(told)
-        await either.api("POST", "/api/instances/orders/disable", wait=9)
+        await either.api("POST", "/api/instances/orders/disable", wait=30)
         await either.api("DELETE", "/api/instances/orders")
         while seen["instances"][-1]["state"] is not None:
             name, told = await heard.named()

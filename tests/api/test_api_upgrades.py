@@ -182,7 +182,7 @@ async def test_going_back_brings_the_former_config_and_leaves_what_has_moved_on(
     bulk = await upgraded(either, {"version": "2"})
     third = await either.publish(bundle(either, "3"), target="")
     draft = {"version": third, "config": {"label": "new"}}
-    await either.api("POST", f"/api/instances/{other.id}/upgrade", draft, wait=9)
+    await either.api("POST", f"/api/instances/{other.id}/upgrade", draft, wait=30)
 
     back = await either.api("POST", f"/api/bulks/{bulk['id']}/back")
     undone = await driven(either, back.json["id"])
@@ -231,7 +231,7 @@ async def test_only_a_customers_instances_and_not_those_that_stay_are_moved(worl
     first = await world.publish(bundle(world, "1"))
     made = await activated(world, 3)
     second = await world.publish(bundle(world, "2"), target="staging")
-    await world.api("POST", f"/api/instances/{made[2].id}/upgrade", {"version": "2"}, wait=9)
+    await world.api("POST", f"/api/instances/{made[2].id}/upgrade", {"version": "2"}, wait=30)
     third = await world.publish(bundle(world, "3"), target="")
 
     one = await upgraded(world, {"version": "3", "customer": made[1].customer})
