@@ -107,6 +107,14 @@ def count(place: Place) -> int:
     return _read(place, lambda c: c.execute("SELECT count(*) FROM executions").fetchone()[0])
 
 
+def marks(place: Place, flow: str) -> list[int]:
+    """Up to when the ticks of a flow are dealt with, in microseconds."""
+    sql = "SELECT last_tick FROM schedules WHERE flow = "
+    if isinstance(place, str):
+        return [row[0] for row in _rows(place, f"{sql}%s", (flow,))]
+    return _read(place, lambda c: [row[0] for row in c.execute(f"{sql}?", (flow,))])
+
+
 def outcomes(directory: Path) -> dict[str, int]:
     """Count the executions by how they ended: the state, and the reason up to its first colon."""
     sql = (

@@ -19,9 +19,8 @@ import psycopg
 from bench.cluster import find_programs, other_user
 from tests.cluster import make_data
 from tests.loopback import free_port
-from tests.polling import until
+from tests.polling import DEADLINE, until
 
-STARTED = 60.0
 SETTINGS = ("max_connections=100", "shared_buffers=32MB", "max_wal_size=256MB", "min_wal_size=32MB")
 
 
@@ -74,7 +73,7 @@ class Cluster:
     async def up(self) -> None:
         """Return once it takes connections."""
         assert self._process is not None
-        async with asyncio.timeout(STARTED):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 try:
                     connection = await psycopg.AsyncConnection.connect(self.url, connect_timeout=5)
@@ -126,7 +125,7 @@ class Cluster:
             self._groups = [self._process.pid, *started]
         await self._process.wait()
         for group in self._groups:
-            await until(partial(is_gone, group), STARTED)
+            await until(partial(is_gone, group))
 
     async def clean_up(self) -> None:
         """Leave nothing running, and nothing behind."""

@@ -13,11 +13,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.loopback import free_port
+from tests.polling import DEADLINE
 from tests.zygote import PYTHON, ROOT
 
 SCRIPT = Path(__file__).parent / "server.py"
-STARTED = 30.0
-STOPPED = 20.0
 
 
 class ServerProcess:
@@ -81,7 +80,7 @@ class ServerProcess:
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
         assert self._process.stdout is not None
-        async with asyncio.timeout(STARTED):
+        async with asyncio.timeout(DEADLINE):
             told = await self._process.stdout.readline()
         if not told:
             code = await self._process.wait()
@@ -106,7 +105,7 @@ class ServerProcess:
 
     async def ended(self) -> int:
         """Its exit code, once it has ended."""
-        async with asyncio.timeout(STOPPED):
+        async with asyncio.timeout(DEADLINE):
             return await self.process.wait()
 
     def memory(self) -> tuple[int, int]:

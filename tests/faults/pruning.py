@@ -18,7 +18,8 @@ from halflap.store.vault import Vault
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 RULES = RetentionRules(Retention(20, 5), {"ins_own": Retention(execution=3)})
 AT_ONCE = 3
-APART_SECONDS = 5.0
+APART_SECONDS = 600.0
+"""It is killed meanwhile."""
 
 
 async def opened(place: str, now: Micros) -> Store:

@@ -12,10 +12,7 @@ from urllib.parse import urlsplit
 
 from halflap.gateway.app import STORE_SECONDS
 from tests.faults.sink import read_headers
-
-CONNECTED = 60.0
-"""Longer than a server may take to start."""
-ANSWERED = 15.0
+from tests.polling import DEADLINE
 
 
 class Answer:
@@ -41,7 +38,7 @@ class Line:
         self._path = parts.path
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def connect(self, within: float = CONNECTED) -> None:
+    async def connect(self, within: float = DEADLINE) -> None:
         """Be connected; waits for a server that is being started."""
         async with asyncio.timeout(within):
             while self._streams is None:
@@ -65,7 +62,7 @@ class Line:
         assert self._streams is not None
         reader, writer = self._streams
         try:
-            async with asyncio.timeout(ANSWERED):
+            async with asyncio.timeout(DEADLINE):
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 headers = read_headers(head[:-4])

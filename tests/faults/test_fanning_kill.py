@@ -71,5 +71,5 @@ async def test_a_control_that_answers_before_the_commit_loses_the_event(tmp_path
     flags = ["--projects", str(tmp_path), "--die", "--forget"]
     async with server_on(tmp_path / "store", "http://127.0.0.1:9", *flags, script=SCRIPT) as server:
         assert await sent(server) == 200
-        await server.ended()
+        await server.kill()
         assert await taken(server) == {}
