@@ -79,10 +79,10 @@ async def test_a_record_that_librdkafka_sends_again_is_stored_once(cluster: Mock
 async def test_a_record_whose_answer_is_late_is_in_doubt_and_not_published_again(
     cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(publishing.SETTINGS, "delivery.timeout.ms", 1_500)
+    monkeypatch.setitem(publishing.SETTINGS, "delivery.timeout.ms", 5_000)
     at = connected(cluster)
     await kafka.publish(at, "orders", "before")
-    cluster.tell("rtt", 4_000)
+    cluster.tell("rtt", 10_000)
     with pytest.raises(UpstreamError, match="may have been stored") as raised:
         await kafka.publish(at, "orders", "late")
     assert raised.value.in_doubt

@@ -24,6 +24,7 @@ from halflap.testing.listeners import AcceptedLog
 from tests.brokers import KafkaBroker, broker
 from tests.components.test_kafka import read
 from tests.kafka_front import Front, front
+from tests.polling import DEADLINE
 
 # asyncio leaves a connection whose client it did not take to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -59,13 +60,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 @pytest.fixture(autouse=True)
 async def allowed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 4.0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", DEADLINE)
     client = Egress(Policy(("127.0.0.1",)))
     egress.set(client)
     yield
     await client.close()
     egress.set(None)
     producers.clear()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what cannot be reached not be waited for for long."""
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 4.0)
 
 
 PASSWORDS = {
@@ -100,6 +107,7 @@ async def test_records_go_through_what_was_signed_in_to(guarded: Guarded):
     assert (message.content, told.offset) == (b'{"n":1}', 0)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_certificate_of_another_authority_is_refused(guarded: Guarded):
     at = guarded.connected(PASSWORDS["PLAIN"])
     for ca in (trustme.CA().cert_pem.bytes().decode(), None):
@@ -133,13 +141,16 @@ def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         yield Guarded(at, before, ca)
 
 
-async def test_a_certificate_opens_the_cluster_and_another_does_not(mutual: Guarded):
+async def test_a_certificate_opens_the_cluster_and_another_does_not(
+    mutual: Guarded, monkeypatch: pytest.MonkeyPatch
+):
     at = mutual.connected(signed_by(TRUSTED))
     await at.test()
     stored = await kafka.publish(at, "mutual", {"n": 1})
     trigger = kafka.records(topic="mutual", start="earliest")
     [message] = await read(trigger, at, AcceptedLog(), 1)
     assert (message.content, stored.offset) == (b'{"n":1}', 0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 4.0)
     with pytest.raises(Unauthorized, match="did not take the certificate"):
         await mutual.connected(signed_by(trustme.CA())).test()
     with pytest.raises(UpstreamError, match="demand a certificate: sign in with one"):
@@ -151,6 +162,7 @@ async def test_a_certificate_opens_the_cluster_and_another_does_not(mutual: Guar
     assert "PRIVATE KEY-----" not in str(raised.value)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_does_not_fit_the_brokers_encryption_says_what_to_choose(guarded: Guarded):
     at = guarded.connected(kafka.NoSignIn())
     plain = {"encryption": "none", "ca": None}
