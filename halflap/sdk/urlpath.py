@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -74,6 +75,7 @@ def climbs(path: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=1024)
 def join_path(base: str, path: str) -> str:
     """Return the absolute URL of a path below `base`, or of a URL that is below it already.
 
