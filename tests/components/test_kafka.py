@@ -25,9 +25,9 @@ from halflap import (
     fifo,
     kafka,
 )
-from halflap.components.kafka import connection as connecting
 from halflap.components.kafka import member, reading
 from halflap.components.kafka.publishing import producers
+from halflap.components.kafka.reader import client
 from halflap.engine import backlog
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
@@ -259,13 +259,13 @@ async def test_addresses_that_may_not_be_called_are_refused(noida: KafkaBroker, 
     egress.set(Egress(Policy((f"127.0.0.1:{noida.port}",))))
     at = connected(noida)
     await at.test()
-    client = await at.client("AdminClient", {})
-    metadata = await asyncio.to_thread(client.metadata)
+    admin = await at.client("AdminClient", {})
+    metadata = await asyncio.to_thread(admin.metadata)
     next(
         iter(metadata.brokers.values())
     ).port += 1  # as a cluster might name what is none of its own
     with pytest.raises(EgressRefused, match="a broker that the cluster names"):
-        await at.judge(metadata.brokers)
+        await at.judge((each.host, each.port) for each in metadata.brokers.values())
 
 
 async def test_brokers_that_the_cluster_names_later_are_judged_too(
@@ -321,9 +321,9 @@ def test_without_the_extra_an_error_says_what_to_install(monkeypatch: pytest.Mon
     def missing(name: str) -> Any:
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(connecting.importlib, "import_module", missing)
+    monkeypatch.setattr(client.importlib, "import_module", missing)
     with pytest.raises(DefinitionError, match=r"pip install 'halflap\[kafka\]'"):
-        connecting.library()
+        client.library()
 
 
 # On the engine ------------------------------------------------------------------------------------

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
+import signal
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +17,25 @@ from confluent_kafka import Producer
 
 from halflap import InvalidEvent, Request, UpstreamError, kafka
 from halflap.components.kafka import member, publishing, record
+from halflap.components.kafka.reader.wire import HEADER, MOST_FRAME, Asked, encode_frame
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.request import Headers
 from halflap.testing.listeners import AcceptedLog, ListenerRun
 from tests.components.test_kafka import read
+from tests.kafka_bombs import (
+    GZIP,
+    LZ4,
+    MIB,
+    NONE,
+    RECORD,
+    SNAPPY,
+    batch,
+    gzip,
+    lz4,
+    put_raw,
+    snappy,
+)
 from tests.kafka_mock import (
     COMMIT,
     FETCH,
@@ -237,3 +255,129 @@ async def test_a_record_with_a_header_that_has_no_text_as_its_name_is_passed_ove
     assert (messages[100].key, log.cursors["0"]) == ("k", "102")
     with pytest.raises(InvalidEvent, match=r"orders\[0\]@100 .*headers is not UTF-8"):
         await event_of(trigger, messages[100])
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(member, "MEMORY", 160 * MIB)
+
+
+def readers() -> set[int]:
+    """Return the processes that read topics for this one."""
+    nursery = member.nursery.pid
+    if not nursery:
+        return set()
+    return set(map(int, Path(f"/proc/{nursery}/task/{nursery}/children").read_text().split()))
+
+
+BOMBS = {
+    "gzip": lambda: batch(gzip(bytes(4 * MIB), 64), GZIP),
+    "lz4": lambda: batch(lz4(64), LZ4),
+    "snappy": lambda: batch(snappy(256 * MIB + 1), SNAPPY),
+    "many records": lambda: batch(RECORD * 500_000, NONE, 500_000),
+    "many records, gzip": lambda: batch(gzip(RECORD * 10_000, 50), GZIP, 500_000),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+async def test_a_batch_that_takes_too_much_memory_ends_its_reader_and_nothing_else(
+    kind: str, cluster: MockCluster, small: None
+):
+    """librdkafka has no bound on what gzip, lz4 and snappy become, nor on the number of records."""
+    await asyncio.to_thread(put_raw, cluster.servers, "orders", BOMBS[kind]())
+    trigger, log = kafka.records(topic="orders", start="earliest"), AcceptedLog()
+    with mock_cluster("orders") as other:
+        await asyncio.to_thread(put, other, range(3))
+        others = AcceptedLog()
+        async with ListenerRun(trigger, connected(other), others).reading():
+            await until(lambda: len(others.bodies) == 3)
+            await until(lambda: len(readers()) == 1)
+            unharmed = readers()
+            run = ListenerRun(trigger, connected(cluster), log)
+            with pytest.raises(UpstreamError, match="takes more than 160 MiB"):
+                await run.step()
+            await run.end()
+            await until(lambda: readers() == unharmed)
+            await asyncio.to_thread(put, other, range(3, 6))
+            await until(lambda: len(others.bodies) == 6)
+    assert not log.bodies
+
+
+async def test_the_control_with_enough_memory_reads_the_same_batch(cluster: MockCluster):
+    content = BOMBS["many records"]()
+    await asyncio.to_thread(put_raw, cluster.servers, "orders", content)
+    trigger = kafka.batches(topic="orders", start="earliest")
+    assert await read(trigger, connected(cluster), AcceptedLog(), 1)
+
+
+async def test_a_record_of_too_many_headers_is_passed_over(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(record, "MOST_BYTES", 10_000)
+    producer = Producer({"bootstrap.servers": cluster.servers, "log_level": 0})
+    for many in (10, 200):
+        producer.produce("orders", b"1", headers=[("h", b"")] * many)
+    assert not producer.flush(DEADLINE)
+    trigger = kafka.records(topic="orders", start="earliest")
+    messages = await read(trigger, connected(cluster), AcceptedLog(), 2)
+    assert [each.content for each in messages] == [b"1", b""]
+    with pytest.raises(InvalidEvent, match="it has 200 headers"):
+        await event_of(trigger, messages[1])
+
+
+async def test_a_reader_ends_with_its_listener_though_the_broker_never_answers_again(
+    cluster: MockCluster,
+):
+    """librdkafka may wait for a broker, as it leaves a group, for ever."""
+    await asyncio.to_thread(put, cluster, range(5))
+    log = AcceptedLog()
+    run = ListenerRun(kafka.records(topic="orders", start="earliest"), connected(cluster), log)
+    reading = asyncio.create_task(run.go_on())
+    await until(lambda: len(log.bodies) == 5)
+    assert readers()
+    cluster.process.send_signal(signal.SIGSTOP)
+    reading.cancel()
+    await asyncio.wait([reading])
+    await run.end()
+    await until(lambda: not readers())
+
+
+async def test_a_reader_that_is_killed_is_an_error_and_its_topic_is_read_on(cluster: MockCluster):
+    """And so is the process that it was forked from."""
+    trigger, log = kafka.records(topic="orders", start="earliest"), AcceptedLog()
+    await asyncio.to_thread(put, cluster, range(3))
+    run = ListenerRun(trigger, connected(cluster), log)
+    reading = asyncio.create_task(run.go_on())
+    await until(lambda: len(log.bodies) == 3)
+    for each in (*readers(), member.nursery.pid):
+        os.kill(each, signal.SIGKILL)
+    with pytest.raises(UpstreamError, match="the process that reads the topic has ended"):
+        await reading
+    await run.end()
+    await asyncio.to_thread(put, cluster, range(3, 6))
+    await read(trigger, connected(cluster), log, 3)
+    assert log.bodies == [b"%d" % each for each in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        (HEADER.pack(MOST_FRAME + 1), "has ended"),
+        (HEADER.pack(3) + b"abc", "has ended"),
+        (encode_frame(Asked(1, "assign", [["1"] * 10_001])), "10,001 partitions of one topic"),
+    ],
+    ids=["too long", "no message", "too many partitions"],
+)
+async def test_what_a_reader_says_is_held_to_bounds(
+    says: bytes, error: str, cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    """As one would that a broker has taken over."""
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(member.nursery, "fork", lambda: ours)
+    monkeypatch.setattr(member, "STOP_SECONDS", 0.1)  # the other end stays open
+    run = ListenerRun(kafka.records(topic="orders"), connected(cluster), AcceptedLog())
+    with theirs:
+        theirs.sendall(says)
+        with pytest.raises(UpstreamError, match=error):
+            await run.step()
+    await run.end()

@@ -19,7 +19,8 @@ from halflap.components.avro import Schema as ParsedSchema
 from halflap.components.avro import Undecodable
 from halflap.components.kafka import reading
 from halflap.components.kafka.publishing import producers
-from halflap.components.kafka.record import time_of
+from halflap.components.kafka.reader.wire import ReadRecord
+from halflap.components.kafka.record import at_time
 from halflap.components.kafka.registry import SchemaCache, schema_of, schemas
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
@@ -259,11 +260,7 @@ async def test_cloud_events_go_out_and_come_in(at: KafkaBroker, tmp_path: Path):
 
 
 def test_a_time_that_no_calendar_has_is_none() -> None:
-    class Late:
-        def timestamp(self) -> tuple[int, int]:
-            return 1, 253_402_300_800_000
-
-    assert time_of(Late()) is None
+    assert at_time(253_402_300_800_000) is None
 
 
 async def test_a_schema_that_one_may_read_is_not_given_to_another(
@@ -335,18 +332,6 @@ def test_no_connection_has_more_than_its_share_of_the_schemas_that_are_remembere
 async def test_a_batch_that_names_many_large_schemas_has_few_of_them_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    class Framed:
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-        def value(self) -> bytes:
-            return b"\0" + self.number.to_bytes(4, "big") + b"\0"
-
-        def headers(self) -> None: ...
-        def key(self) -> None: ...
-        def __len__(self) -> int:
-            return 6
-
     held: list[int] = []
     before = reading.read_values
 
@@ -358,9 +343,10 @@ async def test_a_batch_that_names_many_large_schemas_has_few_of_them_at_a_time(
     monkeypatch.setattr(reading, "read_values", noted)
     text = json.dumps({"type": "record", "name": "R", "doc": "x" * 3_000, "fields": []})
     text = text.replace("[]", '[{"name": "a", "type": ["null", "string"]}]')
-    records: Any = [Framed(each) for each in range(20)]
+    framed = [b"\0" + each.to_bytes(4, "big") + b"\0" for each in range(20)]
+    records = [ReadRecord("orders", 0, at, value=each) for at, each in enumerate(framed)]
     values = await reading.decoded(having(text), "avro", reading.Fetched(records))
-    assert [(record.number, value, why) for record, value, why in values] == [
+    assert [(record.offset, value, why) for record, value, why in values] == [
         (each, b'{"a":null}', "") for each in range(20)
     ]
     assert len(held) > 3

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
-import logging
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -21,12 +17,12 @@ from halflap import (
     ClientCredentials,
     Component,
     Connection,
-    DefinitionError,
     EgressRefused,
     Unauthorized,
     UpstreamError,
 )
 from halflap.components.kafka.peer import NOT_TAKEN, advice, find_peer
+from halflap.components.kafka.reader.client import KafkaClient
 
 UNREACHED = ("_ALL_BROKERS_DOWN", "_SSL", "_TRANSPORT")
 UNVERIFIED = (
@@ -36,19 +32,6 @@ UNVERIFIED = (
 ADDRESS = r"[A-Za-z0-9._-]+:[0-9]{1,5}"
 CONNECT_SECONDS = 10.0
 TOKEN_SECONDS = 30.0
-UNAUTHORIZED = frozenset(
-    {
-        "_AUTHENTICATION",
-        "CLUSTER_AUTHORIZATION_FAILED",
-        "GROUP_AUTHORIZATION_FAILED",
-        "SASL_AUTHENTICATION_FAILED",
-        "TOPIC_AUTHORIZATION_FAILED",
-    }
-)
-"""The errors of a cluster that refuses the connection, or what it asks for, by librdkafka's names."""
-
-log = logging.getLogger("halflap.kafka")
-log.addHandler(logging.NullHandler())  # what goes wrong is shown with the listener, or its step
 
 
 class SignIn(BaseModel):
@@ -171,7 +154,20 @@ class Kafka(Connection):
             await self.get("/subjects")
 
     async def client(self, kind: str, more: Mapping[str, Any]) -> KafkaClient:
-        """Return one of librdkafka's clients, once an address of the cluster is known to be reachable.
+        """Return one of librdkafka's clients, once an address of the cluster is known to be reachable."""
+        await self.reach()
+        loop, begin = asyncio.get_running_loop(), copy_context().run
+
+        def token() -> tuple[str, float]:
+            # The connection is to be used as by who opened this.
+            return begin(asyncio.run_coroutine_threadsafe, self.token(), loop).result(TOKEN_SECONDS)
+
+        settings = {**self.settings(), **more}
+        # It may ask the loop for a token before it is made.
+        return await anyio.to_thread.run_sync(KafkaClient, kind, settings, token, CONNECT_SECONDS)
+
+    async def reach(self) -> None:
+        """Return once an address of the cluster is known to be reachable.
 
         librdkafka opens sockets of its own. So the addresses that are given, and those of the brokers
         that the cluster names (`judge`), are held to the egress policy before it is let to them; what a
@@ -191,9 +187,6 @@ class Kafka(Connection):
                 reached = True
         if failure is not None and not reached:
             raise failure
-        # It may ask the loop for a token before it is made.
-        make = partial(KafkaClient, self, kind, more, asyncio.get_running_loop())
-        return await anyio.to_thread.run_sync(make)
 
     async def reached(self, client: KafkaClient) -> None:
         """Return once the cluster has answered a client, and its brokers may be called."""
@@ -201,7 +194,7 @@ class Kafka(Connection):
             metadata = await anyio.to_thread.run_sync(client.metadata)
         except UpstreamError as error:
             raise await self.explained(error) from error
-        await self.judge(metadata.brokers)
+        await self.judge((each.host, each.port) for each in metadata.brokers.values())
 
     async def explained(self, error: UpstreamError) -> UpstreamError:
         """Return an error with what to change, where a broker's handshake shows that."""
@@ -232,11 +225,11 @@ class Kafka(Connection):
             anonymous=isinstance(self.auth, NoSignIn),
         )
 
-    async def judge(self, brokers: Mapping[int, Any]) -> None:
+    async def judge(self, brokers: Iterable[tuple[str, int]]) -> None:
         """Refuse brokers that the cluster names and that may not be called; one may be down."""
-        for broker in brokers.values():
+        for host, port in brokers:
             try:
-                (await self.dial(broker.host, broker.port, frozenset())).close()
+                (await self.dial(host, port, frozenset())).close()
             except EgressRefused as error:
                 raise EgressRefused(f"a broker that the cluster names: {error.message}") from error
             except UpstreamError:
@@ -261,7 +254,6 @@ class Kafka(Connection):
             "security.protocol": f"SASL_{transport}" if "sasl.mechanism" in found else transport,
             "client.id": "halflap",
             "reconnect.backoff.max.ms": 5_000,
-            "logger": log,
         }
 
     async def token(self) -> tuple[str, float]:
@@ -273,84 +265,6 @@ class Kafka(Connection):
             raise Unauthorized("the OAuth server gave no token; connect again")
         ends = auth.expires_at or datetime.now(UTC) + timedelta(hours=1)
         return auth.access_token.get_secret_value(), ends.timestamp()
-
-
-class KafkaClient:
-    """A client of librdkafka: it notes what goes wrong, and gets tokens from the connection."""
-
-    def __init__(
-        self,
-        kafka: Kafka,
-        kind: str,
-        more: Mapping[str, Any],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self.library = library()
-        self.error: UpstreamError | None = None
-        """The last error that concerns the whole client; librdkafka goes on by itself after most."""
-        self._kafka = kafka
-        self._loop = loop
-        self._context = copy_context()
-        settings = {**kafka.settings(), **more, "error_cb": self._failed}
-        if settings.get("sasl.mechanism") == "OAUTHBEARER":
-            settings["oauth_cb"] = self._token
-        module = "confluent_kafka.admin" if kind == "AdminClient" else "confluent_kafka"
-        make: Callable[[dict[str, Any]], Any] = getattr(importlib.import_module(module), kind)
-        try:
-            self.inner: Any = make(settings)
-        except self.library.KafkaException as error:
-            if self.error is not None:  # no token was got
-                raise self.error from None
-            raise DefinitionError(f"the Kafka connection is not as it has to be: {error}") from None
-
-    def beside(self, kind: str, more: Mapping[str, Any] | None = None) -> KafkaClient:
-        """Return another client of the same cluster, in whatever thread."""
-        return KafkaClient(self._kafka, kind, more or {}, self._loop)
-
-    def metadata(self, topic: str | None = None) -> Any:
-        """Return what the cluster says of itself, and of a topic; blocks."""
-        ends = time.monotonic() + CONNECT_SECONDS
-        while True:
-            try:
-                return self.inner.list_topics(topic, timeout=1.0)
-            except self.library.KafkaException as error:
-                self.inner.poll(0)  # why it failed is told by then
-                if isinstance(self.error, Unauthorized) or time.monotonic() > ends:
-                    raise self.error or failure(error.args[0]) from None
-
-    def _failed(self, error: Any) -> None:
-        found = failure(error)
-        # The first refusal is the reason; that all brokers are away is what follows of it.
-        if not isinstance(self.error, Unauthorized):
-            self.error = found
-
-    def _token(self, _: str) -> tuple[str, float]:
-        # librdkafka asks in a thread of its own; the connection is to be used as by who opened this.
-        begin = self._context.copy().run
-        work = begin(asyncio.run_coroutine_threadsafe, self._kafka.token(), self._loop)
-        try:
-            return work.result(TOKEN_SECONDS)
-        except UpstreamError as error:
-            self.error = error
-            raise
-
-
-def library() -> Any:
-    """Return the package of Kafka's client."""
-    try:
-        return cast(Any, importlib.import_module("confluent_kafka"))
-    except ImportError as error:
-        raise DefinitionError(
-            f"Kafka needs confluent-kafka ({error}); install it with: pip install 'halflap[kafka]'"
-        ) from None
-
-
-def failure(error: Any, *, in_doubt: bool = False) -> UpstreamError:
-    """Return an error of librdkafka as one of ours."""
-    text = f"Kafka: {error.str()} ({error.name()})"
-    if error.name() in UNAUTHORIZED:
-        return Unauthorized(text)
-    return UpstreamError(text, retryable=error.retriable() or None, in_doubt=in_doubt)
 
 
 component = Component(

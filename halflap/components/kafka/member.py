@@ -1,71 +1,64 @@
-"""A member of a consumer group: librdkafka's consumer, in a thread of its own.
+"""A member of a consumer group, as the server sees it: a process of its own (`reader`) reads.
 
-The group says which partitions are ours; from where they are read, the journal says. The thread reads
-once it may (`fetch`), and hands over what it has read. While it may not, partitions are paused and it
-polls on, so that the group does not take it for dead. The loop is never blocked, and the consumer is
-touched by its thread alone.
+So what brokers send is decompressed and parsed outside of the server, and a process that takes too much
+memory for it, or ends, is one listener's. It asks what only the server knows: cursors, tokens, addresses.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Coroutine, Mapping, Sequence
-from contextvars import copy_context
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
+import msgspec
 
 from halflap import Listening, UpstreamError
-from halflap.components.kafka.connection import Kafka, KafkaClient, failure
-from halflap.components.kafka.record import PassedRecord
+from halflap.components.kafka import connection, record
+from halflap.components.kafka.connection import Kafka
+from halflap.components.kafka.reader.client import library
+from halflap.components.kafka.reader.group import BEGUN, read_cursor
+from halflap.components.kafka.reader.wire import (
+    HEADER,
+    MOST_FRAME,
+    Accepted,
+    Answered,
+    Asked,
+    Assigned,
+    Durable,
+    Ended,
+    Fetched,
+    FromReader,
+    Open,
+    ToReader,
+    Want,
+    encode_frame,
+    error_of,
+    failure_of,
+)
 
-T = TypeVar("T")
-
+MEMORY = 512 * 1024 * 1024
+"""Bytes of a process that reads: what is decompressed in it, librdkafka's queue, and what is sent."""
 SESSION_SECONDS = 10.0
 """Seconds after which the group takes a member that is not heard of for dead."""
-POLL_SECONDS = 0.5
 STANDING_SECONDS = 1.0
 """Seconds for which a batch may be under way before partitions are paused; how often it polls then."""
-REVOKED_SECONDS = 5.0
-"""Seconds that a batch which is under way may hold up a rebalance."""
 CALL_SECONDS = 60.0
-STOP_SECONDS = 4.0
+STOP_SECONDS = 5.0
 CHECK_SECONDS = 300.0
 """Seconds after which it is looked again which brokers the cluster names, and which topic it is."""
-TRANSIENT = frozenset(
-    {
-        "_MAX_POLL_EXCEEDED",
-        "_TIMED_OUT",
-        "_TRANSPORT",
-        "COORDINATOR_LOAD_IN_PROGRESS",
-        "COORDINATOR_NOT_AVAILABLE",
-        "ILLEGAL_GENERATION",
-        "KAFKA_STORAGE_ERROR",
-        "LEADER_NOT_AVAILABLE",
-        "NETWORK_EXCEPTION",
-        "NOT_COORDINATOR",
-        "NOT_LEADER_FOR_PARTITION",
-        "OFFSET_NOT_AVAILABLE",
-        "REBALANCE_IN_PROGRESS",
-        "REPLICA_NOT_AVAILABLE",
-        "REQUEST_TIMED_OUT",
-        "UNKNOWN_MEMBER_ID",
-    }
-)
-"""The errors of a partition or a group after which librdkafka tries again by itself."""
-ABSENT = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"})
-"""The errors of a topic that the cluster does not have."""
-UNREADABLE = frozenset({"_BAD_COMPRESSION", "_NOT_IMPLEMENTED"})
-"""The errors of a batch that no client of this kind reads, however often it is asked for."""
-BOUNDS = ("fetch.max.bytes", "receive.message.max.bytes")
-PROBE = {"enable.auto.commit": False, "auto.offset.reset": "error", "fetch.error.backoff.ms": 0}
-BEGUN = "partitions"
-"""The shard whose cursor is the number of partitions as the listener began, where it began with new
-records: a partition that came later is read from its beginning."""
+MOST_PARTITIONS = 10_000
+SMALL_FRAME = 64 * 1024
+"""Bytes of a frame that is read at once; a larger one is read in a thread."""
 
 SETTINGS = {
     "partition.assignment.strategy": "cooperative-sticky",
@@ -81,14 +74,9 @@ SETTINGS = {
     "fetch.queue.backoff.ms": 50,
     "topic.metadata.refresh.interval.ms": 60_000,
 }
-
-
-@dataclass
-class Fetched:
-    """Records that were read at once, each partition's in order, and the cursor behind them."""
-
-    records: list[Any] = field(default_factory=list[Any])
-    cursors: dict[str, str] = field(default_factory=dict[str, str])
+BEGIN = "import sys; sys.path += {paths!r}; from reader.serve import main; main()"
+TRUSTED = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The variables of the environment that a process gets: where the authorities of certificates are."""
 
 
 class Member:
@@ -104,327 +92,222 @@ class Member:
         static: bool,
         most: int,
     ) -> None:
-        self._kafka, self._listening, self._topic = kafka, listening, topic
-        self._most = most
-        self._settings = {**SETTINGS, "group.id": group or listening.name}
+        self._kafka, self._listening = kafka, listening
+        settings = {**SETTINGS, "group.id": group or listening.name}
         if static:
-            self._settings["group.instance.id"] = f"{listening.name}.{listening.process}"
-        self._loop = asyncio.get_running_loop()
+            settings["group.instance.id"] = f"{listening.name}.{listening.process}"
+        self._begin = Open(
+            cluster=kafka.settings(),
+            member=settings,
+            topic=topic,
+            most=most,
+            most_bytes=record.MOST_BYTES,
+            memory=MEMORY,
+            call_seconds=CALL_SECONDS,
+            check_seconds=CHECK_SECONDS,
+            standing_seconds=STANDING_SECONDS,
+            connect_seconds=connection.CONNECT_SECONDS,
+        )
         self._ready = asyncio.Event()
         self._fetched: Fetched | None = None
-        self._error: BaseException | None = None
-        self._stopping = False
-        self._wanted, self._idle = threading.Event(), threading.Event()
-        self._idle.set()
-        self._durable: dict[int, int] = {}
-        self._next: dict[int, int] = {}
-        self._new: dict[str, str] = {}
-        self._unreadable: dict[int, int] = {}
-        self._held: list[Any] = []
-        self._is_paused = False
+        self._error: Exception | None = None
+        self._is_wanted = False
+        self._answering = set[asyncio.Task[None]]()
         self.is_assigned = False
         """True once the group has said which partitions are ours, be it none."""
-        self._id = ""
-        self._client: KafkaClient
-        self._thread: threading.Thread
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+        self._receiving: asyncio.Task[None]
 
     async def __aenter__(self) -> Member:
-        self._client = await self._kafka.client("Consumer", self._settings)
-        # What the loop is asked for is done as the generator would do it.
-        run = partial(copy_context().run, self._run)
-        self._thread = threading.Thread(target=run, name="kafka member", daemon=True)
-        self._thread.start()
+        await self._kafka.reach()
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=nursery.fork())
+        self._send(self._begin)
+        self._receiving = asyncio.create_task(self._receive(), name="kafka member")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._stopping = True
-        self._wanted.set()
-        stopped = partial(self._thread.join, STOP_SECONDS)
-        await anyio.to_thread.run_sync(stopped, abandon_on_cancel=True)
+        """Hang up, and wait until the process has left the group."""
+        try:
+            with contextlib.suppress(OSError):
+                self._writer.write_eof()
+            await asyncio.wait([self._receiving], timeout=STOP_SECONDS)
+        finally:
+            for each in (self._receiving, *self._answering):
+                each.cancel()
+            self._writer.transport.abort()
 
     async def fetch(self, seconds: float) -> Fetched | None:
         """Return what is read next, None where nothing comes; raise what ended the reading."""
-        self._wanted.set()
+        if not self._is_wanted:
+            self._is_wanted = True
+            self._send(Want())
         try:
             async with asyncio.timeout(seconds):
                 await self._ready.wait()
         except TimeoutError:
             return None
-        self._ready.clear()
         if isinstance(self._error, UpstreamError):
             raise await self._kafka.explained(self._error)
         if self._error is not None:
             raise self._error
+        self._ready.clear()
+        self._is_wanted = False
         found, self._fetched = self._fetched, None
         return found
 
     def accepted(self) -> None:
         """Say that what was fetched last is accepted: the group may give its partitions to another."""
-        self._idle.set()
+        self._send(Accepted())
 
     async def commit(self, cursors: Mapping[str, str]) -> None:
         """Have the group know what is accepted: for people, as nothing is read from there."""
-        for shard, cursor in cursors.items():
-            if shard != BEGUN:
-                self._durable[int(shard)] = read_cursor(cursor)[0]
+        offsets = {int(each): read_cursor(at)[0] for each, at in cursors.items() if each != BEGUN}
+        self._send(Durable(offsets))
 
-    # The thread -------------------------------------------------------------------------------
+    def _send(self, message: ToReader) -> None:
+        self._writer.write(encode_frame(message))
 
-    def _run(self) -> None:
-        consumer = self._client.inner
+    # What the process says -------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        """Take what the process says until it ends."""
         try:
-            checked = self._look()
-            consumer.subscribe(
-                [self._topic],
-                on_assign=self._assigned,
-                on_revoke=self._revoked,
-                on_lost=partial(self._revoked, is_lost=True),
-            )
-            while not self._stopping:
-                if self._wanted.wait(STANDING_SECONDS):
-                    self._read(consumer)
+            while True:
+                head = await self._reader.readexactly(HEADER.size)
+                if (size := HEADER.unpack(head)[0]) > MOST_FRAME:
+                    break
+                content = await self._reader.readexactly(size)
+                if size > SMALL_FRAME:
+                    message = await anyio.to_thread.run_sync(decoder.decode, content)
                 else:
-                    self._stand(consumer)
-                self._commit(consumer)
-                if time.monotonic() > checked + CHECK_SECONDS:
-                    checked = self._look()
-        except BaseException as error:  # it ends the generator, which is opened again
-            self._hand(error)
-        finally:
-            self._stopping = True
-            self._commit(consumer)
-            consumer.close()
+                    message = decoder.decode(content)
+                self._take(message)
+        except (EOFError, OSError, msgspec.MsgspecError):
+            pass
+        why = (
+            "the process that reads the topic has ended: a batch of its records takes more than "
+            f"{self._begin.memory >> 20} MiB once it is decompressed, or the broker answers what no "
+            "broker does"
+        )
+        self._end(UpstreamError(why, in_doubt=False))
 
-    def _look(self) -> float:
-        """Judge the brokers that the cluster names now, and have the topic be the one that is read."""
-        metadata = self._client.metadata(self._topic)
-        self._call(self._kafka.judge(metadata.brokers))
-        topic = metadata.topics.get(self._topic)
-        if topic is not None and topic.error is not None and topic.error.name() in ABSENT:
+    def _take(self, message: FromReader) -> None:
+        match message:
+            case Fetched():
+                self._fetched = message
+                self._ready.set()
+            case Asked():
+                # What is asked is done as the generator would do it: its context is this task's.
+                task = asyncio.create_task(self._answer(message))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+            case Assigned():
+                self.is_assigned = True
+            case Ended(failure):
+                self._end(error_of(failure))
+
+    def _end(self, error: Exception) -> None:
+        """End the reading: the first error is the reason."""
+        self._error = self._error or error
+        self._ready.set()
+
+    async def _answer(self, asked: Asked) -> None:
+        """Answer the process; what goes wrong, but for a token, ends the reading."""
+        try:
+            self._send(Answered(asked.id, await self._result(asked.what, *asked.inputs)))
+        except Exception as error:
+            if asked.what == "token":
+                self._send(Answered(asked.id, failure=failure_of(error)))
+            else:
+                self._end(error)
+
+    def _result(self, what: str, *inputs: Any) -> Coroutine[Any, Any, Any]:
+        match what:
+            case "assign":
+                return self._assign(*inputs)
+            case "revoke":
+                return self._listening.revoke(*inputs)
+            case "expired":
+                return self._listening.expired(*inputs)
+            case "judge":
+                return self._kafka.judge(*inputs)
+            case _:
+                return self._kafka.token()
+
+    async def _assign(self, shards: list[str]) -> dict[str, tuple[str | None, str]]:
+        if len(shards) > MOST_PARTITIONS:
             raise UpstreamError(
-                f"{failure(topic.error).message}: create the topic {self._topic}, or correct its "
-                "name; reading begins by itself then",
+                f"{len(shards):,} partitions of one topic are more than {MOST_PARTITIONS:,}",
                 in_doubt=False,
             )
-        if self._id and self._topic_id() not in ("", self._id):
-            raise UpstreamError(
-                f"the topic {self._topic} was deleted and made anew", in_doubt=False
+        given = await self._listening.assign(shards)
+        return {shard: (each.cursor, each.start) for shard, each in given.items()}
+
+
+class Nursery:
+    """The connection to the process that forks readers; it starts with the first, and ends with us."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._line: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its number; 0 where it has not started."""
+        return 0 if self._process is None else self._process.pid
+
+    def fork(self) -> socket.socket:
+        """Have a process forked that reads; return the connection to it."""
+        ours, theirs = socket.socketpair()
+        with self._lock, theirs:
+            if not self._sent(theirs):
+                self.close()
+                self._sent(theirs)  # where it fails again, the connection ends at once
+        return ours
+
+    def _sent(self, connection: socket.socket) -> bool:
+        """Send the other end of a connection; False where the process has ended."""
+        if self._line is None:
+            self._line = self._start()
+        try:
+            socket.send_fds(self._line, [b"\0"], [connection.fileno()])
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End it; readers go on until their connections end. A later `fork` starts another one."""
+        atexit.unregister(self.close)
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> socket.socket:
+        paths = [str(Path(__file__).parent)]
+        for name in ("halflap", "msgspec", "confluent_kafka"):
+            found = importlib.util.find_spec(name)
+            if found is None or found.origin is None:
+                library()  # says what to install
+            else:
+                paths.append(str(Path(found.origin).parents[1]))
+        ours, theirs = socket.socketpair()
+        atexit.register(self.close)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - the words are ours
+                [sys.executable, "-I", "-S", "-B", "-c", BEGIN.format(paths=paths)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={each: os.environ[each] for each in TRUSTED if each in os.environ},
+                cwd="/",
             )
-        return time.monotonic()
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have the loop do something, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS)
-
-    def _hand(self, found: Fetched | BaseException) -> None:
-        if isinstance(found, BaseException):
-            self._error = found
-        else:
-            self._fetched = found
-            self._wanted.clear()
-            self._idle.clear()
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._ready.set)
-
-    def _read(self, consumer: Any) -> None:
-        """Read what there is, and hand it over."""
-        if self._is_paused:
-            consumer.resume(consumer.assignment())
-            self._is_paused = False
-        found, self._held = self._held, []
-        if not found and (first := consumer.poll(POLL_SECONDS)) is not None:
-            found.append(first)
-        if found:
-            found += consumer.consume(max(self._most - len(found), 1), 0)
-        self._check(consumer)
-        fetched, moved = Fetched(cursors=self._new), dict[int, int]()
-        for each in found:
-            if (error := each.error()) is not None:
-                if (passed := self._failed(consumer, each, error)) is not None:
-                    moved[passed.partition()] = self._next[passed.partition()]
-                    fetched.records.append(passed)
-                continue
-            place, offset = each.partition(), each.offset()
-            # Of a partition that was given away, or read anew, another reads what is here.
-            if offset >= self._next.get(place, offset + 1):
-                moved[place] = self._next[place] = offset + 1
-                fetched.records.append(each)
-        for place, offset in moved.items():
-            fetched.cursors[str(place)] = write_cursor(offset, self._id)
-        self._new = {}
-        if fetched.cursors:
-            self._hand(fetched)
-
-    def _stand(self, consumer: Any) -> None:
-        """Show the group that we are alive, and read nothing."""
-        consumer.pause(consumer.assignment())
-        self._is_paused = True
-        found = consumer.poll(0)
-        if found is not None:
-            self._held.append(found)
-        self._check(consumer)
-
-    def _check(self, consumer: Any) -> None:
-        """Raise the client's error, unless the cluster answers all the same."""
-        error, self._client.error = self._client.error, None
-        if error is not None:
-            if not error.retryable:
-                raise error
-            self._client.metadata(self._topic)
-
-    def _failed(self, consumer: Any, record: Any, error: Any) -> PassedRecord | None:
-        """Raise a partition's error; where the offset is gone, note the gap and read on.
-
-        A batch that cannot be read at all is passed over: what is returned stands for it.
-        """
-        partition = record.partition()
-        if error.name() in UNREADABLE:
-            return self._passed(consumer, record, error)
-        if error.name() == "_AUTO_OFFSET_RESET":
-            offset = self._next.get(partition)
-            if offset is not None:
-                at = self._skip(consumer, partition, self._gone(consumer, partition, offset))
-                self._next[partition] = at
-                place = self._client.library.TopicPartition(self._topic, partition, at)
-                consumer.seek(place)
-        elif error.name() not in TRANSIENT:
-            raise failure(error)
-        return None
-
-    def _passed(self, consumer: Any, record: Any, error: Any) -> PassedRecord | None:
-        """Pass over a batch that cannot be read, and return what stands for it."""
-        partition, begin = record.partition(), record.offset()
-        if partition not in self._next or self._unreadable.get(partition) == begin:
-            return None  # it was given away, or told twice
-        end = self._end_of_batch(partition, begin)
-        self._next[partition], self._unreadable[partition] = end, begin
-        consumer.seek(self._client.library.TopicPartition(self._topic, partition, end))
-        why = f"{error.str()}; the batch of records before offset {end} is passed over"
-        return PassedRecord(record, why)
-
-    def _end_of_batch(self, partition: int, begin: int) -> int:
-        """Return the offset behind a batch that cannot be read, by looking from where it can be."""
-        make, topic = self._client.library.TopicPartition, self._topic
-        same = {name: self._settings[name] for name in ("group.id", *BOUNDS)}
-        probe = self._client.beside("Consumer", PROBE | same)
-
-        def is_within(offset: int) -> bool:
-            probe.inner.assign([make(topic, partition, offset)])
-            found = probe.inner.poll(CALL_SECONDS / 4)
-            if found is None:
-                raise UpstreamError(f"{topic}[{partition}]@{offset} was not read", in_doubt=False)
-            return found.error() is not None and found.offset() == begin
-
-        try:
-            _, high = self._ends(probe.inner, partition)
-            last, step = begin, 1
-            while last + step < high and is_within(last + step):
-                last, step = last + step, step * 2
-            end = min(last + step, high)
-            while last + 1 < end:
-                middle = (last + end) // 2
-                last, end = (middle, end) if is_within(middle) else (last, middle)
-        finally:
-            probe.inner.close()
-        return end
-
-    def _gone(self, consumer: Any, partition: int, offset: int) -> str:
-        low, high = self._ends(consumer, partition)
-        if offset > high:
-            return f"{self._topic}[{partition}] ends at {high}, before {offset}: it was made anew"
-        return f"{self._topic}[{partition}] begins at {low}: what follows {offset} was deleted"
-
-    def _ends(self, consumer: Any, partition: int) -> tuple[int, int]:
-        place = self._client.library.TopicPartition(self._topic, partition)
-        return consumer.get_watermark_offsets(place, timeout=CALL_SECONDS / 4)
-
-    def _commit(self, consumer: Any) -> None:
-        """Have librdkafka commit what was accepted: at times, and as it leaves."""
-        moved, self._durable = self._durable, {}
-        make = self._client.library.TopicPartition
-        for partition, offset in moved.items():
-            if partition in self._next:
-                consumer.store_offsets(offsets=[make(self._topic, partition, offset)])
-
-    # The group's callbacks, in the thread -----------------------------------------------------
-
-    def _assigned(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        given = self._positions(consumer, [each.partition for each in partitions])
-        make = self._client.library.TopicPartition
-        consumer.incremental_assign([make(self._topic, place, at) for place, at in given.items()])
-        self._next |= given
-        self.is_assigned = True
-
-    def _revoked(self, consumer: Any, partitions: Sequence[Any], *, is_lost: bool = False) -> None:
-        if not self._stopping and not is_lost:
-            self._idle.wait(REVOKED_SECONDS)
-        self._commit(consumer)
-        gone = [each.partition for each in partitions]
-        for place in gone:
-            self._next.pop(place, None)
-            self._new.pop(str(place), None)
-        self._held = [each for each in self._held if each.partition() not in gone]
-        if gone and not self._stopping:
-            self._call(self._listening.revoke([str(each) for each in gone]))
-
-    def _positions(self, consumer: Any, partitions: Sequence[int]) -> dict[int, int]:
-        """Take partitions, and return from where each is read."""
-        if not partitions:
-            return {}
-        self._id = self._topic_id()
-        given = self._call(self._listening.assign([str(each) for each in partitions]))
-        found: dict[int, int] = {}
-        for place in partitions:
-            shard = given[str(place)]
-            if shard.cursor is None:
-                found[place] = self._begin(consumer, place, shard.start)
-                continue
-            at, id = read_cursor(shard.cursor)
-            if id and self._id and id != self._id:
-                reason = f"the topic {self._topic} was deleted and made anew"
-                at = self._skip(consumer, place, reason)
-            found[place] = at
-        return found
-
-    def _begin(self, consumer: Any, partition: int, start: str) -> int:
-        """Return where a partition without a cursor begins; that of now is stored at once."""
-        low, high = self._ends(consumer, partition)
-        if start not in ("now", "latest") or partition >= self._partitions_at_first():
-            return low
-        self._new[str(partition)] = write_cursor(high, self._id)
-        return high
-
-    def _partitions_at_first(self) -> int:
-        known = self._call(self._listening.assign([BEGUN]))[BEGUN].cursor
-        if known is None:
-            topic = self._client.metadata(self._topic).topics[self._topic]
-            known = self._new[BEGUN] = str(len(topic.partitions))
-        return int(known)
-
-    def _skip(self, consumer: Any, partition: int, reason: str) -> int:
-        """Note a gap, and return where to read on."""
-        start = self._call(self._listening.expired(str(partition), reason))
-        low, high = self._ends(consumer, partition)
-        return high if start == "latest" else low
-
-    def _topic_id(self) -> str:
-        """Return the topic's id, by which one that was made anew is told; empty where it has none."""
-        library = self._client.library
-        client = self._client.beside("AdminClient")
-        try:
-            asked = client.inner.describe_topics(library.TopicCollection([self._topic]))
-            found = str(asked[self._topic].result(CALL_SECONDS / 6).topic_id)
-        except (library.KafkaException, TimeoutError):  # an old cluster, or a right that is missing
-            return ""
-        return "" if found.strip("A") == "" else found
+        return ours
 
 
-def write_cursor(offset: int, id: str) -> str:
-    """Return the cursor of the next offset to read of a partition, in the topic of this id."""
-    return f"{offset}@{id}" if id else str(offset)
-
-
-def read_cursor(cursor: str) -> tuple[int, str]:
-    """Return the offset and the topic's id of a cursor."""
-    offset, _, id = cursor.partition("@")
-    return int(offset), id
+nursery = Nursery()
+decoder = msgspec.msgpack.Decoder[FromReader](FromReader)

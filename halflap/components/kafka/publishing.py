@@ -23,9 +23,10 @@ from halflap import (
     UpstreamError,
     encode_json,
 )
-from halflap.components.kafka.connection import Kafka, KafkaClient, component, failure
+from halflap.components.kafka.connection import Kafka, component
+from halflap.components.kafka.reader.client import KafkaClient, failure
 from halflap.components.kafka.reading import Topic
-from halflap.components.kafka.record import Format, time_of
+from halflap.components.kafka.record import Format, at_time
 from halflap.components.kafka.registry import write_avro
 
 DELIVERY_SECONDS = 20.0
@@ -189,7 +190,7 @@ def deliver(producer: KafkaClient, topic: str, record: Mapping[str, Any]) -> Pub
         producer.inner.poll(0.1)
     [(error, stored)] = reports
     if error is None:
-        at = time_of(stored)
+        at = at_time(stored.timestamp()[1])
         return Published(
             topic=topic, partition=stored.partition(), offset=stored.offset(), timestamp=at
         )
@@ -206,7 +207,7 @@ producers: OrderedDict[tuple[int, bytes], KafkaClient] = OrderedDict()
 
 async def producer_of(kafka: Kafka) -> KafkaClient:
     """Return this process's producer for a cluster; it connects once for many records."""
-    settings = {name: each for name, each in kafka.settings().items() if name != "logger"}
+    settings = kafka.settings()
     if isinstance(
         kafka.auth, ClientCredentials
     ):  # librdkafka's settings do not tell whose token it is

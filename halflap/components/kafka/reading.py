@@ -12,19 +12,18 @@ from pydantic import Field
 from halflap import Batch, CloudEvent, Listening, Message, Request, header
 from halflap.components.avro import Undecodable
 from halflap.components.kafka.connection import Kafka, component
-from halflap.components.kafka.member import Fetched, Member
+from halflap.components.kafka.member import Member
+from halflap.components.kafka.reader.wire import Fetched, ReadRecord
 from halflap.components.kafka.record import (
+    DecodedRecord,
     Format,
     KeyOf,
-    PassedRecord,
-    ReadRecord,
     Record,
     by_partition,
     message_of,
     read_batch,
     read_event,
     read_record,
-    within_bounds,
 )
 from halflap.components.kafka.registry import (
     MOST_TEXT,
@@ -34,7 +33,7 @@ from halflap.components.kafka.registry import (
     schema_of,
 )
 
-Values = Sequence[ReadRecord]
+Values = Sequence[DecodedRecord]
 
 CREDIT_BYTES = 1024 * 1024
 IDLE_SECONDS = 1.0
@@ -195,14 +194,14 @@ async def read(
 
 async def decoded(connection: Kafka, form: Format, fetched: Fetched) -> Values:
     """Return records with their values as they are stored: Avro as JSON, where it can be read."""
-    records = [within_bounds(each) for each in fetched.records]
+    records = fetched.records
     if form != "avro":
-        return [(each, each.value(), getattr(each, "unread", "")) for each in records]
-    values: list[ReadRecord] = []
+        return [(each, each.value, each.unread) for each in records]
+    values: list[DecodedRecord] = []
     known: dict[int, Any] = {}
     begin = size = 0
     for number, each in enumerate(records):
-        value = each.value()
+        value = each.value
         if value is not None and is_framed(value) and (id := schema_id(value)) not in known:
             if size > MOST_TEXT:
                 values += await anyio.to_thread.run_sync(read_values, records[begin:number], known)
@@ -215,15 +214,15 @@ async def decoded(connection: Kafka, form: Format, fetched: Fetched) -> Values:
     return values + await anyio.to_thread.run_sync(read_values, records[begin:], known)
 
 
-def read_values(records: Sequence[Any], known: Mapping[int, Any]) -> list[ReadRecord]:
+def read_values(records: Sequence[ReadRecord], known: Mapping[int, Any]) -> list[DecodedRecord]:
     """Return records with their values in Avro as JSON, by the schemas that they name."""
     return [(each, *read_value(each, known)) for each in records]
 
 
-def read_value(record: Any, known: Mapping[int, Any]) -> tuple[bytes | None, str]:
+def read_value(record: ReadRecord, known: Mapping[int, Any]) -> tuple[bytes | None, str]:
     """Return a value in Avro as JSON; one that cannot be read as it is, and why."""
-    value = record.value()
-    if isinstance(record, PassedRecord):
+    value = record.value
+    if record.unread:
         return value, record.unread
     if value is None:
         return None, ""

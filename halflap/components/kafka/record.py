@@ -10,7 +10,6 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from operator import methodcaller
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -25,10 +24,11 @@ from halflap import (
     decode_json,
     encode_json,
 )
+from halflap.components.kafka.reader.wire import ReadRecord
 
 Format = Literal["json", "avro", "text", "bytes"]
 KeyOf = Literal["key", "partition"]
-ReadRecord = tuple[Any, bytes | None, str]
+DecodedRecord = tuple[ReadRecord, bytes | None, str]
 """A record, its value as it is stored, and why that could not be decoded."""
 
 PLACE = ("topic", "partition", "offset", "timestamp", "key", "tombstone", "unread")
@@ -39,62 +39,6 @@ OURS = frozenset(f"kafka-{name}" for name in PLACE)
 
 MOST_BYTES = 32 * 1024 * 1024
 """The bytes of a record's value and headers that are stored: a customer's share of the memory."""
-MOST_KEY = 10_000
-
-headers_of = methodcaller("headers")
-"""Returns the headers of a record; `SystemError` where the name of one is not UTF-8.
-
-The client returns both a list without its objects and an error then. A call by name checks for both, but
-no more once Python has specialised it, and crashes on the list.
-"""
-
-
-class PassedRecord:
-    """A record, or a batch of them, that is not read: its place is stored, and why."""
-
-    def __init__(self, record: Any, unread: str, key: bytes | None = None, millis: int = 0) -> None:
-        self._place = record.topic(), record.partition(), record.offset()
-        self._key, self._millis = key, millis
-        self.unread = unread
-
-    def topic(self) -> str:
-        return self._place[0]
-
-    def partition(self) -> int:
-        return self._place[1]
-
-    def offset(self) -> int:
-        return self._place[2]
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self._millis
-
-    def key(self) -> bytes | None:
-        return self._key
-
-    def headers(self) -> None:
-        return None
-
-    def value(self) -> bytes:
-        return b""
-
-
-def within_bounds(record: Any) -> Any:
-    """Return a record, or what stands for one that is too large, or whose headers cannot be read."""
-    if isinstance(record, PassedRecord):
-        return record
-    key, why = record.key(), ""
-    try:
-        headers = headers_of(record) or ()
-        size = len(record) + sum(len(name) + len(value or b"") for name, value in headers)
-        if size > MOST_BYTES or (key is not None and len(key) > MOST_BYTES):
-            why = f"it has {size:,} bytes, more than {MOST_BYTES:,}: none of them are stored"
-    except SystemError:  # headers are not looked at again: the process would crash
-        why = "the name of one of its headers is not UTF-8: none of it is stored"
-    if not why:
-        return record
-    key = key if key is not None and len(key) <= MOST_KEY else None
-    return PassedRecord(record, why, key, record.timestamp()[1])
 
 
 class Record(Model):
@@ -124,14 +68,9 @@ def text_of(data: bytes | str | None) -> str:
     return base64.b64encode(data).decode() if "\0" in text else text
 
 
-def time_of(record: Any) -> datetime | None:
-    """Return a record's time, of its producer or of the broker; None where there is no such time."""
-    return at_time(record.timestamp()[1])
-
-
 @lru_cache(1_024)  # of many that are read at once, most are of the same milliseconds
 def at_time(millis: int) -> datetime | None:
-    """Return the time of a record's milliseconds, of which a producer may write any number."""
+    """Return the time of a record's milliseconds, of which a producer may write any number, or none."""
     try:
         return datetime.fromtimestamp(millis / 1_000, UTC) if millis > 0 else None
     except (ValueError, OverflowError, OSError):
@@ -145,35 +84,37 @@ def time_text(millis: int) -> str:
     return "" if at is None else at.isoformat()
 
 
-def own_headers(record: Any) -> list[tuple[str, str]]:
+def own_headers(record: ReadRecord) -> list[tuple[str, str]]:
     """Return a record's own headers as text."""
     return [
         (name.replace("\0", "\ufffd"), text_of(value))
-        for name, value in record.headers() or ()
+        for name, value in record.headers
         if name.lower() not in OURS
     ]
 
 
-def place_of(record: Any, key: str | None) -> dict[str, str]:
+def place_of(record: ReadRecord, key: str | None) -> dict[str, str]:
     """Return where a record stands, by the names of our headers without their prefix."""
     found = {
-        "topic": record.topic(),
-        "partition": str(record.partition()),
-        "offset": str(record.offset()),
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
     }
-    at = time_of(record)
+    at = at_time(record.millis)
     if at is not None:
         found["timestamp"] = at.isoformat()
     if key is not None:
         found["key"] = key
-    if record.value() is None:
+    if record.value is None:
         found["tombstone"] = "true"
     return found
 
 
-def message_of(record: Any, order_by: KeyOf, value: bytes | None, unread: str = "") -> Message:
+def message_of(
+    record: ReadRecord, order_by: KeyOf, value: bytes | None, unread: str = ""
+) -> Message:
     """Return the message of one record, whose value may have been decoded; `unread` says why not."""
-    key = None if record.key() is None else text_of(record.key())
+    key = None if record.key is None else text_of(record.key)
     place = place_of(record, key)
     if unread:
         place["unread"] = unread
@@ -181,20 +122,20 @@ def message_of(record: Any, order_by: KeyOf, value: bytes | None, unread: str = 
     return Message(
         value or b"",
         [*ours, *own_headers(record)],
-        key=key if order_by == "key" else str(record.partition()),
-        at=time_of(record),
+        key=key if order_by == "key" else str(record.partition),
+        at=at_time(record.millis),
     )
 
 
-def batch_of(records: Sequence[ReadRecord]) -> Message:
+def batch_of(records: Sequence[DecodedRecord]) -> Message:
     """Return one message of many records of a partition, each with its decoded value.
 
     Topic and partition are in the message's headers; of the rest, a record has what is not empty.
     """
     documents: list[dict[str, Any]] = []
     for record, value, unread in records:
-        document: dict[str, Any] = {"offset": record.offset()}
-        at, key, headers = record.timestamp()[1], record.key(), record.headers()
+        document: dict[str, Any] = {"offset": record.offset}
+        at, key, headers = record.millis, record.key, record.headers
         if at > 0 and (time := time_text(at)):
             document["timestamp"] = time
         if key is not None:
@@ -212,8 +153,8 @@ def batch_of(records: Sequence[ReadRecord]) -> Message:
                 document["value_base64"] = base64.b64encode(value).decode()
         documents.append(document)
     last = records[-1][0]
-    ours = [("kafka-topic", last.topic()), ("kafka-partition", str(last.partition()))]
-    return Message(encode_json(documents), ours, key=str(last.partition()), at=time_of(last))
+    ours = [("kafka-topic", last.topic), ("kafka-partition", str(last.partition))]
+    return Message(encode_json(documents), ours, key=str(last.partition), at=at_time(last.millis))
 
 
 def read_record(request: Request, form: Format) -> Record:
@@ -294,11 +235,11 @@ def body_of(value: bytes) -> bytes:
     return value[5:] if value[:1] == b"\0" and len(value) > 5 else value
 
 
-def by_partition(most: int, records: Iterable[ReadRecord]) -> list[Message]:
+def by_partition(most: int, records: Iterable[DecodedRecord]) -> list[Message]:
     """Return the messages of each partition, each of at most so many records."""
-    found: dict[int, list[ReadRecord]] = {}
+    found: dict[int, list[DecodedRecord]] = {}
     for each in records:
-        found.setdefault(each[0].partition(), []).append(each)
+        found.setdefault(each[0].partition, []).append(each)
     return [
         batch_of(each[begin : begin + most])
         for each in found.values()
