@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from halflap.gateway.answer import Answer, problem
+from halflap.gateway.answer import Answer, encode_headers, problem
 from halflap.gateway.app import respond
 
 STATIC = Path(__file__).parent / "static"
@@ -76,7 +76,8 @@ class Console:
         if scope["method"] not in ("GET", "HEAD"):
             return problem(405)
         if path in ("/", PREFIX):
-            return 302, {"location": f"{PREFIX}/", "cache-control": "no-store"}, b""
+            headers = {"location": f"{PREFIX}/", "cache-control": "no-store"}
+            return 302, encode_headers(headers), b""
         if not self.is_built:
             return problem(404, detail=NOT_BUILT)
         if path.startswith(ASSETS):
@@ -101,7 +102,7 @@ class Console:
                 headers["content-encoding"] = encoding
                 path = compressed
                 break
-        return 200, headers, await path.read_bytes()
+        return 200, encode_headers(headers), await path.read_bytes()
 
     async def _page(self) -> Answer:
         nonce = secrets.token_urlsafe(18)
@@ -112,7 +113,7 @@ class Console:
             "content-security-policy": POLICY.format(nonce=nonce),
             "cache-control": "no-cache",
         }
-        return 200, headers, page.replace(NONCE, nonce.encode())
+        return 200, encode_headers(headers), page.replace(NONCE, nonce.encode())
 
 
 def accepted(scope: Any) -> frozenset[str]:

@@ -132,7 +132,7 @@ def caught_up(
     named = dedupe.key if dedupe is not None else digest_of(request)
     id = derived(by, f"{flow.name}/{named}", at)
     record = said(flow.trigger.declaration.key, request)
-    order = flow.order_of(key.instance, record, partial(said, request=request))
+    order = flow.order_of(key.instance, record, said, request)
     return Start(id, key, taken, root=id, dedupe=dedupe, key=record, order=order)
 
 
@@ -158,7 +158,7 @@ def _child(
         event=event,
         root=child_root(parent, path),
         key=key,
-        order=flow.order_of(target.instance, key, partial(said, request=request)),
+        order=flow.order_of(target.instance, key, said, request),
         parent=parent.execution,
         bound=bound,
         replay_of=replay_of,

@@ -15,7 +15,6 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -756,9 +755,7 @@ class ShardStream(Listening):
                     if each.identity is None
                     else Dedupe(each.identity, ttl),
                     key=key,
-                    order=self._flow.order_of(
-                        self._place.instance, key, partial(said, request=request)
-                    ),
+                    order=self._flow.order_of(self._place.instance, key, said, request),
                 )
             )
         return found

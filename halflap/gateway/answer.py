@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from halflap.model import Failure, Outcome, Started
@@ -14,11 +15,17 @@ from halflap.sdk.request import Request
 from halflap.sdk.trigger import Answer as Declared
 from halflap.sdk.trigger import FlowResult, Reply
 
-Answer = tuple[int, Mapping[str, str], bytes]
+Answer = tuple[int, Mapping[bytes, bytes], bytes]
+"""A status, headers as ASGI has them, and a body."""
+
+A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
+OF_A_VALUE = bytes(each if each > 31 and each != 127 else 32 for each in range(256))
+"""A table of bytes, by which control characters become spaces."""
 
 # What an app or a flow answers is never a page of ours.
-OUR_COOKIE = re.compile(r"\s*(?:__Host-)?halflap_", re.I)
-GUARDED = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
+OUR_COOKIE = re.compile(rb"\s*(?:__Host-)?halflap_", re.I)
+GUARDED = {b"content-security-policy": b"sandbox", b"x-content-type-options": b"nosniff"}
+JSON = b"application/json"
 
 
 def answer_for(
@@ -44,7 +51,7 @@ def answer_for(
 
 def result_of(execution: str, outcome: Outcome | None) -> Answer:
     """The flow's result; 202 where it is not there in time."""
-    named = {"halflap-execution": execution}
+    named = {b"halflap-execution": execution.encode()}
     match outcome:
         case None:
             status, headers, body = encode_reply(Reply(202, {"execution": execution}))
@@ -66,7 +73,7 @@ def encode_result(result: bytes) -> Answer:
     """A flow's encoded result as an answer: a `Reply` as it says, anything else as JSON."""
     shown = codec.decode(result)["$reply"] if result.startswith(b'{"$reply"') else None
     if not isinstance(shown, dict) or shown.keys() != {"status", "headers", "body", "kind"}:
-        return 200, {"content-type": "application/json", **GUARDED}, result
+        return 200, {b"content-type": JSON, **GUARDED}, result
     shown = cast(dict[str, Any], shown)
     body: Any = shown["body"]
     if shown["kind"] == "bytes":
@@ -76,21 +83,37 @@ def encode_result(result: bytes) -> Answer:
 
 def encode_reply(reply: Reply) -> Answer:
     """A `Reply` as status, headers and bytes."""
-    headers = {name.lower(): value for name, value in reply.headers.items()}
+    headers = encode_headers(reply.headers) if reply.headers else {}
     # Nor does it touch the session of who looks at it in a browser.
-    headers.pop("clear-site-data", None)
-    if OUR_COOKIE.match(headers.get("set-cookie", "")):
-        del headers["set-cookie"]
+    headers.pop(b"clear-site-data", None)
+    if b"set-cookie" in headers and OUR_COOKIE.match(headers[b"set-cookie"]):
+        del headers[b"set-cookie"]
     match reply.body:
         case bytes() as body:
             pass
         case str() as text:
             body = text.encode()
-            headers.setdefault("content-type", "text/plain; charset=utf-8")
+            headers.setdefault(b"content-type", b"text/plain; charset=utf-8")
         case value:
             body = codec.encode(value)
-            headers.setdefault("content-type", "application/json")
+            headers.setdefault(b"content-type", JSON)
     return reply.status, {**headers, **GUARDED}, body
+
+
+def encode_headers(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Headers as ASGI has them, of names in any case; those without a valid name are left out."""
+    # What a flow answers may hold what a sender wrote: no line of it becomes a header of ours.
+    return {
+        encoded_name: value.encode("latin-1", "replace").translate(OF_A_VALUE)
+        for name, value in headers.items()
+        if (encoded_name := encode_name(name))
+    }
+
+
+@lru_cache(maxsize=1024)
+def encode_name(name: str) -> bytes:
+    """Return a header's name as ASGI has it; empty where it is none."""
+    return name.lower().encode() if A_NAME(name) else b""
 
 
 def with_executions(answer: Answer, started: Sequence[Started]) -> Answer:
@@ -99,7 +122,7 @@ def with_executions(answer: Answer, started: Sequence[Started]) -> Answer:
     if not started:
         return answer
     ids = ",".join([each.duplicate_of or each.execution for each in started[:100]])
-    return status, {**headers, "halflap-execution": ids}, body
+    return status, {**headers, b"halflap-execution": ids.encode()}, body
 
 
 def nothing_here() -> Answer:
@@ -109,7 +132,7 @@ def nothing_here() -> Answer:
 
 def problem(status: int, *, detail: str = "", retry_after: int | None = None) -> Answer:
     """A refusal; its reason stays with us."""
-    headers = {"content-type": MEDIA_TYPE, **GUARDED}
+    headers = {b"content-type": MEDIA_TYPE.encode(), **GUARDED}
     if retry_after is not None:
-        headers["retry-after"] = str(retry_after)
+        headers[b"retry-after"] = b"%d" % retry_after
     return status, headers, encode_problem(status, detail=detail)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
-from functools import lru_cache, partial
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -94,8 +92,6 @@ STORE_SECONDS = 8.0
 """Seconds that a request waits for the store before it is answered 503: senders often give up after
 10.
 """
-A_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+").fullmatch
-NOT_A_VALUE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Gateway:
@@ -161,14 +157,14 @@ class Gateway:
         try:
             with deadline:
                 route = await self._find(endpoint)
-                if route is None or scope["method"] not in route.declaration.methods:
+                if route is None or scope["method"] not in (declared := route.declaration).methods:
                     return nothing_here()
-                if route.declaration.app_events is not None:
+                if declared.app_events is not None:
                     return nothing_here()  # it is given what the product publishes, and no requests
                 path = f"/{rest}" if rest else ""
                 if large is not None:
                     if isinstance(route, AppRoute):
-                        raise too_large(None, self._in_memory, route.declaration.body_limit)
+                        raise too_large(None, self._in_memory, declared.body_limit)
                     head = self._request(route, scope, b"", path)
                     return await self._receive_large(route, head, large, deadline)
                 request = self._request(route, scope, body, path)
@@ -216,15 +212,17 @@ class Gateway:
         self, route: EndpointRoute | AppRoute, request: Request, deadline: Deadline
     ) -> Answer:
         declared = route.declaration
-        limit = declared.body_limit or self._body_bytes
-        if len(request.body) > limit:
-            raise too_large(len(request.body), limit, declared.body_limit)
+        size, limit = len(request.body), declared.body_limit or self._body_bytes
+        if size > limit:
+            raise too_large(size, limit, declared.body_limit)
         deadline.pause()  # a large body may wait for others to be decoded, not for the store
-        if request.method == "OPTIONS" and declared.handshake is not None:
+        if declared.handshake is not None and request.method == "OPTIONS":
             return self._consent(route, request)
-        if declared.verify is not None:
-            await verify(declared.verify, request, route.secrets)
-        request = await plain(request, declared.decompress, limit)
+        if (verifier := declared.verify) is not None:
+            signed = (request, route.secrets, request.received_at)
+            verifier.verify(*signed) if size <= INLINE else await verify_large(verifier, *signed)
+        if request.headers.get("content-encoding"):
+            request = await plain(request, declared.decompress, limit)
         if len(request.body) > INLINE:
             await predecode(request, reads_of(route))
         if declared.handshake is not None:
@@ -433,9 +431,7 @@ class Gateway:
                     root=execution,
                     dedupe=dedupe_of(declared, part, request),
                     key=key,
-                    order=route.definition.order_of(
-                        route.flow.instance, key, partial(said, request=part)
-                    ),
+                    order=route.definition.order_of(route.flow.instance, key, said, part),
                 )
             )
         return starts
@@ -457,7 +453,10 @@ class Gateway:
 
 def raw_rest(scope: Message, rest: str) -> str:
     """Return what follows the endpoint's address as the sender wrote it: a signature may cover it."""
-    raw = "/".join(["", *scope.get("raw_path", b"").decode("latin-1").split("/", 3)[3:]])
+    raw = scope.get("raw_path", b"").decode("latin-1")
+    if not rest and not raw.endswith("/"):
+        return ""
+    raw = "/".join(["", *raw.split("/", 3)[3:]])
     return raw if unquote(raw) == rest or raw == "/" else quote(rest)
 
 
@@ -482,16 +481,15 @@ def unwanted(declared: Declaration, request: Request) -> Answer:
     return answer_for(declared.answer, request, ())
 
 
-async def verify(verifier: Verifier, request: Request, secrets: Sequence[str]) -> None:
-    """Raise `Rejected` unless the request is genuine; what a large body takes stops no other."""
-    arguments = (request, secrets, request.received_at)
-    if len(request.body) <= INLINE:
-        verifier.verify(*arguments)
-    elif isinstance(verifier, Signature):
-        await apart(partial(verifier.verify, *arguments))
+async def verify_large(
+    verifier: Verifier, request: Request, secrets: Sequence[str], now: datetime
+) -> None:
+    """Raise `Rejected` unless a large request is genuine; what that takes stops no other."""
+    if isinstance(verifier, Signature):
+        await apart(verifier.verify, request, secrets, now)
     else:  # it may read the body
         await predecode(request)
-        verifier.verify(*arguments)
+        verifier.verify(request, secrets, now)
 
 
 def reads_of(route: EndpointRoute | AppRoute) -> list[str] | None:
@@ -515,8 +513,8 @@ def reads_of(route: EndpointRoute | AppRoute) -> list[str] | None:
 
 async def plain(request: Request, allowed: bool, cap: int) -> Request:
     """The request with its content encoding undone, where the trigger allows that."""
-    encoding = request.headers.get("content-encoding")
-    if encoding is None or (encoding := encoding.strip().lower()) in ("", "identity"):
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
         return request
     if not allowed:
         raise Rejected(
@@ -544,23 +542,6 @@ async def respond(send: Send, answer: Answer, *, head: bool) -> None:
     status, headers, body = answer
     if status in (204, 304):
         body = b""  # they have none: what followed would be read as the next answer
-    await send({"type": "http.response.start", "status": status, "headers": encoded(headers, body)})
+    sent = [*headers.items(), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": b"" if head else body})
-
-
-def encoded(headers: Mapping[str, str], body: bytes) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI wants them, with the length."""
-    # What a flow answers may hold what a sender wrote: no line of it becomes a header of ours.
-    raw = [
-        (encoded_name, NOT_A_VALUE.sub(" ", value).encode("latin-1", "replace"))
-        for name, value in headers.items()
-        if (encoded_name := encode_name(name))
-    ]
-    raw.append((b"content-length", b"%d" % len(body)))
-    return raw
-
-
-@lru_cache(maxsize=1024)
-def encode_name(name: str) -> bytes:
-    """Return a header's name as ASGI wants it; empty where it is none."""
-    return name.lower().encode() if A_NAME(name) else b""

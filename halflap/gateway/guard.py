@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import httptools
@@ -89,6 +89,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server = get_local_addr(transport)
         self.client = get_remote_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+        }
         if (refused := self.edge.admit(self)) is None:
             return
         if len(self.edge.connections) > self.limits.connections * 1.1 + 10:
@@ -199,14 +207,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._fed = self._received = self._trailers = 0
         self.edge.counters.requests += 1
         scope: Any = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            **self._scope,
             "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "http",
             "method": method,
-            "root_path": "",
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
@@ -245,7 +248,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if cycle.response_complete:
             return
         if not cycle.body:
-            cycle.body = cast("bytearray", body)
+            cycle.body = body  # pyright: ignore[reportAttributeAccessIssue]
         else:
             if type(cycle.body) is not bytearray:
                 cycle.body = bytearray(cycle.body)

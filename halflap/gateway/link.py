@@ -33,16 +33,16 @@ STYLE = (
     "background:#246;color:#fff;cursor:pointer}h1{font-size:1.3rem}p{color:#555}"
 )
 HEADERS = {
-    "content-type": "text/html; charset=utf-8",
-    "content-security-policy": (
-        "sandbox allow-forms; default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
+    b"content-type": b"text/html; charset=utf-8",
+    b"content-security-policy": (
+        b"sandbox allow-forms; default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+        b"base-uri 'none'; frame-ancestors 'none'"
     ),
-    "x-frame-options": "DENY",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "x-robots-tag": "noindex",
+    b"x-frame-options": b"DENY",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+    b"x-robots-tag": b"noindex",
 }
 
 

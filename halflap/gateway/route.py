@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol
 
 from halflap.model import SEALED_HEADERS, Blob, FlowKey, Outcome, Start, Started
@@ -11,6 +12,8 @@ from halflap.sdk.app_endpoint import AppEndpoint
 from halflap.sdk.integration import Flow
 from halflap.sdk.request import Headers, Request
 from halflap.sdk.trigger import Declaration
+
+VALUE = itemgetter(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +31,23 @@ class EndpointRoute:
     seal: Callable[[str], str]
     settled: bool = True
     connection: str | None = None
+    declaration: Declaration = field(init=False, repr=False, compare=False)
     _secret_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        declared: frozenset[str] = getattr(self.declaration.verify, "secret_headers", frozenset())
+        declaration = self.definition.trigger.declaration
+        declared: frozenset[str] = getattr(declaration.verify, "secret_headers", frozenset())
+        object.__setattr__(self, "declaration", declaration)
         object.__setattr__(self, "_secret_names", SEALED_HEADERS | declared)
 
     def secret_headers(self, headers: Headers) -> list[tuple[str, str]]:
         """Return the headers that are not kept as they came: by name, or holding a secret."""
-        names, found = self._secret_names, list[tuple[str, str]]()
+        names, values = self._secret_names, "\n".join(map(VALUE, headers.raw))
+        found: list[tuple[str, str]] = []
         if not names.isdisjoint(headers):
             found += [each for each in headers.raw if each[0].lower() in names]
         for secret in self.secrets:
-            if secret:
+            if secret and secret in values:
                 found += [each for each in headers.raw if secret in each[1]]
         return found
 
@@ -53,10 +60,6 @@ class EndpointRoute:
             "integration": self.flow.integration,
             "instance": self.flow.instance,
         }
-
-    @property
-    def declaration(self) -> Declaration:
-        return self.definition.trigger.declaration
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,16 +147,21 @@ class Flow(Generic[C, E, R]):
         return self.has_endpoint and self.trigger.declaration.app_events is None
 
     def order_of(
-        self, instance: str, key: str | None, read: Callable[[Pick], str | None]
+        self,
+        instance: str,
+        key: str | None,
+        read: Callable[[Pick, Request], str | None],
+        request: Request,
     ) -> Order | None:
         """The order of an event's execution: as declared, or that of a paired record's events.
 
-        key: the record's, as the trigger reads it. read: reads the event with a declared function.
+        key: the record's, as the trigger reads it. read: reads the event, a request, with a declared
+        function.
         """
         order = self.order
         if order is not None:
             if callable(order.by_key):
-                key = read(order.by_key)
+                key = read(order.by_key, request)
             if order.by_key and not key:
                 return None
             return order.of(instance, self.name, key if order.by_key and key else "")

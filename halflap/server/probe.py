@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halflap.errors import HalflapError, StoreFull
-from halflap.gateway.answer import Answer, problem
+from halflap.gateway.answer import JSON, Answer, problem
 from halflap.gateway.app import respond
 from halflap.sdk import codec
 from halflap.server.metrics import MEDIA_TYPE, Metrics
@@ -21,7 +21,7 @@ from halflap.store.pulse import Pulse
 from halflap.store.store import Store
 
 PATHS = ("/healthz", "/readyz", "/metrics")
-JSON = {"content-type": "application/json", "cache-control": "no-store"}
+HEADERS = {b"content-type": JSON, b"cache-control": b"no-store"}
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Probes:
         if scope["method"] not in ("GET", "HEAD"):
             answer = problem(405)
         elif scope["path"] == "/healthz":
-            answer = 200, JSON, b'{"status":"ok"}'
+            answer = 200, HEADERS, b'{"status":"ok"}'
         elif scope["path"] == "/readyz":
             answer = await self._readiness(knows=self._shows(scope, self.token))
         else:
@@ -66,7 +66,7 @@ class Probes:
         shown: dict[str, Any] = {"status": status, "missing": missing}
         if knows:
             shown["at"] = self.store.where
-        headers = {**JSON, "retry-after": "2"} if missing else JSON
+        headers = {**HEADERS, b"retry-after": b"2"} if missing else HEADERS
         return (503 if missing else 200), headers, codec.encode(shown)
 
     async def _measured(self, scope: Any) -> Answer:
@@ -74,14 +74,14 @@ class Probes:
             status, headers, body = problem(
                 401, detail="Send HALFLAP_METRICS_TOKEN or the API's: Authorization: Bearer …"
             )
-            return status, {**headers, "www-authenticate": "Bearer"}, body
+            return status, {**headers, b"www-authenticate": b"Bearer"}, body
         samples = self.metrics.of_process()
         try:
             samples |= await self.pulse.attend(self.metrics.of_store())
             samples["halflap_store_up"] = {"": 1}
         except HalflapError:
             samples["halflap_store_up"] = {"": 0}
-        return 200, {"content-type": MEDIA_TYPE}, self.metrics.write(samples)
+        return 200, {b"content-type": MEDIA_TYPE.encode()}, self.metrics.write(samples)
 
     def _shows(self, scope: Any, *tokens: str) -> bool:
         """Return whether a request shows one of these tokens."""

@@ -587,6 +587,7 @@ async def test_an_answer_is_never_a_page_of_ours() -> None:
         ("Clear-Site-Data", '"cookies"', False),
         ("Set-Cookie", "halflap_session=planted; Path=/", False),
         ("Set-Cookie", " __Host-Halflap_session=planted", False),
+        ("Set-Cookie", "\x01halflap_session=planted", False),
         ("Set-Cookie", "theirs=1", True),
     ],
 )
