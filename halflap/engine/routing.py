@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, cast
 
 from halflap.engine.branches import gather
@@ -161,6 +162,8 @@ def opened_headers(
 
     A sender may write what looks sealed: it cannot be opened, and stays as it came.
     """
+    if SEALED not in "\n".join(map(itemgetter(1), headers)):
+        return tuple(headers)
     return tuple(
         [
             (name, _opened(value, opened) if value.startswith(SEALED) else value)

@@ -58,11 +58,9 @@ def decode_json(data: bytes | str, *, bounded: bool = False) -> Any:
         raw = data.encode() if isinstance(data, str) else data
     except UnicodeEncodeError as error:
         raise NotJson(f"half a surrogate pair at character {error.start}") from error
-    if raw[:3] == b"\xef\xbb\xbf":
-        raw = raw[3:]
-    if (
-        len(raw) > MAX_DEPTH
-    ):  # in a shorter one, nothing can be deeper, longer or more than its bytes
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    # In a short one, nothing can be deeper, longer or more than its bytes.
+    if len(raw) > MAX_DEPTH:
         check_size(raw, bounded=bounded)
         if bounded and (at := long_number(raw)) is not None:
             raise NotJson(f"{TOO_LONG} (byte {at})")

@@ -101,14 +101,13 @@ def _is_plain(value: Any) -> bool:
     stack: list[tuple[Any, int]] = [(value, 0)]
     while stack:
         item, depth = stack.pop()
-        kind = cast(type[Any], type(item))
+        kind = type(item)  # pyright: ignore[reportUnknownVariableType]
         if kind is dict:
-            fields = cast(dict[Any, Any], item)
-            if not _TEXT.issuperset(map(type, fields)):
+            if not _TEXT.issuperset(map(type, item)):
                 return False
-            children: Iterable[Any] = fields.values()
+            children: Iterable[Any] = item.values()
         elif kind is list:
-            children = cast(list[Any], item)
+            children = item
         elif kind is Decimal:
             if not fits(item):
                 return False

@@ -164,10 +164,7 @@ def whole_again(event: Event) -> Event:
 
 def mark_of(event: Event) -> str | None:
     """Return the mark of an event whose filter raised."""
-    for name, value in event.headers:
-        if name == FILTER_FAILED:
-            return value
-    return None
+    return dict(event.headers).get(FILTER_FAILED)
 
 
 def apply_filter_again(flow: AnyFlow, request: Request, mark: str) -> bool:

@@ -36,10 +36,13 @@ class Headers(Mapping[str, str]):
     """Every header as it came: (name, value)."""
 
     def __init__(self, raw: Iterable[tuple[str, str]] = ()) -> None:
-        self.raw = tuple(raw)
-        self._first = {name.lower(): value for name, value in self.raw}
-        if len(self._first) < len(self.raw):  # else the last value of a name would stand
-            self._first.update((name.lower(), value) for name, value in reversed(self.raw))
+        self.raw = raw = tuple(raw)
+        self._first = first = dict(raw)
+        names = "".join(first)
+        if len(first) < len(raw) or names != names.lower():
+            self._first = {name.lower(): value for name, value in raw}
+            # Else the last value of a name would stand.
+            self._first.update((name.lower(), value) for name, value in reversed(raw))
 
     def getall(self, name: str) -> list[str]:
         """Every value of a header, in order; empty where it was not sent."""
@@ -165,9 +168,9 @@ class Request:
         return self._once("xml", lambda: _body.xml(self.body))
 
     def _once(self, kind: str, read: Callable[[], T]) -> T:
-        if kind not in self._read:
-            self._read[kind] = read()
-        found = self._read[kind]
+        found: Any = self._read.get(kind)
+        if found is None:  # or it was `null`, which takes no time
+            found = self._read[kind] = read()
         if isinstance(found, InvalidEvent):
             raise InvalidEvent(found.message)
         return found

@@ -554,7 +554,7 @@ class BoundTrigger(Generic[E]):
             return Ignore(f"{self.name} was not asked for this event")
         arguments = {**self.inputs, self.trigger.shape.skipped[0]: request}
         result = self.trigger.function(**arguments)
-        if inspect.isawaitable(result):
+        if self.trigger.is_async or inspect.isawaitable(result):
             result = await result
         return result
 
