@@ -37,7 +37,8 @@ acts: ContextVar[tuple[Act, ...]] = ContextVar("acts", default=())
 
 def open_acts() -> list[Act]:
     """Return the requests whose entry has to be written with what is written now."""
-    return [each for each in acts.get() if not each.ended]
+    begun = acts.get()
+    return [each for each in begun if not each.ended] if begun else []
 
 
 def is_refused(result: Any) -> bool:

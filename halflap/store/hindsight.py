@@ -19,9 +19,9 @@ class Hindsight:
 
     def __call__(self) -> Micros:
         now = self._clock()
-        if now < self._latest - NOTICED:
-            self.before = max(self.before, self._latest)
+        if now > self._latest:
             self._latest = now
-        elif now > self._latest:
+        elif now < self._latest - NOTICED:
+            self.before = max(self.before, self._latest)
             self._latest = now
         return now
