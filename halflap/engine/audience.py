@@ -113,8 +113,10 @@ class Audience:
         self, start: Start, records: Sequence[Record], logs: Sequence[LogLine]
     ) -> None:
         """Tell those who watch that an execution recorded something."""
-        steps, lines = steps_of(start.execution), LOGS
         relay = self.relay
+        if not (self._watchers or relay):
+            return
+        steps, lines = steps_of(start.execution), LOGS
         if records and (steps in self._watchers or (relay and relay.is_asked(steps))):
             for at in range(0, len(records), AT_ONCE):
                 told: list[tuple[int, str, StepStatus]] = [
@@ -178,7 +180,7 @@ class Audience:
         """
         for each in self.on_end:
             each(execution, outcome, start)
-        if goes_on:
+        if goes_on or not (self._waiters or self.relay):
             return
         for each in {execution, start.chain or execution if start else execution}:
             self._wake(each, outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from math import ceil
@@ -42,14 +41,16 @@ class Shares:
         self.short: set[str] = set()
         self.ended: set[str] = set()
         self._room = room
-        self._busy: Counter[str] = Counter()
+        self._busy: dict[str, int] = {}
 
     def add(self, customers: Collection[str], count: int) -> None:
         """So many more of these customers' run, or are being claimed."""
+        busy = self._busy
         for each in customers:
-            self._busy[each] += count
-            if not self._busy[each]:
-                del self._busy[each]
+            if left := busy.get(each, 0) + count:
+                busy[each] = left
+            else:
+                busy.pop(each, None)
 
     def leave(self, customer: str) -> None:
         """A turn of this customer's has ended."""
@@ -62,7 +63,7 @@ class Shares:
         """
         claim = min(free, count)
         for each in customers:
-            left = self._room.left(free, self._busy[each])
+            left = self._room.left(free, self._busy.get(each, 0))
             if left < claim:
                 claim = left
                 self.short.add(each)
