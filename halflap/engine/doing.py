@@ -46,15 +46,14 @@ from halflap.model import (
 from halflap.sdk.action import StepSpec
 from halflap.sdk.gate import Away, Blocked, Gate
 from halflap.sdk.record import (
-    Seal,
     Sealing,
+    Unsealing,
     encode_value,
     recall_value,
     record_value,
     redact_data,
-    redacted_data,
 )
-from halflap.sdk.redact import LEAST_IN_DATA, Redactor
+from halflap.sdk.redact import LEAST_IN_DATA
 from halflap.sdk.running import RunningStep, Suspended
 from halflap.store.rules.continuing import WORK
 
@@ -122,8 +121,8 @@ class Steps:
         self,
         turn: Turn,
         *,
-        seal: Seal,
-        unseal: Seal,
+        seal: Sealing,
+        unseal: Unsealing,
         chance: random.Random,
     ) -> None:
         self.turn = turn
@@ -131,11 +130,8 @@ class Steps:
         self.unseal = unseal
         self.chance = chance
         self.ledger = Ledger(turn)
-        self._redactor = redactor = seal.redactor if isinstance(seal, Sealing) else Redactor()
-        # Refers to nothing that refers to it, so that all is freed as the attempt ends.
-        self.past = Past(
-            turn.history, lambda inputs: redacted_data(inputs, redactor), turn.accepted_at
-        )
+        self._redactor = seal.redactor
+        self.past = Past(turn.history, seal.redactor, turn.accepted_at)
         self._logged = 0
         self.pauses: list[Pause] = []
         self.cancelled = False

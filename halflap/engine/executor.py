@@ -228,10 +228,10 @@ class Executor:
         self, turn: Turn, work: Work, recorder: StepRecorder, scope: StepScope
     ) -> Outcome:
         flow, start = work.flow, turn.start
-        request = request_of(turn, work.unseal)
+        mark = mark_of(start.event)
+        request = request_of(turn, work.unseal, mark)
         if request.method != CALL:
             await predecode(request)
-        mark = mark_of(start.event)
         if mark is not None and not apply_filter_again(flow, request, mark):
             return Outcome("ignored", FILTERED)
         trigger = flow.trigger
@@ -368,10 +368,11 @@ def refuse_secret(_: str) -> str:
     raise TypeError("the flow's result holds a secret; return what the caller may see")
 
 
-def request_of(turn: Turn, unseal: Seal) -> Request:
-    """The kept event as the request that it was."""
-    event, sent = turn.start.event, turn.start.event.headers
-    if mark_of(event) is not None:
+def request_of(turn: Turn, unseal: Seal, mark: str | None = None) -> Request:
+    """The kept event, without its mark, as the request that it was."""
+    event = turn.start.event
+    sent = event.headers
+    if mark is not None:
         sent = [each for each in sent if each[0] != FILTER_FAILED]
     return as_request(event, Headers(opened_headers(sent, unseal)))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from typing import NoReturn
@@ -21,6 +21,8 @@ from typing import NoReturn
 from halflap.engine.scope import StepScope
 from halflap.errors import Nondeterminism
 from halflap.model import EARLIER, Micros, Record, StepKind, is_earlier
+from halflap.sdk.record import redacted_data
+from halflap.sdk.redact import Redactor
 from halflap.store.rules.replaying import FIRST, GUARD, MADE_ONCE, is_behind, is_followed, scope_of
 
 PURITY = "Keep code between steps a function of the event, the config and earlier steps"
@@ -32,14 +34,14 @@ class Past:
     def __init__(
         self,
         history: Sequence[Record],
-        redacted: Callable[[bytes], bytes] = lambda inputs: inputs,
+        redactor: Redactor,
         began: Micros = 0,
     ) -> None:
-        """`redacted` takes the secrets out of inputs that were recorded before they were known.
+        """`redactor` takes the secrets out of inputs that were recorded before they were known.
 
         began: when the execution was accepted; what ended since it did itself.
         """
-        self._redacted = redacted
+        self._redactor = redactor
         self._began = began
         self._anew: set[str] = set()
         self._history: dict[str, Record] = {}
@@ -113,7 +115,7 @@ class Past:
             return None
         if any(is_behind(path, each) for each in self._anew):
             return None
-        return self._redacted(known.inputs or b"")
+        return redacted_data(known.inputs or b"", self._redactor)
 
     def _replaced(self, path: str, inputs: bytes | None) -> Record | None:
         known = self._history.get(path)
@@ -216,7 +218,7 @@ class Past:
             return True
         if inputs is None or known.inputs is None:
             return False
-        return known.inputs == inputs or self._redacted(known.inputs) == inputs
+        return known.inputs == inputs or redacted_data(known.inputs, self._redactor) == inputs
 
     def _is_made(self, known: Record) -> bool:
         """Return whether a copy is of an effect, which is not to be made twice."""

@@ -30,7 +30,8 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.context import ANY, MAX_STATE_BYTES
 from halflap.sdk.pairs import Pairs, RecordState, Writes, without, written_by
 from halflap.sdk.record import (
-    Seal,
+    Sealing,
+    Unsealing,
     decode_value,
     encode_inputs,
     encode_value,
@@ -80,8 +81,8 @@ class StepRecorder:
         self,
         turn: Turn,
         *,
-        seal: Seal,
-        unseal: Seal,
+        seal: Sealing,
+        unseal: Unsealing,
         chance: random.Random,
         siblings: Siblings,
         perform: Perform | None = None,

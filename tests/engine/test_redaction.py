@@ -18,6 +18,6 @@ async def test_inputs_that_hold_a_secret_are_those_that_were_recorded_with_it() 
     assert redacted_data(RAW, redactor) == REDACTED
     for recorded in (RAW, REDACTED):
         record = Record(0, "shop.find#1", "action", "find", "Find", "succeeded", 1, 2, recorded)
-        past = Past([record], lambda inputs: redacted_data(inputs, redactor))
+        past = Past([record], redactor)
         scope = past.whole(0)
         assert past.recall(scope, "shop.find#1", REDACTED) is record

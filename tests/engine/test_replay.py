@@ -16,6 +16,7 @@ from halflap.errors import StepFailed, UpstreamError
 from halflap.model import Record, Start, new_id, timeless
 from halflap.sdk.action import step
 from halflap.sdk.context import Context
+from halflap.sdk.redact import Redactor
 from halflap.store.protocol import Filter
 from tests.engine.flows import ON_BOTH_STORES, Runner
 from tests.replays import descendants, plan_of, replay
@@ -225,9 +226,9 @@ async def test_what_a_handler_did_has_a_key_that_nothing_else_gets(runner: Runne
 
 def test_an_effect_whose_place_has_another_one_is_no_step_in_doubt_that_moved() -> None:
     displaced = Record(-1, "~~app.do#2", "action", "app.do", "Do", "succeeded", 0, 0, b'"x"')
-    assert Past([displaced]).moved("app.do#3", "app.do") is None
+    assert Past([displaced], Redactor()).moved("app.do#3", "app.do") is None
     doubt = replace(displaced, path="~app.do#2", status="retrying")
-    assert Past([displaced, doubt]).moved("app.do#3", "app.do") == "app.do#2"
+    assert Past([displaced, doubt], Redactor()).moved("app.do#3", "app.do") == "app.do#2"
 
 
 @pytest.mark.parametrize("way", ["action", "step", "start", "call", "behind a pure step", "branch"])
