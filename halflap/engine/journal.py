@@ -132,6 +132,9 @@ class JournalEngine:
         """The number of turns that were handed out by this process."""
         self._abandoning: set[asyncio.Task[None]] = set()
         self._audience = Audience(clock)
+        self._turn = partial(
+            JournalTurn, journal, clock, monotonic, lease, self._begin, self._audience.tell_recorded
+        )
         self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
         self._looking: set[asyncio.Task[None]] = set()
         self._starting: set[asyncio.Task[None]] = set()
@@ -218,8 +221,8 @@ class JournalEngine:
         finally:
             self._reserved -= claim
             self._shares.add(customers, -claim)
-            self._freed()
             if taken < claim:  # a claim that began meanwhile counted what duplicates did not take
+                self._freed()
                 self._shares.ended |= customers
                 for each in customers:
                     self._freed(each)
@@ -566,20 +569,12 @@ class JournalEngine:
         claimed_at: float,
         apart: Callable[[JournalTurn], Awaitable[Verdict]] | None = None,
     ) -> JournalTurn:
-        turn = JournalTurn(
-            self.journal,
-            claim,
-            self._clock,
-            claimed_at,
-            self._monotonic,
-            self._lease,
-            self._begin,
-            self._audience.tell_recorded,
-        )
+        turn = self._turn(claim, claimed_at)
         handler = apart or self._handler
         assert handler is not None
-        execution, customer = claim.start.execution, claim.start.flow.customer
-        counts = apart is None and not is_ours(claim.start)
+        start = claim.start
+        execution, customer = start.execution, start.flow.customer
+        counts = apart is None and not is_ours(start)
         task = asyncio.get_running_loop().create_task(self._hand_out(turn, handler))
         self.attempts += 1
         before = self._running.get(execution)
@@ -591,7 +586,7 @@ class JournalEngine:
             self._give_up(running)
         if counts:
             self._shares.add([customer], 1)
-        self._audience.tell(claim.start, "running", None, claim.attempt)
+        self._audience.tell(start, "running", None, claim.attempt)
         return turn
 
     async def _hand_out(
@@ -627,15 +622,16 @@ class JournalEngine:
             self._forget(turn)
 
     def _forget(self, turn: JournalTurn) -> None:
-        running = self._running.get(turn.start.execution)
+        execution, customer = turn.start.execution, turn.start.flow.customer
+        running = self._running.get(execution)
         if running is not None and running.turn is turn:
-            del self._running[turn.start.execution]
+            del self._running[execution]
             self._apart -= running.apart
             if running.counts:
-                self._shares.leave(turn.start.flow.customer)
+                self._shares.leave(customer)
             if running.timer is not None:
                 running.timer.cancel()
-        self._freed(turn.start.flow.customer)
+        self._freed(customer)
 
     def _asked(self, execution: str, how: Cancelling) -> None:
         """Somebody cancels what may run here: it ends at its next step, or is cut when it is time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,13 +31,13 @@ class JournalTurn:
     def __init__(
         self,
         journal: Journal,
-        claim: Claim,
         clock: Clock,
+        monotonic: Monotonic,
+        lease: Micros,
+        begin: Callable[[Start, Start], Awaitable[str | None]],
+        recorded: Callable[[Start, Sequence[Record], Sequence[LogLine]], None],
+        claim: Claim,
         claimed_at: float,
-        monotonic: Monotonic = time.monotonic,
-        lease: Micros = LEASE,
-        begin: Callable[[Start, Start], Awaitable[str | None]] | None = None,
-        recorded: Callable[[Start, Sequence[Record], Sequence[LogLine]], None] | None = None,
     ) -> None:
         self._journal = journal
         self._begin = begin
@@ -71,8 +70,7 @@ class JournalTurn:
             raise Fenced(f"{self.start.execution} was given to another worker")
         if written is Written.CONFLICT:
             return False
-        if self._recorded is not None:
-            self._recorded(self.start, records, logs)
+        self._recorded(self.start, records, logs)
         return True
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
@@ -85,7 +83,6 @@ class JournalTurn:
         return await self._journal.signals(self.start.execution)
 
     async def begin(self, start: Start) -> str | None:
-        assert self._begin is not None
         return await self._begin(start, self.start)
 
     async def outcome(self, execution: str) -> Outcome | None:

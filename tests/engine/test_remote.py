@@ -33,7 +33,7 @@ from halflap.engine.protocol import Ended, Turn
 from halflap.engine.remote import Clerk, Desk
 from halflap.engine.resolver import Resolver
 from halflap.engine.throttle import LocalKeeper, Throttles
-from halflap.engine.turn import JournalTurn
+from halflap.engine.turn import LEASE, JournalTurn
 from halflap.errors import Fenced, NotFound, Unrouted
 from halflap.model import (
     Continuation,
@@ -109,7 +109,8 @@ async def given(desk: Desk, clerk: Clerk, key: FlowKey) -> FlowFacts:
 async def turn_of(store: Store, start: Start, begin: Any = None) -> JournalTurn:
     (accepted,) = await store.journal.accept([start], claim=1, lease=60_000_000)
     assert accepted.claim is not None
-    return JournalTurn(store.journal, accepted.claim, wall_clock, time.monotonic(), begin=begin)
+    given = (store.journal, wall_clock, time.monotonic, LEASE, begin, lambda *_: None)
+    return JournalTurn(*given, accepted.claim, time.monotonic())
 
 
 async def instance_of(store: Store, connections: Mapping[str, str] = {}) -> FlowKey:
