@@ -51,8 +51,7 @@ class Audience:
     @property
     def listens(self) -> bool:
         """True if anybody follows, here or in another process."""
-        relay = self.relay
-        return bool(self._listeners) or (relay is not None and relay.is_asked("changes"))
+        return bool(self._listeners or (self.relay and self.relay.is_asked("changes")))
 
     @property
     def is_awaited(self) -> bool:

@@ -26,7 +26,7 @@ def room_of(limit: int, depth: int) -> int:
 
     The deeper, the more: so what has begun always finds room to end, however many wait to begin.
     """
-    return limit + depth * max(limit // STAGES, 1) if limit else 0
+    return limit + depth * max(limit // STAGES, 1) if limit and depth else limit
 
 
 @dataclass(slots=True)

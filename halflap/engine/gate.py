@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from halflap.engine.throttle import Throttle
 from halflap.errors import RateLimited, Unauthorized, UpstreamError
@@ -33,7 +34,7 @@ class AccountGate:
         self._throttle = throttle
         self._unauthorized = stored.status == "unauthorized"
 
-    async def enter(self) -> None:
+    def enter(self) -> Coroutine[Any, Any, None]:
         """Wait for leave to call."""
         if self._unauthorized:
             raise Parked(
@@ -41,7 +42,7 @@ class AccountGate:
                 "mend it, and what waits for it goes on",
                 waiting_for=self.waits_for,
             )
-        await self._throttle.enter()
+        return self._throttle.enter()
 
     async def refused(self) -> Judgement:
         """The app refused the credentials."""

@@ -102,8 +102,7 @@ class Throttle:
 
     async def enter(self) -> None:
         """Wait for leave to call; `Blocked` where it is not given now."""
-        now = self._clock()
-        if self.until > now:
+        if self.until and self.until > self._clock():
             raise self.blocked()
         self.circuit.enter()
         if not (self.limits.concurrency or self.limits.rate):
@@ -128,19 +127,16 @@ class Throttle:
 
     def heard(self, response: Response) -> None:
         """Learn from an answer."""
-        if response.status in AWAY_STATUSES:
-            self.circuit.failed(f"it answered {response.status}")
-        elif self.circuit.is_open or (response.status < 500 and response.status != 429):
+        status = response.status
+        if status in AWAY_STATUSES:
+            self.circuit.failed(f"it answered {status}")
+        elif self.circuit.is_open or (status < 500 and status != 429):
             self.circuit.succeeded()
         asked = asked_to_rest(response)
         if asked is not None:
-            reason = (
-                f"it answered {response.status}"
-                if response.status >= 400
-                else "its limit is used up"
-            )
+            reason = f"it answered {status}" if status >= 400 else "its limit is used up"
             self.note_rest(asked.wait, reason)
-        elif response.status < 400:
+        elif status < 400:
             self._rests = 0
 
     def failed(self, error: UpstreamError | DefinitionError | InputsRefused) -> None:

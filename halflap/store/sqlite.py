@@ -160,7 +160,10 @@ class SqliteDatabase:
             if (begun := open_acts()) and not isinstance(job, _Alone):
                 job = audited(job, begun)
                 future.add_done_callback(partial(note_once_done, begun))
-            self._enqueue((job, future))
+            self._queue.put((job, future))
+            if self._thread is None and not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self._work_here)
         return future
 
     async def alone(self, job: Job[T]) -> T:
@@ -196,12 +199,6 @@ class SqliteDatabase:
         await asyncio.shield(self._closing)
 
     # -- the loop's side ------------------------------------------------------------------------
-
-    def _enqueue(self, item: _Item) -> None:
-        self._queue.put(item)
-        if self._thread is None and not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._work_here)
 
     def _work_here(self) -> None:
         """Work off what has gathered, in the loop: a store in memory waits for no disk."""
@@ -360,9 +357,10 @@ class SqliteDatabase:
         if self._thread is None:
             call(*arguments)
             return
-        # A loop that is closed has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
+        try:  # noqa: SIM105 (a context manager takes as long as the call)
             self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass  # a loop that is closed has nobody left who waits
 
     # -- the readers' threads, and the end ------------------------------------------------------
 
