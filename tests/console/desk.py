@@ -124,6 +124,13 @@ async def press(page: Page, *keys: str) -> None:
         await page.keyboard.press(each)
 
 
+async def find(page: Page, text: str) -> None:
+    """Type what is looked for, once the field that Ctrl+K opens has the focus: it gets no key before."""
+    await press(page, "Control+k")
+    await expect(page.locator("input:focus")).to_be_visible()
+    await page.keyboard.type(text)
+
+
 async def fill_event(page: Page, text: str) -> None:
     """Write the event of a test of a draft, once the sample is there: it would come between the text."""
     field = page.get_by_label("Event, as JSON")

@@ -54,7 +54,6 @@ tests:
     answer: 100
 """
 EVENT = '{"id": "a1", "lines": [{"amount": 9.10}, {"amount": 2}]}'
-RUN: Any = {"timeout": 45_000}
 
 
 @pytest.mark.parametrize("width", [390, 800])
@@ -91,16 +90,15 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
     draft = (await desk.place.api("POST", "/drafts", {"integration": name, "text": text}))["id"]
     view: Any = {"width": 1600, "height": 1000}
     async with opened(desk, f"/drafts/{draft}", viewport=view) as page:
-        card = page.locator("[data-card]")
+        card, event = page.locator("[data-card]"), page.get_by_label("Event, as JSON")
         await page.get_by_role("button", name="Test", exact=True).click()
-        event = page.get_by_label("Event, as JSON")
-        await event.fill("{")
+        await fill_event(page, "{")
         await expect(page.get_by_text("This is no JSON")).to_be_visible()
         await event.fill(EVENT)
         await at_rest(page)
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
-        await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("100.50")).to_be_visible()
 
         # The loop shows one item: what the other did fades.
         few, reserve = card.filter(has_text="Few"), card.filter(has_text="Reserve")
@@ -122,11 +120,11 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
         await panel.get_by_role("button", name="Pin it").click()
         await expect(panel.get_by_role("button", name="Unpin")).to_be_visible()
         await panel.get_by_role("button", name="Run only this step").click()
-        await expect(panel.get_by_text("pinned", exact=True)).to_be_visible(**RUN)
+        await expect(panel.get_by_text("pinned", exact=True)).to_be_visible()
         await at_rest(page)
         await page.locator("body").click(position={"x": 800, "y": 990})
         await press(page, "Control+Enter")
-        await expect(bar.get_by_text("7.10")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("7.10")).to_be_visible()
         await panel.get_by_role("button", name="Unpin").click()
         await expect(panel.get_by_role("button", name="Pin another answer…")).to_be_visible()
 
@@ -145,14 +143,14 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
         await page.get_by_role("button", name="Tests", exact=True).click()
         await page.get_by_role("button", name="Run all").click()
         tests = page.get_by_role("list", name="Tests")
-        await expect(tests.get_by_text("200")).to_be_visible(**RUN)
+        await expect(tests.get_by_text("200")).to_be_visible()
         await at_rest(page)
         await tests.get_by_role("button", name=re.compile("^Edit")).click()
         await page.get_by_label("The answer that is expected").fill("200")
         await page.get_by_role("button", name="Save the test").click()
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await page.get_by_role("button", name="Run again").click()
-        await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("100.50")).to_be_visible()
         # The event of a test, and the config of the run, are taken; the event is kept as a sample.
         await page.get_by_role("button", name="Test with another event…").click()
         await page.get_by_label("Begin with the event of").select_option(
@@ -167,13 +165,13 @@ async def test_a_draft_is_run_pinned_and_tested(desk: Desk) -> None:
         await expect(event).to_have_value(re.compile("9.10"))
         await page.get_by_label("Values of the config, as JSON").fill('{"note": "mine"}')
         await page.get_by_role("button", name="Run the test").click()
-        await expect(bar.get_by_text("100.50")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("100.50")).to_be_visible()
         await page.get_by_role("button", name="Make one of the last run…").click()
         await page.get_by_role("dialog").get_by_label("Name").fill("two lines")
         await page.get_by_role("button", name="Make the test").click()
         await expect(tests.get_by_role("listitem")).to_have_count(2)
         await page.get_by_role("button", name="Run all").click()
-        await expect(page.get_by_text("2 of 2 passed")).to_be_visible(**RUN)
+        await expect(page.get_by_text("2 of 2 passed")).to_be_visible()
         written = (await desk.place.api("GET", f"/drafts/{draft}"))["text"]
         assert "    config: {note: mine}\n" in written
         head, _, rest = written.partition("    steps:")
@@ -212,7 +210,7 @@ async def test_a_failed_part_without_a_record_says_its_own_error(
     async with opened(desk, f"/executions/{execution}") as page:
         await page.get_by_text("A large order?").first.click()
         part = page.get_by_role("region", name="A large order?")
-        await expect(part).to_contain_text("cannot be compared", **RUN)
+        await expect(part).to_contain_text("cannot be compared")
         await expect(part).not_to_contain_text("nothing was recorded")
     await place.api("POST", f"/executions/{execution}/dismiss")
     await place.api("POST", f"/instances/{made}/disable", wait="30")
@@ -227,7 +225,7 @@ async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
         await page.get_by_role("tab", name="Drawing").click()
         await page.get_by_role("button", name="Show all of it").click()
         made = page.locator("[data-card]").filter(has_text="Create the order")
-        await expect(made).to_contain_text("succeeded", **RUN)
+        await expect(made).to_contain_text("succeeded")
         await made.get_by_role("button").click()
         await expect(page.get_by_role("region", name="Create the order")).to_contain_text(number)
         await at_rest(page)
@@ -235,22 +233,22 @@ async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
         await page.get_by_role("menuitem", name="Copy as a test…").click()
         await page.get_by_label("A new draft of the version that ran").check()
         await page.get_by_role("button", name="Make the test").click()
-        await page.get_by_role("link", name="Open the draft").click(**RUN)
+        await page.get_by_role("link", name="Open the draft").click()
         await page.get_by_role("button", name="Run all").click()
-        await expect(page.get_by_text("1 of 1 passed")).to_be_visible(**RUN)
+        await expect(page.get_by_text("1 of 1 passed")).to_be_visible()
 
         # The next event of a customer is listened for, and is what the flow is run with.
         await page.get_by_role("button", name="Test", exact=True).click()
         await page.get_by_label("The event of an execution").check()
         await page.get_by_label("Or wait for the next one of a customer").fill("Initech")
         await page.get_by_role("button", name="Listen").click()
-        await expect(page.get_by_text("Waiting.")).to_be_visible(**RUN)
+        await expect(page.get_by_text("Waiting.")).to_be_visible()
         await at_rest(page)
         await place.send("Initech", f"{number}-2")
-        await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
+        await expect(page.get_by_text("It came, and is chosen.")).to_be_visible()
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
-        await expect(bar.get_by_text("succeeded")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("succeeded")).to_be_visible()
 
 
 REAL = """\
@@ -287,7 +285,7 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await page.get_by_role("button", name="Development instance…").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Begin with this draft").click()
-        await expect(dialog.get_by_text("choose a connection")).to_be_visible(**RUN)
+        await expect(dialog.get_by_text("choose a connection")).to_be_visible()
         await at_rest(page)
         await dialog.get_by_role("link", name="Set it up…").click()
         await page.get_by_role("button", name="Connect HTTP…").click()
@@ -297,7 +295,7 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await expect(dialog).to_have_count(0)
         await page.get_by_role("button", name="Next").click()
         await page.get_by_role("button", name="Activate", exact=True).click()
-        await page.get_by_role("link", name="Back to the drafts").click(**RUN)
+        await page.get_by_role("link", name="Back to the drafts").click()
         await page.get_by_role("link", name=name).click()
 
         # A run calls apps only where that was chosen for it, and confirmed.
@@ -309,11 +307,11 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await at_rest(page)
         await page.get_by_role("button", name="Run the test").click()
         bar = page.get_by_role("region", name="The test")
-        await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+        await expect(bar.get_by_text(f"A-{name}")).to_be_visible()
         await expect(bar.get_by_text("real effects")).to_be_visible()
         assert done() == 1
         await bar.get_by_role("button", name="Run again, stubbed").click()
-        await expect(bar.get_by_text("a sample")).to_be_visible(**RUN)
+        await expect(bar.get_by_text("a sample")).to_be_visible()
         await expect(bar.get_by_text("real effects")).to_have_count(0)
         assert done() == 1
 
@@ -324,13 +322,13 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         panel = page.get_by_role("tabpanel")
         await panel.get_by_role("button", name="Run it for real…").click()
         await dialog.get_by_role("button", name="Run it").click()
-        await expect(panel.get_by_text(f'"A-{name}"')).to_be_visible(**RUN)
+        await expect(panel.get_by_text(f'"A-{name}"')).to_be_visible()
         assert done() == 2
         await panel.get_by_role("button", name="Pin this output").click()
         await expect(panel.get_by_role("button", name="Unpin")).to_be_visible()
         await at_rest(page)
         await bar.get_by_role("button", name="Run again").click()
-        await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+        await expect(bar.get_by_text(f"A-{name}")).to_be_visible()
         await expect(panel.get_by_text("real effects")).to_have_count(0)
         assert done() == 2
 
@@ -345,8 +343,8 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
             await dialog.get_by_label("Leave the pin out: Create the order").set_checked(left_out)
             await at_rest(page)
             await page.get_by_role("button", name="Run the test").click()
-            await expect(bar.get_by_text("real effects")).to_be_visible(**RUN)
-            await expect(bar.get_by_text(f"A-{name}")).to_be_visible(**RUN)
+            await expect(bar.get_by_text("real effects")).to_be_visible()
+            await expect(bar.get_by_text(f"A-{name}")).to_be_visible()
             assert done() == orders
 
         # Edited, it is brought to the draft; its endpoint is listened to.
@@ -354,20 +352,20 @@ async def test_a_draft_gets_its_development_instance_and_acts_as_it(desk: Desk) 
         await page.get_by_label("Title").fill("Make the order")
         await expect(page.locator("[data-card]").filter(has_text="Make the order")).to_be_visible()
         await page.get_by_role("button", name="Development instance…").click()
-        await expect(dialog.get_by_text("The draft is another by now.")).to_be_visible(**RUN)
+        await expect(dialog.get_by_text("The draft is another by now.")).to_be_visible()
         await dialog.get_by_role("button", name="Update to this draft").click()
-        await expect(dialog.get_by_text("It is this draft.")).to_be_visible(**RUN)
-        await expect(dialog.get_by_text("active", exact=True)).to_be_visible(**RUN)
+        await expect(dialog.get_by_text("It is this draft.")).to_be_visible()
+        await expect(dialog.get_by_text("active", exact=True)).to_be_visible()
         await at_rest(page)
         await dialog.get_by_role("button", name="Close").last.click()
         await page.get_by_role("button", name="Test with another event…").click()
         await page.get_by_label("The event of an execution").check()
         url = await dialog.get_by_label("URL of order", exact=True).inner_text()
         await dialog.get_by_role("button", name="Listen").click()
-        await expect(page.get_by_text("Waiting.")).to_be_visible(**RUN)
+        await expect(page.get_by_text("Waiting.")).to_be_visible()
         async with place.http.post(url, json={"number": name}) as sent:
             assert sent.status < 300
-        await expect(page.get_by_text("It came, and is chosen.")).to_be_visible(**RUN)
+        await expect(page.get_by_text("It came, and is chosen.")).to_be_visible()
     await place.until(sent.headers["halflap-execution"], "succeeded")
     assert done() == 4
 
@@ -415,14 +413,14 @@ async def test_an_input_is_chosen_among_what_its_app_lists(desk: Desk, tmp_path:
         choose = page.get_by_role("button", name="Choices of the app for Colour")
         await choose.click()
         dialog = page.get_by_role("dialog")
-        await expect(dialog.get_by_text("has no development instance yet")).to_be_visible(**RUN)
+        await expect(dialog.get_by_text("has no development instance yet")).to_be_visible()
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Development instance…").click()
         await dialog.get_by_role("button", name="Begin with this draft").click()
-        await expect(dialog.get_by_text("It is this draft.")).to_be_visible(**RUN)
+        await expect(dialog.get_by_text("It is this draft.")).to_be_visible()
         await dialog.get_by_role("button", name="Close").last.click()
         await choose.click()
-        await expect(dialog.get_by_role("option")).to_have_count(3, **RUN)
+        await expect(dialog.get_by_role("option")).to_have_count(3)
         await at_rest(page)
         await page.keyboard.type("gr")
         await expect(dialog.get_by_role("option")).to_have_count(1)

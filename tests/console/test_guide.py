@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.commands import run
-from tests.console.desk import Desk, barriers, opened
+from tests.console.desk import Desk, barriers, find, opened
 from tests.console.place import TOKEN, Place, running
 from tests.twoapps import Apps
 
@@ -136,8 +136,7 @@ async def test_a_guide_leads_from_nothing_to_an_event_that_flowed(
         await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
         await page.reload()
         await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-        await page.keyboard.press("Control+k")
-        await page.keyboard.type("first st")
+        await find(page, "first st")
         await page.get_by_role("option", name="First steps").click()
         await expect(guide).to_be_visible()
         assert page.url.endswith("/first-steps")

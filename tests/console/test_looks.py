@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, StorageState, expect
 
-from tests.console.desk import Desk, opened, visit
+from tests.console.desk import Desk, opened, show
 from tests.console.looks import FOLDER, differences, look_of, style
 from tests.console.place import STORY, Place
 from tests.polling import DEADLINE
@@ -72,17 +73,22 @@ async def even(route: Route) -> None:
 async def shown(page: Page, name: str, ids: dict[str, str]) -> list[str]:
     """Go to a page, and return its look once it is there."""
     path, ready = PAGES[name]
-    await visit(page, path.format(**ids))
+    await show(page, path.format(**ids))
     await expect(ready(page)).to_be_visible()
     await expect(page.get_by_role("status", name="Loading")).to_have_count(0)
     await page.mouse.move(2, 2)
-    within = "body" if name == "overview" else "main"  # the frame is the same around every page
+    within = within_of(name)
     look = await look_of(page, within)
     async with asyncio.timeout(DEADLINE):
         while True:
             await page.wait_for_timeout(200)
             if look == (look := await look_of(page, within)):  # all that comes late is there
                 return look
+
+
+def within_of(name: str) -> str:
+    """Return the part of a page that is looked at; the frame is the same around every page."""
+    return "body" if name == "overview" else "main"
 
 
 async def test_the_main_pages_look_as_they_did(
@@ -97,7 +103,11 @@ async def test_the_main_pages_look_as_they_did(
             if os.environ.get("LOOKS") == "write":
                 FOLDER.mkdir(exist_ok=True)
                 file.write_text("\n".join(seen) + "\n")
-            found = differences(file.read_text().splitlines(), seen)
+            expected, end = file.read_text().splitlines(), time.monotonic() + DEADLINE
+            while not wrong and differences(expected, seen) and time.monotonic() < end:
+                await page.wait_for_timeout(200)  # on a busy machine, something may come yet
+                seen = await look_of(page, within_of(name))
+            found = differences(expected, seen)
             wrong += [f"{name}:", *found] if found else []
     assert not wrong, "\n".join(
         [*wrong, "if it is meant: LOOKS=write pytest tests/console/test_looks.py"]

@@ -32,6 +32,7 @@ async def published(place: Place, tmp_path_factory: pytest.TempPathFactory) -> s
 
 async def sign_in(page: Page, org: dict[str, Any], button: str) -> None:
     """Press what opens the app's window, and allow there what it asks."""
+    await page.context.add_init_script("window.close = () => {}")  # it is looked at, then closed
     async with page.expect_popup() as opening:
         await page.get_by_role("button", name=button, exact=True).last.click()
     window = await opening.value
@@ -42,7 +43,7 @@ async def sign_in(page: Page, org: dict[str, Any], button: str) -> None:
     assert await window.get_by_text("You are connected").count() == 1, await window.inner_text(
         "body"
     )
-    assert "code=" not in window.url
+    await expect(window).to_have_url(re.compile("/console/connected$"))
     await window.close()
 
 
