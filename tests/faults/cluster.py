@@ -177,11 +177,28 @@ class Wire:
         self.delay = 0.0
         self.cuts = 0
         self.port = 0
+        self._holds = b""
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     async def listen(self) -> None:
         """Take connections, and pass them on."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def hold(self, asked: bytes) -> None:
+        """Hold back all answers from when somebody asks this, until `let_go`."""
+        self._holds = asked
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether answers are held back by now."""
+        return not self._flows.is_set()
+
+    def let_go(self) -> None:
+        """Pass on what was held back, and all that comes."""
+        self._holds = b""
+        self._flows.set()
 
     def cut(self) -> None:
         """Reset every connection, in the middle of whatever it carries."""
@@ -205,8 +222,8 @@ class Wire:
         self._open |= both
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(reader, there[1], both))
-                group.create_task(self._carry(there[0], writer, both))
+                group.create_task(self._carry(reader, there[1], both, asks=True))
+                group.create_task(self._carry(there[0], writer, both, asks=False))
         finally:
             self._open -= both
             for each in both:
@@ -217,9 +234,15 @@ class Wire:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         both: set[asyncio.StreamWriter],
+        *,
+        asks: bool,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if not asks:
+                    await self._flows.wait()
+                elif self._holds and self._holds in data:
+                    self._flows.clear()
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 writer.write(data)

@@ -191,7 +191,8 @@ async def test_cancelling_at_a_gateway_reaches_the_worker_that_runs_it(
 
     await until(begun)
     assert (await world.execution(gateway, execution))["state"] == "running"
-    await world.call(gateway, "POST", f"/api/executions/{execution}/cancel", {"reason": "no more"})
+    how = {"reason": "no more", "grace": 0.5}
+    await world.call(gateway, "POST", f"/api/executions/{execution}/cancel", how)
     found = await world.ended(gateway, execution)
     assert found["state"] == "cancelled"
     assert ("/", 3) not in sink.arrived

@@ -31,13 +31,11 @@ from tests.polling import DEADLINE, until
 
 FLOW = FlowKey("cus_1", "ins_1", "sync", "in", "f" * 64, 1)
 VAULT = Vault.from_text(KEYS)
-ANSWERS_AFTER = 0.3
-"""Seconds that each answer of the database is on its way."""
 
 
 @pytest.fixture
 async def wire() -> AsyncIterator[tuple[Wire, str, str]]:
-    """A slow way to a database: the wire, the URL past it and that through it."""
+    """A way to a database that may hold its answers: the wire, the URL past it and that through it."""
     async with cluster() as database:
         wire = Wire(database.port)
         await wire.listen()
@@ -137,23 +135,23 @@ async def test_a_write_that_is_cancelled_as_it_is_committed_ends_as_cancelled(
         await connection.execute("CREATE TABLE marks (n int)")
     await (await Store.open(url, vault=VAULT)).close()
     database = await PostgresDatabase.open(slow)
-    way.delay = ANSWERS_AFTER
 
     async def job(connection: Connection) -> None:
         await connection.execute("INSERT INTO marks VALUES (1)")
 
     for _ in range(2):  # the place of the first is used again: it knows how often it wrote
+        way.hold(b"COMMIT")
         writing = asyncio.create_task(database.write(job))
         await until(lambda: is_written(url))
         assert not writing.done()
         writing.cancel()
+        way.let_go()
         with pytest.raises(asyncio.CancelledError):
             await writing
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute("DELETE FROM marks")
     assert database.stats.commits == 2
     assert database.stats.doubts == 2
-    way.delay = 0.0
     await database.close()
 
 
@@ -195,7 +193,7 @@ async def test_a_role_whose_commit_is_under_way_ends_when_it_is_cancelled(
     start = Start("exe_1", FLOW, Event("POST", "/", "", (), b"{}", 1), "exe_1")
     await store.journal.accept([start], claim=1, lease=0)  # it has lapsed, so is written
     before = await commits(url)
-    way.delay = ANSWERS_AFTER
+    way.hold(b"COMMIT")
     lifeline = Lifeline(store.journal, {}, lambda: None, lambda *_: None, lease=3)
     role = asyncio.create_task(lifeline.run())
 
@@ -204,10 +202,10 @@ async def test_a_role_whose_commit_is_under_way_ends_when_it_is_cancelled(
 
     await until(is_committed)
     role.cancel()
+    way.let_go()
     async with asyncio.timeout(DEADLINE):
         await asyncio.wait([role])
     assert role.cancelled()
-    way.delay = 0.0
     await store.close()
 
 

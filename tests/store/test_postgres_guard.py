@@ -196,9 +196,9 @@ async def test_a_connection_that_goes_back_keeps_no_scope(url: str) -> None:
             await scoped.write(fails)
         assert await database.fetch(WHO) == [before]
 
-        under_way = asyncio.create_task(scoped.fetch("SELECT pg_sleep(5)"))
+        under_way = asyncio.create_task(scoped.fetch("SELECT pg_sleep(600)"))
         running = (
-            "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(5)'"
+            "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)'"
             " AND query NOT LIKE '%pg_stat_activity%' AND state = 'active'"
         )
         async with asyncio.timeout(DEADLINE):
