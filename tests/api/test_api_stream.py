@@ -242,6 +242,14 @@ async def test_a_quiet_stream_beats_and_ends_with_the_server(world: Any) -> None
         world.host.operations.stop()
 
 
+async def test_who_comes_as_the_server_stops_leaves_nothing_open(world: Any) -> None:
+    following: Following = world.host.operations.following
+    world.host.operations.stop()
+    async with world.api.stream("/api/stream", topics="bulks,executions") as heard:
+        await heard.started
+    assert following._sources == {}
+
+
 async def test_a_reader_that_is_too_slow_is_dropped_and_told_so(world: Any, instance: Any) -> None:
     following = Following(world.host.engine, world.host.store.catalogue, room=2)
     changes = following.notices(Which())

@@ -286,7 +286,7 @@ class Following:
             return
         source.followers -= 1
         if not source.followers:
-            if not self.linger_seconds:
+            if not self.linger_seconds or self._stopping.is_set():
                 self._end(topic)
                 return
             loop = asyncio.get_running_loop()
