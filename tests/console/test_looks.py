@@ -44,7 +44,7 @@ PAGES: dict[str, tuple[str, Ready]] = {
     "logs": ("/activity/logs", lambda page: page.get_by_role("gridcell").first),
     "designer": (
         "/drafts/{draft}?step=n7",
-        lambda page: page.get_by_role("treeitem", name="Create the order"),
+        lambda page: page.get_by_role("button", name=re.compile(r"^Findings: \d")),
     ),
 }
 
