@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from halflap.cli.sandbox import run, sandbox
 from halflap.errors import ConfigError
+from tests.loopback import free_port
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
@@ -130,14 +131,15 @@ def test_a_certificate_has_to_fit(tmp_path):
             CliRunner().invoke(sandbox, ["salesforce", *arguments], catch_exceptions=False)
 
 
-async def test_a_salesforce_has_its_events_where_it_printed(unused_tcp_port: int):
-    process, settings = await started("salesforce", "--pubsub-port", str(unused_tcp_port))
-    address = f"http://127.0.0.1:{unused_tcp_port}"
+async def test_a_salesforce_has_its_events_where_it_printed():
+    port = free_port()
+    process, settings = await started("salesforce", "--pubsub-port", str(port))
+    address = f"http://127.0.0.1:{port}"
     assert settings["SALESFORCE_PUBSUB_URL"] == address
     url = f"{settings['SALESFORCE_LOGIN_URL']}/sandbox/pubsub"
     async with aiohttp.ClientSession() as http, http.get(url) as response:
         assert (await response.json())["url"] == address
-    _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()
     process.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(process.wait(), DEADLINE) == 0

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from halflap.engine.turn import LEASE
 from tests.conftest import Note
 from tests.faults import checker
 from tests.faults.conftest import needs
@@ -20,8 +19,8 @@ from tests.polling import DEADLINE, until
 
 MEGABYTES, BALLAST = 96, 80
 BODY = 40_000
-SOON = LEASE / 1e6 / 2
-"""Seconds until what the full disk stopped is given back: it does not wait for its lease to run out."""
+LEASE = ("--lease", "3000")
+"""Longer than the test: a full disk gives back what it stopped, and waits for no lease to run out."""
 
 
 async def send(history: History, url: str, *, acknowledged: int = 0, refused: int = 0) -> None:
@@ -55,7 +54,7 @@ async def test_a_full_disk_refuses_and_recovers_without_a_restart(
     with small_disk(tmp_path / "disk", MEGABYTES) as disk:
         ballast, store = disk / "ballast", disk / "store"
         log = tmp_path / "server.log"
-        async with server_on(store, sink.url, "--room", "2", log=log) as server:
+        async with server_on(store, sink.url, "--room", "2", *LEASE, log=log) as server:
             ballast.write_bytes(bytes(BALLAST << 20))
             await send(history, server.urls["numbered"], refused=100)
             assert history.acknowledged
@@ -65,8 +64,8 @@ async def test_a_full_disk_refuses_and_recovers_without_a_restart(
             full = len(history.refused)
             ballast.unlink()
             await send(history, server.urls["numbered"], acknowledged=50)
-            await until(lambda: lost(history, sink) == 0, SOON, lambda: checker.executions(store))
-            await until(lambda: checker.live(store) == 0, SOON)
+            await until(lambda: lost(history, sink) == 0, what=lambda: checker.executions(store))
+            await until(lambda: checker.live(store) == 0)
             assert checker.problems(store) == []
             assert sink.keys_changed == 0
             assert server.process.returncode is None

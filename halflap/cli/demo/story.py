@@ -44,7 +44,7 @@ EDITS = 10
 """The number of edits by each customer, at each app."""
 RECORDS = 150
 """The number of records that people make while the server is killed."""
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds within which something has to follow."""
 NEVER = float("inf")
 
