@@ -83,11 +83,13 @@ def encode_result(result: bytes) -> Answer:
 
 def encode_reply(reply: Reply) -> Answer:
     """A `Reply` as status, headers and bytes."""
-    headers = encode_headers(reply.headers) if reply.headers else {}
-    # Nor does it touch the session of who looks at it in a browser.
-    headers.pop(b"clear-site-data", None)
-    if b"set-cookie" in headers and OUR_COOKIE.match(headers[b"set-cookie"]):
-        del headers[b"set-cookie"]
+    headers: dict[bytes, bytes] = {}
+    if reply.headers:
+        headers = encode_headers(reply.headers)
+        # Nor does it touch the session of who looks at it in a browser.
+        headers.pop(b"clear-site-data", None)
+        if OUR_COOKIE.match(headers.get(b"set-cookie", b"")):
+            del headers[b"set-cookie"]
     match reply.body:
         case bytes() as body:
             pass

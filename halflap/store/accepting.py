@@ -75,9 +75,13 @@ class StartRows:
 def entry(start: Start, now: Micros) -> StartRows:
     """A start's rows; raises `Rejected` where a text is none that UTF-8 can hold."""
     flow, event, order = start.flow, start.event, start.order
-    key = None
-    if start.dedupe is not None:
-        key = blake2b(start.dedupe.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    key = dedupe = published = None
+    if (wanted := start.dedupe) is not None:
+        key = blake2b(wanted.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        expires_at = now + wanted.ttl
+        dedupe = (flow.instance, flow.flow, key, start.execution, expires_at)
+        if wanted.contents:
+            published = (flow.customer, "", key, wanted.contents, expires_at)
     try:
         headers = msgspec.json.encode(event.headers)
         f"{event.method}{event.path}{event.query}{event.url}{start.key}".encode()
@@ -116,12 +120,8 @@ def entry(start: Start, now: Micros) -> StartRows:
             headers,
             event.body,
         ),
-        None
-        if start.dedupe is None
-        else (flow.instance, flow.flow, key, start.execution, now + start.dedupe.ttl),
-        None
-        if start.dedupe is None or not start.dedupe.contents
-        else (flow.customer, "", key, start.dedupe.contents, now + start.dedupe.ttl),
+        dedupe,
+        published,
     )
 
 

@@ -90,7 +90,8 @@ class Traffic:
 
     @property
     def held_back(self) -> frozenset[str]:
-        return self._turns[False].held_back | self._turns[True].held_back
+        usual, on_probation = self._turns
+        return usual.held_back | on_probation.held_back
 
     async def limits(self, customer: str) -> CustomerLimits:
         row = await self._first(LIMITS, customer)
