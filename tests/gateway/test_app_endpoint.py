@@ -239,7 +239,10 @@ async def test_a_store_that_fails_acknowledges_nothing(chats: Chats) -> None:
     assert await chats.started(both) == [1, 1]
 
 
-async def test_hundreds_of_receivers_get_an_event_in_one_transaction(chats: Chats) -> None:
+async def test_hundreds_of_receivers_get_an_event_in_one_transaction(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chats.host.gateway, "_store_seconds", DEADLINE)
     first = await chats.instance("ada", "T1")
     store, catalogue = chats.host.store, chats.host.store.catalogue
     saved = await catalogue.connections.by_name(first.customer, "T1-left")
