@@ -7,6 +7,7 @@ moment, or raises instead of calling: then the step leaves memory, and is done a
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -50,7 +51,7 @@ class Gate(Protocol):
     @property
     def waits_for(self) -> str: ...
 
-    async def enter(self) -> None:
+    def enter(self) -> Awaitable[None]:
         """Wait for leave to call; raise `Blocked`, `Away` or `Parked` where it is not given now."""
         ...
 
