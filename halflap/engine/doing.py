@@ -231,9 +231,8 @@ class Steps:
         self.past.pass_by(scope, record)
         return record
 
-    def note(self, name: str, spec: StepSpec, started: Micros) -> None:
+    def note(self, scope: StepScope, name: str, spec: StepSpec, started: Micros) -> None:
         """Record a step of a name that has just been done, unless the journal has it."""
-        scope = current_scope()
         path = scope.next_path(name)
         known = self.recall(scope, path, spec, None)
         if known is not None:

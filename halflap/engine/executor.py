@@ -209,7 +209,7 @@ class Executor:
             return await paused(turn, recorder)
         assert outcome is not None
         next = None
-        if outcome.state == "succeeded" and recorder.steps.next_event is not None:
+        if recorder.steps.next_event is not None and outcome.state == "succeeded":
             flow = await work.current(turn.start.flow)
             start = continuation(
                 turn.start,
@@ -235,16 +235,20 @@ class Executor:
         if mark is not None and not apply_filter_again(flow, request, mark):
             return Outcome("ignored", FILTERED)
         trigger = flow.trigger
-        how = start.replay
-        edited = how is not None and how.has_edited_event  # its sender signed another one
-        if work.doorkeeper is not None and request.method != CALL and not edited:
+        if (
+            work.doorkeeper is not None
+            and request.method != CALL
+            and not (
+                start.replay and start.replay.has_edited_event
+            )  # its sender signed another one
+        ):
             running.recorder.set(recorder)
             refused = await admission(trigger, request)(work.doorkeeper)
             running.recorder.set(None)
             if refused is not None:
                 recorder.steps.close(scope)
                 return Outcome("ignored", refused)
-        found = await recorder.parse(trigger.spec, read(flow, request))
+        found = await recorder.parse(scope, trigger.spec, read(flow, request))
         if isinstance(found, Ignore):
             return Outcome("ignored", found.reason)
         told, event = found

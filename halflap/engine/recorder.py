@@ -386,10 +386,10 @@ class StepRecorder:
             self.two_way.part(pairs)
         return known.result == b"true"
 
-    async def parse(self, spec: StepSpec, read: Awaitable[Any]) -> Any:
+    async def parse(self, scope: StepScope, spec: StepSpec, read: Awaitable[Any]) -> Any:
         """Run the trigger's body as the first record; the event itself is what is kept of it."""
         started, value = self._turn.now(), await read
-        self.steps.note("trigger", spec, started)
+        self.steps.note(scope, "trigger", spec, started)
         return value
 
     def _expected(self, scope: str, key: str, expect: Any) -> bytes | None:
