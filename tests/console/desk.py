@@ -124,6 +124,14 @@ async def press(page: Page, *keys: str) -> None:
         await page.keyboard.press(each)
 
 
+async def go_on(page: Page) -> None:
+    """Press Next, once, and wait until the next page of the wizard is there: to press is for that one."""
+    title = page.locator("form h2").first
+    before = await title.text_content() or ""
+    await page.get_by_role("button", name="Next").click()
+    await expect(title).not_to_have_text(before)
+
+
 async def find(page: Page, text: str) -> None:
     """Type what is looked for, once the field that Ctrl+K opens has the focus: it gets no key before."""
     await press(page, "Control+k")

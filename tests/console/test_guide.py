@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.commands import run
-from tests.console.desk import Desk, barriers, find, opened
+from tests.console.desk import Desk, barriers, find, go_on, opened
 from tests.console.place import TOKEN, Place, running
 from tests.twoapps import Apps
 
@@ -105,8 +105,8 @@ async def test_a_guide_leads_from_nothing_to_an_event_that_flowed(
         await dialog.get_by_role("button", name="Use its account demo").click()
         await expect(dialog).to_be_hidden()
         await expect(page.get_by_text("working", exact=True)).to_have_count(2)
-        await page.get_by_role("button", name="Next").click()
-        await page.get_by_role("button", name="Next").click()
+        await go_on(page)
+        await go_on(page)
         await page.get_by_role("button", name="Activate", exact=True).click()
         await page.get_by_role("link", name="Show its URLs").wait_for()
 

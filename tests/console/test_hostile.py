@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from halflap.lowcode.rewrite.write import inline
-from tests.console.desk import Desk, fill_event, opened, press, show
+from tests.console.desk import Desk, fill_event, go_on, opened, press, show
 from tests.console.hostile import EACH_HOSTILE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
@@ -171,7 +171,7 @@ async def test_hostile_names_titles_labels_and_results_do_nothing(
         await page.get_by_role("textbox").first.fill(HUGE)
         await look_twice(page, found)
         for _ in range(2):
-            await page.get_by_role("button", name="Next").click()
+            await go_on(page)
         await expect(page.get_by_role("heading", name="Review", exact=True)).to_be_visible()
         await look_twice(page, found)
 

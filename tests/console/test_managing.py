@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from halflap.engine.bundle import pack
-from tests.console.desk import Desk, at_rest, barriers, opened, show
+from tests.console.desk import Desk, at_rest, barriers, go_on, opened, show
 from tests.console.place import TOKEN, Place
 from tests.polling import until
 from tests.twoapps import Apps, project
@@ -164,7 +164,7 @@ async def test_two_tabs_of_the_wizard_make_one_instance_and_lose_nothing(
                 await expect(refused).to_have_count(0)
                 await expect(page.get_by_text("working", exact=True)).to_be_visible()
                 for _ in range(2):
-                    await page.get_by_role("button", name="Next").click()
+                    await go_on(page)
                 await expect(page.get_by_role("heading", name="Review")).to_be_visible()
             # The first one is closed with the instance made, and not activated yet.
             await first.route(re.compile("/instances/.*/activate$"), lambda route: route.abort())
