@@ -89,16 +89,16 @@ def first_fault(value: Any, schema: Schema) -> Deviation | None:
     return next(_Comparison(every_rule=True).compare(value, schema, ""), None)
 
 
-def unmet(alternatives: Schema, given: Collection[str], names: Mapping[str, str]) -> str | None:
+def unmet(alternatives: Schema, given: Collection[str]) -> str | None:
     """Return which fields are missing, or too many, of those of which some are needed (`of`).
 
-    With `exactly`, one of the alternatives alone. `names` are the fields as a message has them.
+    With `exactly`, one of the alternatives alone.
     """
     ways: list[list[str]] = alternatives["of"]
     met = [each for each in ways if set(each) <= {*given}]
     if len(met) == 1 or (met and not alternatives["exactly"]):
         return None
-    words = ", or ".join(" and ".join(names.get(name, name) for name in each) for each in ways)
+    words = ", or ".join(" and ".join(each) for each in ways)
     return f"takes only one of these: {words}" if met else f"needs {words}"
 
 
@@ -182,7 +182,7 @@ class _Comparison:
         fields: Mapping[str, Schema] = schema.get("properties") or {}
         others: Any = schema.get("additionalProperties")
         if self._every_rule and (ways := schema.get("x-alternatives")):
-            fault = unmet(ways, [name for name, each in value.items() if each is not None], {})
+            fault = unmet(ways, [name for name, each in value.items() if each is not None])
             if fault is not None:
                 yield Deviation(at, fault)
         for name in schema.get("required") or ():

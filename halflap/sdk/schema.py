@@ -282,6 +282,8 @@ class Shape:
     output_adapter: TypeAdapter[Any]
     description: str
     skipped: tuple[str, ...]
+    alternatives: Mapping[str, Any] | None = None
+    """The inputs of which some are needed, or exclude each other (see `conformity.unmet`)."""
     by_name: Mapping[str, InputField] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

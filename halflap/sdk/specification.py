@@ -323,7 +323,15 @@ class SpecifiedAction(Action[..., Any]):
             output_adapter=TypeAdapter(output, config=None if output is File else DEFERRED),
             description=self.description,
             skipped=(),
+            alternatives=self._alternatives,
         )
+
+    @property
+    def _alternatives(self) -> Node | None:
+        if (ways := self.operation.alternatives) is None:
+            return None
+        names = {each.key: each.name for each in self.operation.inputs if each.place == "body"}
+        return {**ways, "of": [[names.get(key, key) for key in way] for way in ways["of"]]}
 
     def _field(
         self, name: str, schema: Node, *, required: bool, default: Any = UNSET
@@ -365,12 +373,9 @@ class SpecifiedAction(Action[..., Any]):
     def _request(self, connection: Connection, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a request, with what the connection fills in."""
         given = {each: value for each, value in inputs.items() if each != MOST}
-        if (ways := self.operation.alternatives) is not None:
-            body = {each.key: each.name for each in self.operation.inputs if each.place == "body"}
-            sent = [
-                key for key, name in body.items() if given.get(name, UNSET) not in (UNSET, None)
-            ]
-            if (fault := unmet(ways, sent, body)) is not None:
+        if (ways := self.shape.alternatives) is not None:
+            sent = [name for name, each in given.items() if each is not UNSET and each is not None]
+            if (fault := unmet(ways, sent)) is not None:
                 raise InputsRefused(f"{self.name} {fault}")
         for each in self.operation.inputs:
             if (name := self.specification.given.get(each.key)) is not None:

@@ -206,9 +206,8 @@ class Suite:
     def arguments(self, action: Action[..., Any]) -> dict[str, Any]:
         """Return inputs with which an action can be called: those of quality.yaml, and made-up ones."""
         given = dict(self.quality.inputs.get(action.short_name, {}))
-        shape, needed = action.shape, set[str]()
-        if isinstance(action, SpecifiedAction) and (ways := action.operation.alternatives):
-            needed = {each.name for each in action.inputs if each.key in ways["of"][0]}
+        shape = action.shape
+        needed: list[str] = shape.alternatives["of"][0] if shape.alternatives else []
         for each in shape.inputs:
             if (each.required or each.name in needed) and each.name not in given:
                 given[each.name] = sample(each.annotation, each.name)

@@ -35,6 +35,8 @@ from halflap import (
 )
 from halflap.components.hubspot import Condition
 from halflap.errors import InputsRefused
+from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.lint.shapes import dump_shapes, read_shapes, shape_of
 from halflap.sdk.conformity import DEVIATIONS, deviations
 from halflap.sdk.fit import misfit
 from halflap.sdk.openapi import ApiDocument, UnsupportedSpecification, snake
@@ -78,6 +80,17 @@ def document(paths: Mapping[str, Any], schemas: Json | None = None, version: str
     return made | {"components": {"schemas": schemas or {}}}
 
 
+LINTED = """\
+name: orders
+config:
+  Connect:
+    shop: {connection: shop}
+flows:
+  main:
+    trigger: schedule.every
+    with: {hours: 1}
+    steps: [STEP]
+"""
 Declare = Callable[..., SpecifiedAction]
 
 
@@ -822,6 +835,31 @@ async def test_fields_of_which_some_are_needed_are_checked_before_anything_is_se
     else:
         with pytest.raises(InputsRefused, match=words):
             await both
+
+
+def test_lint_tells_inputs_that_exclude_each_other_or_of_which_one_is_needed(
+    declare: Declare, tmp_path: Path
+) -> None:
+    fields = {"email": TEXT, "customerId": TEXT, "note": TEXT}
+    needs = [{"required": ["email"]}, {"required": ["customerId"]}]
+    declare({"requestBody": body({"properties": fields, "oneOf": needs})}, method="post")
+    component = Component("shop", connection=Shop)
+    component.operations(Specification(tmp_path / "openapi.json"), {"do": Operation("do", "Do it")})
+    shapes = Shapes(own=read_shapes(dump_shapes({"shop": shape_of(component)})))
+    one = "HF103: shop.do takes only one of these: email, or customer_id"
+    none = "HF103: shop.do needs email, or customer_id"
+    for given, finding in (
+        ("email: a@b.example, customer_id: c1", one),
+        ("email: a@b.example, customer_id: =event.local", None),  # which may be null
+        ("note: n", none),
+        ("email: null, note: n", none),
+        ("email: =event.local, note: n", None),
+        ("email: a@b.example", None),
+    ):
+        step = f"{{action: shop.do, with: {{{given}}}}}"
+        text = LINTED.replace("STEP", step)
+        found = [f"{each.code}: {each.message}" for each in lint_text(text, "f.yaml", shapes)]
+        assert found == ([] if finding is None else [finding]), given
 
 
 async def test_the_fields_of_a_bodys_options_are_inputs(

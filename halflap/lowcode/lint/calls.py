@@ -37,7 +37,7 @@ from halflap.lowcode.lint.templates import misfits
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.source import Path, mapping_of
 from halflap.lowcode.template import is_expression, unquoted
-from halflap.sdk.conformity import first_fault
+from halflap.sdk.conformity import first_fault, unmet
 from halflap.sdk.duration import duration
 from halflap.sdk.fit import wrong_part
 from halflap.sdk.lint import unsigned_id
@@ -179,6 +179,12 @@ class Calls:
                 self._literal(name, each, given[each.name], (*path, each.name), names)
             elif each.required:
                 self.findings.add(rules.INPUTS, at, f"{name} needs the input {each.name!r}")
+        if shape.alternatives is not None:
+            sent = [each for each in given if given[each] is not None]
+            sure = [each for each in sent if not is_expression(given[each])]  # others may be null
+            fault = unmet(shape.alternatives, sent)
+            if fault is not None and fault == unmet(shape.alternatives, sure):
+                self.findings.add(rules.INPUTS, at, f"{name} {fault}")
 
     def _interval(
         self, name: str, key: str, given: Mapping[str, Any], path: Path

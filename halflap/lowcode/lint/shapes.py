@@ -98,6 +98,8 @@ class CallShape:
     file: str | None = None
     line: int | None = None
     """Where its function stands, of one of the project's own."""
+    alternatives: Mapping[str, Any] | None = None
+    """The inputs of which some are needed, or exclude each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ def shape_of(component: Component, root: Path | None = None) -> ComponentShape:
             made.shape.description,
             file,
             line,
+            made.shape.alternatives,
         )
 
     return ComponentShape(
@@ -248,7 +251,7 @@ def _call_data(call: CallShape) -> dict[str, Any]:
         }
         for each in call.inputs or ()
     ]
-    parts = ("output", "connection", "title", "description", "file", "line")
+    parts = ("output", "connection", "title", "description", "file", "line", "alternatives")
     return {"inputs": inputs} | {part: getattr(call, part) for part in parts}
 
 
@@ -279,6 +282,7 @@ def _read_call(found: Mapping[str, Any]) -> CallShape:
         for each in found["inputs"]
     )
     parts = {part: found[part] for part in ("output", "title", "description", "file", "line")}
+    parts["alternatives"] = found.get("alternatives")  # what was stored before has none
     return CallShape(inputs, connection=_read_connection(found["connection"]), **parts)
 
 
