@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -22,6 +23,7 @@ from halflap.api.operations.draft_runs import FORKS, WORKER, DraftRuns
 from halflap.api.operations.linting import command
 from halflap.api.operations.turns import TurnQueue
 from halflap.api.stream import EventStream
+from halflap.lowcode.code import pool as pools
 from halflap.lowcode.code.forking import MARK, NO_MARK, ForkServer, can_fork
 from halflap.lowcode.code.pool import Lost, Pool
 from halflap.lowcode.code.worker.wire import pack, unpack
@@ -638,6 +640,26 @@ async def test_no_process_of_a_run_outlives_it(
         worker.close()
         pool.close()
         forks.close()
+
+
+async def test_the_processes_of_a_run_are_looked_for_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the system may list thousands, which would hold up the event loop."""
+    threads, before = list[int](), pools.marked
+
+    def noted(mark: bytes) -> list[int]:
+        threads.append(threading.get_ident())
+        return before(mark)
+
+    monkeypatch.setattr(pools, "marked", noted)
+    pool = Pool(1, command(WORKER))
+    worker = pool.take()
+    await worker.ready()
+    pool.end(worker)
+    pool.close()  # waits for them, too
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 STUCK = """\

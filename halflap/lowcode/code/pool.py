@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import cache
@@ -72,6 +73,7 @@ class Worker:
         self._socket = ours
         self._received = bytearray()
         self._ready = self._ended = False
+        self._sweep: threading.Thread | None = None
         self.runs = 0
         self.seconds = 0.0
         """For which it has run code."""
@@ -149,7 +151,10 @@ class Worker:
             return False
 
     def kill(self) -> None:
-        """End it, whatever it does, and its sandbox."""
+        """End it, whatever it does, and its sandbox.
+
+        The processes that it started are looked for in a thread: the system may list thousands.
+        """
         if self._process is None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -161,9 +166,12 @@ class Worker:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     end(self.pid, signal.SIGKILL)
         if self._mark:
-            for pid in marked(self._mark):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+            sweep = threading.Thread(target=end_marked, args=(self._mark,), daemon=True)
+            try:
+                sweep.start()
+                self._sweep = sweep
+            except RuntimeError:  # no thread can be had any more: this process ends, say
+                end_marked(self._mark)
 
     def close(self) -> None:
         """Have no connection to it any more: nobody waits for it."""
@@ -171,11 +179,22 @@ class Worker:
 
     def gone(self) -> bool:
         """Return whether the system has let go of it, which takes a moment after `kill`."""
+        if self._sweep is not None and self._sweep.is_alive():
+            return False
         return self._ended if self._process is None else self._process.poll() is not None
 
     def wait(self) -> int:
         """Wait until it is gone, and return how: a signal as its negative number."""
+        if self._sweep is not None:
+            self._sweep.join()
         return 0 if self._process is None else self._process.wait()
+
+
+def end_marked(mark: bytes) -> None:
+    """End the processes with a variable in their environment."""
+    for pid in marked(mark):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def marked(mark: bytes) -> list[int]:
