@@ -129,8 +129,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Have the garbage collector look at what tests make, and not at all tests again and again.
 
-    It does so seven times as seldom as by Python's own threshold, with which it takes up to a twentieth of
-    a worker's time.
+    It does so seven times as seldom as by Python's own threshold, with which it takes up to a twentieth
+    of a worker's time.
     """
     gc.disable()
     try:

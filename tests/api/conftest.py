@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +14,10 @@ from aiohttp import web
 
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle, pack, pack_components
+from halflap.engine.integration import VersionDescription
 from halflap.errors import StoreError
 from halflap.sdk import codec
+from halflap.sdk.lint import Finding
 from halflap.server.host import Host
 from halflap.server.settings import Settings
 from tests.cluster import emptied_url, kept_sessions
@@ -562,6 +564,9 @@ class World:
         return (await self.api("GET", f"/api/executions/{execution}")).json
 
 
+DESCRIBING = ("test_api_publishing.py", "test_api_draft_runs.py", "test_api_canary.py")
+"""The modules whose subject is how, and with what, a version is described."""
+
 _documents: list[dict[str, Any]] = []
 
 
@@ -575,6 +580,41 @@ def document_of(world: World) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def forks(forked: None) -> None:
     """Fork the processes that lint, describe components and run drafts."""
+
+
+_describe = DraftRuns.describe_version
+_described: dict[bytes, tuple[VersionDescription, list[Finding]]] = {}
+
+
+async def describe_once(
+    runs: DraftRuns,
+    bundle: bytes,
+    caller: Hashable,
+    show: Callable[[Sequence[Finding]], None] | None = None,
+) -> VersionDescription:
+    """Describe a version in a process of its own, the first time that this process is sent its bytes."""
+    if bundle in _described:
+        described, found = _described[bundle]
+        if show is not None:
+            show(found)
+        return described
+    found = list[Finding]()
+
+    def keep(findings: Sequence[Finding]) -> None:
+        found.extend(findings)
+        if show is not None:
+            show(findings)
+
+    described = await _describe(runs, bundle, caller, keep)
+    _described[bundle] = described, found
+    return described
+
+
+@pytest.fixture(autouse=True)
+def descriptions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Describe a version that many tests publish once: nothing but its bytes decides what it is."""
+    if request.path.name not in DESCRIBING:
+        monkeypatch.setattr(DraftRuns, "describe_version", describe_once)
 
 
 @pytest.fixture
