@@ -359,6 +359,48 @@ async def test_a_reader_that_is_killed_is_an_error_and_its_topic_is_read_on(clus
     assert log.bodies == [b"%d" % each for each in range(6)]
 
 
+async def test_where_only_the_nursery_is_killed_one_reads_on_and_the_next_has_another(
+    cluster: MockCluster,
+):
+    """A reader that had an end of its line would keep that open, where nobody reads it any more."""
+    trigger, log, others = (
+        kafka.records(topic="orders", start="earliest"),
+        AcceptedLog(),
+        AcceptedLog(),
+    )
+    await asyncio.to_thread(put, cluster, range(3))
+    with mock_cluster("orders") as other:
+        await asyncio.to_thread(put, other, range(3))
+        async with ListenerRun(trigger, connected(cluster), log).reading():
+            await until(lambda: len(log.bodies) == 3)
+            [reader], nursery = readers(), member.nursery.pid
+            assert os.readlink(f"/proc/{reader}/fd/0") == os.devnull
+            os.kill(nursery, signal.SIGKILL)
+            await until(lambda: b") Z " in Path(f"/proc/{nursery}/stat").read_bytes())
+            await read(trigger, connected(other), others, 3)
+            assert member.nursery.pid != nursery
+            await asyncio.to_thread(put, cluster, range(3, 6))
+            await until(lambda: len(log.bodies) == 6)
+
+
+async def test_a_nursery_that_takes_nothing_more_is_replaced(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(member, "LINE_SECONDS", 0.1)
+    monkeypatch.setattr(member, "nursery", member.Nursery())
+    try:
+        member.nursery.fork().close()
+        stuck = member.nursery.pid
+        os.kill(stuck, signal.SIGSTOP)
+        while member.nursery.pid == stuck:
+            await asyncio.to_thread(lambda: member.nursery.fork().close())
+        await asyncio.to_thread(put, cluster, range(3))
+        trigger = kafka.records(topic="orders", start="earliest")
+        await read(trigger, connected(cluster), AcceptedLog(), 3)
+    finally:
+        member.nursery.close()
+
+
 @pytest.mark.parametrize(
     ("says", "error"),
     [

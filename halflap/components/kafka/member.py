@@ -57,6 +57,8 @@ STOP_SECONDS = 5.0
 CHECK_SECONDS = 300.0
 """Seconds after which it is looked again which brokers the cluster names, and which topic it is."""
 MOST_PARTITIONS = 10_000
+LINE_SECONDS = 5.0
+"""Seconds after which the process that forks is taken for dead, where it takes no connection."""
 SMALL_FRAME = 64 * 1024
 """Bytes of a frame that is read at once; a larger one is read in a thread."""
 
@@ -121,7 +123,13 @@ class Member:
 
     async def __aenter__(self) -> Member:
         await self._kafka.reach()
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=nursery.fork())
+        forking = asyncio.ensure_future(anyio.to_thread.run_sync(nursery.fork))
+        try:
+            connection = await asyncio.shield(forking)
+        except asyncio.CancelledError:
+            (await forking).close()
+            raise
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=connection)
         self._send(self._begin)
         self._receiving = asyncio.create_task(self._receive(), name="kafka member")
         return self
@@ -259,7 +267,7 @@ class Nursery:
         return 0 if self._process is None else self._process.pid
 
     def fork(self) -> socket.socket:
-        """Have a process forked that reads; return the connection to it."""
+        """Have a process forked that reads; return the connection to it. Blocks for a moment."""
         ours, theirs = socket.socketpair()
         with self._lock, theirs:
             if not self._sent(theirs):
@@ -296,6 +304,7 @@ class Nursery:
             else:
                 paths.append(str(Path(found.origin).parents[1]))
         ours, theirs = socket.socketpair()
+        ours.settimeout(LINE_SECONDS)
         atexit.register(self.close)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - the words are ours

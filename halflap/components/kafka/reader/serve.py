@@ -30,6 +30,10 @@ NICE = 5
 def main() -> None:
     """Fork a process for each connection that comes over the standard input, until that ends."""
     line = socket.socket(fileno=os.dup(0))
+    # A reader has no end of the line: it would take the connections of others, and keep it open.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     for each in (signal.SIGINT, signal.SIGTERM):  # it ends with the server, which those are for
         signal.signal(each, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that end are waited for by the system
