@@ -144,7 +144,8 @@ class InlineDatabase(SqliteDatabase):
         self._failed = None
         self._closing = None
         self._queue = SimpleQueue()
-        self._busy = False
+        self._thread = None
+        self._is_scheduled = False
         self._troubles = troubles
         self._chance = disk._chance
 
@@ -160,13 +161,7 @@ class InlineDatabase(SqliteDatabase):
             job = note.of(job, lambda note, heard: self._disk.noted.append((note, heard)))
         return super().post(job)
 
-    def _enqueue(self, item: Any) -> None:
-        self._queue.put(item)
-        if not self._busy:
-            self._busy = True
-            self._loop.call_soon(self._write_batch)
-
-    def _write_batch(self) -> None:
+    def _work_here(self) -> None:
         self._answers_at = self._loop.time() + self._delay()
         if not self._queue.empty():
             self._work(self._queue.get_nowait())
@@ -174,9 +169,9 @@ class InlineDatabase(SqliteDatabase):
 
     def _next_batch(self) -> None:
         if self._queue.empty():
-            self._busy = False
+            self._is_scheduled = False
         else:
-            self._write_batch()
+            self._work_here()
 
     def _in_loop(self, call: Callable[..., object], *arguments: Any) -> None:
         self._loop.call_at(self._answers_at, call, *arguments)
