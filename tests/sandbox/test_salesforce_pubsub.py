@@ -22,7 +22,7 @@ from grpc_tools import protoc
 
 from halflap_sandbox.salesforce import Settings, pubsub
 from halflap_sandbox.salesforce.model import Org
-from tests.polling import until
+from tests.polling import DEADLINE, until
 from tests.sandbox.orgs import Salesforce, salesforce
 
 PROTO = Path(__file__).parent / "strangers" / "pubsub_api.proto"
@@ -117,6 +117,32 @@ async def test_no_more_comes_than_was_asked_for(generated: Any) -> None:
         assert (found, answer.pending_num_requested) == (["1", "2"], 0)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(call.read(), 0.3)
+
+
+async def test_what_comes_as_a_keepalive_is_due_is_sent(
+    generated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for, left = asyncio.wait_for, ["3", "2", "1"]
+
+    async def late(waiting: Any, timeout: float | None) -> Any:
+        try:
+            return await wait_for(waiting, timeout)
+        except TimeoutError:
+            if left:
+                one.publish(ORDERS, Number__c=left.pop())
+            raise
+
+    async with stranger(generated, pubsub_keepalive=0.05) as one:
+        one.publish(ORDERS, Number__c="0")
+        monkeypatch.setattr(asyncio, "wait_for", late)
+        call = one.stub.Subscribe(metadata=one.metadata)
+        await call.write(one.fetch(ORDERS, 9))
+        found: list[str] = []
+        async with asyncio.timeout(DEADLINE):
+            while len(found) < 3:
+                answer = await call.read()
+                found += [(await one.decoded(each))["Number__c"] for each in answer.events]
+        assert found == ["1", "2", "3"]
 
 
 async def test_a_replay_id_goes_on_behind_it_and_the_earliest_is_all_there_is(
