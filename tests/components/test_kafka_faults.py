@@ -156,10 +156,12 @@ async def test_a_broker_that_goes_away_is_said_and_read_on_from_the_cursor(clust
 
 def put_batch(cluster: MockCluster, values: list[bytes], codec: str) -> None:
     """Publish values in one batch, compressed by a codec."""
-    # It waits for all of the batch until `flush`, however slowly that is put together.
+    # It waits for all of the batch until `flush`, however slowly that is put together; but what is put
+    # before the topic is known is handed on once it is, one by one, while `flush` sends what it finds.
     most = {"message.max.bytes": 100_000_000, "batch.size": 100_000_000, "linger.ms": 60_000}
     address = {"bootstrap.servers": cluster.servers, "log_level": 0}
     producer = Producer({**address, **most, "compression.type": codec})
+    producer.list_topics("orders", timeout=DEADLINE)
     for each in values:
         producer.produce("orders", each)
     assert not producer.flush(DEADLINE)
