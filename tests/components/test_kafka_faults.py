@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -17,7 +18,15 @@ from confluent_kafka import Producer
 
 from halflap import InvalidEvent, Request, UpstreamError, kafka
 from halflap.components.kafka import member, publishing, record
-from halflap.components.kafka.reader.wire import HEADER, MOST_FRAME, Asked, encode_frame
+from halflap.components.kafka.reader.wire import (
+    HEADER,
+    MOST_FRAME,
+    Asked,
+    ClientFailure,
+    Ended,
+    Fetched,
+    encode_frame,
+)
 from halflap.sdk.connection import egress
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.request import Headers
@@ -272,6 +281,8 @@ def readers() -> set[int]:
     return set(map(int, Path(f"/proc/{nursery}/task/{nursery}/children").read_text().split()))
 
 
+DEEP = encode_frame(Asked(1, "token"))[HEADER.size : -1] + b"\x91" * 9_999 + b"\x90"
+NESTED = HEADER.pack(len(DEEP)) + DEEP
 BOMBS = {
     "gzip": lambda: batch(gzip(bytes(4 * MIB), 64), GZIP),
     "lz4": lambda: batch(lz4(64), LZ4),
@@ -408,9 +419,38 @@ async def test_a_nursery_that_takes_nothing_more_is_replaced(
     [
         (HEADER.pack(MOST_FRAME + 1), "has ended"),
         (HEADER.pack(3) + b"abc", "has ended"),
+        (NESTED, "has ended"),
+        (encode_frame(Asked(1, "token")) * 17, "has ended"),
+        (
+            encode_frame(Asked(1, "assign", [[str(each) for each in range(10_000)]])) * 50,
+            "has ended",
+        ),
+        (encode_frame(Fetched()) * 2, "has ended"),
+        (encode_frame(Fetched(cursors={"0": "x"})), "has ended"),
+        (encode_frame(Fetched(cursors={"0": "-1001"})), "has ended"),
         (encode_frame(Asked(1, "assign", [["1"] * 10_001])), "10,001 partitions of one topic"),
+        (encode_frame(Asked(1, "assign", [["10000"]])), "no partition '10000'"),
+        (encode_frame(Asked(1, "assign", [["00"]])), "no partition '00'"),
+        (encode_frame(Asked(1, "revoke", [["process:tested"]])), "no partition 'process:tested'"),
+        (encode_frame(Asked(1, "expired", ["", "why"])), "no partition ''"),
+        (encode_frame(Ended(ClientFailure("upstream", "x" * 9_999))), f"^{'x' * 2_000}$"),
     ],
-    ids=["too long", "no message", "too many partitions"],
+    ids=[
+        "too long",
+        "no message",
+        "nested too deeply",
+        "too many questions",
+        "answers that are not read",
+        "records that were not asked for",
+        "a cursor that is no number",
+        "a cursor that is no offset",
+        "too many partitions",
+        "a partition too far",
+        "a partition in two ways",
+        "a shard of the process",
+        "no shard",
+        "a long error",
+    ],
 )
 async def test_what_a_reader_says_is_held_to_bounds(
     says: bytes, error: str, cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
@@ -420,8 +460,47 @@ async def test_what_a_reader_says_is_held_to_bounds(
     monkeypatch.setattr(member.nursery, "fork", lambda: ours)
     monkeypatch.setattr(member, "STOP_SECONDS", 0.1)  # the other end stays open
     run = ListenerRun(kafka.records(topic="orders"), connected(cluster), AcceptedLog())
+    loop = asyncio.get_running_loop()
+    theirs.setblocking(False)
+
+    async def say() -> None:
+        heard = b""
+        while b"Want" not in heard:
+            heard += await loop.sock_recv(theirs, MIB)
+        with contextlib.suppress(OSError):  # nobody listens any more
+            await loop.sock_sendall(theirs, says)
+
     with theirs:
-        theirs.sendall(says)
+        saying = asyncio.create_task(say())
         with pytest.raises(UpstreamError, match=error):
             await run.step()
+        await run.end()
+        await saying
+
+
+async def test_a_reader_that_does_not_begin_says_what_to_look_at(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(member, "nursery", member.Nursery())
+    monkeypatch.setattr(member, "BEGIN", "import nothing_of_this_name # {paths}")
+    run = ListenerRun(kafka.records(topic="orders"), connected(cluster), AcceptedLog())
+    try:
+        with pytest.raises(UpstreamError, match=r"it did not begin.* -I -S"):
+            await run.step()
+        await run.end()
+    finally:
+        member.nursery.close()
+
+
+async def test_records_of_many_headers_are_handed_over_a_few_at_a_time(cluster: MockCluster):
+    producer = Producer({"bootstrap.servers": cluster.servers, "log_level": 0})
+    for _ in range(8):
+        producer.produce("orders", b"1", headers=[("h", b"")] * 100_000)
+    assert not producer.flush(DEADLINE)
+    log = AcceptedLog()
+    run = ListenerRun(kafka.records(topic="orders", start="earliest"), connected(cluster), log)
+    while len(log.bodies) < 8:
+        batch = await run.step()
+        assert batch is not None
+        assert len(batch.messages) <= 4
     await run.end()

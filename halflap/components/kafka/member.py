@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ STOP_SECONDS = 5.0
 CHECK_SECONDS = 300.0
 """Seconds after which it is looked again which brokers the cluster names, and which topic it is."""
 MOST_PARTITIONS = 10_000
+MOST_ASKED = 16
+"""Questions of a process that are under way at once: one of its thread, and for tokens of few clients."""
+MOST_OFFSET = 2**63 - 1
+MOST_TEXT = 2_000
+"""The characters of an error that a process says."""
 LINE_SECONDS = 5.0
 """Seconds after which the process that forks is taken for dead, where it takes no connection."""
 SMALL_FRAME = 64 * 1024
@@ -113,7 +118,7 @@ class Member:
         self._ready = asyncio.Event()
         self._fetched: Fetched | None = None
         self._error: Exception | None = None
-        self._is_wanted = False
+        self._is_wanted = self._has_begun = False
         self._answering = set[asyncio.Task[None]]()
         self.is_assigned = False
         """True once the group has said which partitions are ours, be it none."""
@@ -172,40 +177,58 @@ class Member:
         """Have the group know what is accepted: for people, as nothing is read from there."""
         offsets = {int(each): read_cursor(at)[0] for each, at in cursors.items() if each != BEGUN}
         self._send(Durable(offsets))
+        await self._drain()
 
     def _send(self, message: ToReader) -> None:
         self._writer.write(encode_frame(message))
+
+    async def _drain(self) -> None:
+        """Wait while much is not sent yet."""
+        with contextlib.suppress(OSError):  # that it has ended is told elsewhere
+            await self._writer.drain()
 
     # What the process says -------------------------------------------------------------------
 
     async def _receive(self) -> None:
         """Take what the process says until it ends."""
-        try:
+        with contextlib.suppress(Exception):  # it ends, or says what no process of ours does
             while True:
-                head = await self._reader.readexactly(HEADER.size)
-                if (size := HEADER.unpack(head)[0]) > MOST_FRAME:
-                    break
-                content = await self._reader.readexactly(size)
-                if size > SMALL_FRAME:
-                    message = await anyio.to_thread.run_sync(decoder.decode, content)
-                else:
-                    message = decoder.decode(content)
-                self._take(message)
-        except (EOFError, OSError, msgspec.MsgspecError):
-            pass
-        why = (
-            "the process that reads the topic has ended: a batch of its records takes more than "
-            f"{self._begin.memory >> 20} MiB once it is decompressed, or the broker answers what no "
-            "broker does"
-        )
-        self._end(UpstreamError(why, in_doubt=False))
+                self._take(await self._next_message())
+                self._has_begun = True
+        if self._has_begun:
+            why = (
+                f"a batch of its records takes more than {self._begin.memory >> 20} MiB once it is "
+                "decompressed, or the broker answers what no broker does"
+            )
+        else:
+            why = (
+                "it did not begin. There is no room for another process, or Python cannot import "
+                f"confluent_kafka there: {sys.executable} -I -S"
+            )
+        error = UpstreamError(f"the process that reads the topic has ended: {why}", in_doubt=False)
+        self._end(error)
+
+    async def _next_message(self) -> FromReader:
+        """Return what the process says next; its bytes are not held any longer."""
+        [size] = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+        if size > MOST_FRAME:
+            raise ValueError(f"a frame of {size:,} bytes")
+        content = await self._reader.readexactly(size)
+        if size > SMALL_FRAME:
+            return await anyio.to_thread.run_sync(decoder.decode, content)
+        return decoder.decode(content)
 
     def _take(self, message: FromReader) -> None:
         match message:
             case Fetched():
+                if not self._is_wanted or self._fetched is not None:
+                    raise ValueError("records that were not asked for")
+                check_cursors(message.cursors)
                 self._fetched = message
                 self._ready.set()
             case Asked():
+                if len(self._answering) >= MOST_ASKED:
+                    raise ValueError("too many questions at once")
                 # What is asked is done as the generator would do it: its context is this task's.
                 task = asyncio.create_task(self._answer(message))
                 self._answering.add(task)
@@ -213,7 +236,8 @@ class Member:
             case Assigned():
                 self.is_assigned = True
             case Ended(failure):
-                self._end(error_of(failure))
+                short = msgspec.structs.replace(failure, message=failure.message[:MOST_TEXT])
+                self._end(error_of(short))
 
     def _end(self, error: Exception) -> None:
         """End the reading: the first error is the reason."""
@@ -224,6 +248,7 @@ class Member:
         """Answer the process; what goes wrong, but for a token, ends the reading."""
         try:
             self._send(Answered(asked.id, await self._result(asked.what, *asked.inputs)))
+            await self._drain()  # who does not read the answers has few of them
         except Exception as error:
             if asked.what == "token":
                 self._send(Answered(asked.id, failure=failure_of(error)))
@@ -235,9 +260,13 @@ class Member:
             case "assign":
                 return self._assign(*inputs)
             case "revoke":
-                return self._listening.revoke(*inputs)
+                [shards] = inputs
+                check_shards(shards)
+                return self._listening.revoke(shards)
             case "expired":
-                return self._listening.expired(*inputs)
+                shard, reason = inputs
+                check_shards([shard])
+                return self._listening.expired(shard, reason[:MOST_TEXT])
             case "judge":
                 return self._kafka.judge(*inputs)
             case _:
@@ -249,8 +278,26 @@ class Member:
                 f"{len(shards):,} partitions of one topic are more than {MOST_PARTITIONS:,}",
                 in_doubt=False,
             )
+        check_shards(shards)
         given = await self._listening.assign(shards)
         return {shard: (each.cursor, each.start) for shard, each in given.items()}
+
+
+def check_shards(shards: Sequence[str]) -> None:
+    """Refuse what is no partition of a topic, nor `BEGUN`: the store would have a row for each."""
+    for each in shards:
+        if each != BEGUN and not (
+            each.isdecimal() and each == str(int(each[:9])) and int(each) < MOST_PARTITIONS
+        ):
+            raise UpstreamError(f"there is no partition {each[:20]!r}", in_doubt=False)
+
+
+def check_cursors(cursors: Mapping[str, str]) -> None:
+    """Refuse what is no cursor: stored, none of it could be read from again."""
+    check_shards(list(cursors))
+    for each in cursors.values():
+        if not 0 <= read_cursor(each)[0] <= MOST_OFFSET:
+            raise ValueError(f"{each[:40]!r} is no cursor")
 
 
 class Nursery:

@@ -428,13 +428,14 @@ def record_of(record: Any, most: int) -> tuple[ReadRecord, int]:
     """Return a record, or what stands for one that cannot be stored, and its size."""
     key, value, why = record.key(), record.value(), ""
     headers: list[tuple[str, bytes | None]] = []
-    size = len(record)
+    size, taken = len(record), 0
     try:
         headers = headers_of(record) or []
         size += sum(len(name) + len(each or b"") for name, each in headers)
+        taken = HEADER_BYTES * len(headers)
         if size > most or (key is not None and len(key) > most):
             why = f"it has {size:,} bytes, more than {most:,}: none of them are stored"
-        elif size + HEADER_BYTES * len(headers) > most:
+        elif size + taken > most:
             why = f"it has {len(headers):,} headers, more than can be stored: none of it is stored"
     except SystemError:  # headers are not looked at again: the process would crash
         why = "the name of one of its headers is not UTF-8: none of it is stored"
@@ -442,5 +443,5 @@ def record_of(record: Any, most: int) -> tuple[ReadRecord, int]:
     place = record.topic(), record.partition(), record.offset(), millis
     if why:
         key = key if key is not None and len(key) <= MOST_KEY else None
-        return ReadRecord(*place, key, b"", unread=why), 0
-    return ReadRecord(*place, key, value, headers), size + len(key or b"")
+        return ReadRecord(*place, key, b"", unread=why), len(key or b"")
+    return ReadRecord(*place, key, value, headers), size + len(key or b"") + taken
