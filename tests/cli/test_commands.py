@@ -267,7 +267,7 @@ async def prepare(ctx: Context[Settings], deployment: Any) -> None:
     ok("deploy")
     ok("customers", "add", "Initech")
     ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
-    changed = run("instances", "configure", "orders", "--config", "most=5", "--timeout", "20")
+    changed = run("instances", "configure", "orders", "--config", "most=5", "--timeout", "60")
     assert changed.exit_code == 0, changed.output
     assert "upgrading Initech/orders" in changed.stderr
     assert plain("instances", "show", "orders")["state"] == "active"
