@@ -38,16 +38,15 @@ class GuardedCycle(RequestResponseCycle):
             head, self._head = self._head, None
             body = message.get("body", b"")
             if len(body) == self._promised and not message.get("more_body"):
-                await self._write(head, body)
+                if self.flow.write_paused and not self.disconnected:
+                    await self.flow.drain()
+                if not self.disconnected:
+                    self._write(head, body)
                 return
             await super().send(head)
         await super().send(message)
 
-    async def _write(self, head: HTTPResponseStartEvent, body: bytes) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
+    def _write(self, head: HTTPResponseStartEvent, body: bytes) -> None:
         headers = [*self.default_headers, *head.get("headers", ())]
         names, values = zip(*headers, strict=True)  # the length is one of them
         if HEADER_RE.search(b"".join(names)):
