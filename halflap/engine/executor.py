@@ -175,7 +175,7 @@ class Executor:
         except (Suspended, Cancelled):
             outcome = None
         except Overruled as error:
-            outcome, news = Outcome("ignored", error.message), recorder.two_way.ended()
+            outcome = Outcome("ignored", error.message)
         except Cancel as error:
             outcome = Outcome("cancelled", error.reason)
         except (RetryLater, RateLimited) as error:

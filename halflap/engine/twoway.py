@@ -210,11 +210,7 @@ class TwoWay:
         return self.news
 
     def ended(self) -> list[StateWrite]:
-        """Return the writes with an end that has dealt with the event.
-
-        So does one that gave way to an edit at the other app: else its values would stand against that
-        edit, and both would give way.
-        """
+        """Return the writes with an end that has dealt with the event."""
         told, news = self.told, self.news
         if told is None:
             return []
@@ -335,9 +331,7 @@ class TwoWay:
         pairs, side = partner.pairs, partner.side
         if pairs.master == pairs.other(side) or not edit.is_ours:
             return True
-        if (
-            edit.theirs_at is not None
-        ):  # nothing came of it yet; to the master it gives way whenever
+        if edit.theirs_at is not None:  # nothing came of it yet: it gives way to the master
             return pairs.master is None and edit.theirs_at > edit.ours_at
         # Its event is to come, or none will: it is later than an earlier try, or than what is replayed.
         return self.goes_on if edit.since_try is None else edit.since_try
@@ -373,7 +367,11 @@ class TwoWay:
     def refused(
         self, asked: RecordState, path: str, error: Exception, *, undone: bool
     ) -> list[StateWrite]:
-        """Return the writes with a final failure; `undone` says that its last try surely did nothing."""
+        """Return the writes with a final failure; `undone` says that its last try surely did nothing.
+
+        With one that gave way, the event's values of its fields are dealt with, and of those that were
+        written: else they would stand against the other app's edit, and both would give way.
+        """
         definite = self._is_undone(path, undone)
         gone = self.echo.refused(asked, path, self.news.hops, definite=definite)
         if not isinstance(error, Overruled) or path not in self._left:
@@ -382,9 +380,9 @@ class TwoWay:
         wrote = dict.fromkeys(agreed.fields, (f"{self.echo.execution}/{path}", self.echo.pairs))
         dealt_with = [*gone, self.echo.came_back(agreed, (), wrote)]
         if (told := self.told) is not None and self._partner_of(told) is not None:
-            both = {n: v for n, v in told.fields.items() if n in agreed.fields}
-            both = {n: v for n, v in both.items() if same(v, agreed.fields[n])}
-            dealt_with.append(self.echo.seen(replace(told, fields=both), (), self.news.written))
+            done = {*asked.fields} | {name for record, name in self.wrote if record == asked.name}
+            own = {name: value for name, value in told.fields.items() if name in done}
+            dealt_with.append(self.echo.seen(replace(told, fields=own), (), self.news.written))
         return dealt_with
 
     def lost(self, asked: RecordState, error: Exception, instance: str) -> str:

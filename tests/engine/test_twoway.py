@@ -604,3 +604,45 @@ async def test_an_edit_after_a_try_that_failed_arrives_at_the_master(
     assert arrived.state == "succeeded"
     assert twins.left.records["left_1"]["name"] == "Hooli"
     assert twins.equal
+
+
+async def test_a_field_that_was_not_come_to_arrives_where_the_one_before_gave_way(
+    twins: Twins,
+) -> None:
+    """The first of two writes gives way, which ends the flow: the second one's value is no known one."""
+    twins.apart = True
+    twins.build(master="right")
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+    twins.right.edit("right_1", name="Hooli")
+    twins.left.edit("left_1", name="Initrode", amount="300")
+    gave_way = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert gave_way.reason.endswith('name "Hooli" stands')
+    await twins.settle()
+    assert twins.left.records["left_1"] == {"name": "Hooli", "amount": Decimal(300)}
+    assert twins.equal
+
+
+async def test_a_field_that_was_written_before_another_gave_way_stands_against_nothing(
+    twins: Twins,
+) -> None:
+    twins.apart = True
+    twins.build(master="left")
+    twins.left.edit(name="Initech", amount="220")
+    await twins.settle()
+
+    async def written() -> None:
+        twins.right.refuse, twins.right.busy = 1, refused
+
+    async def refused() -> None:
+        twins.right.busy = None
+        twins.right.edit("right_1", amount="400")
+
+    twins.right.busy = written
+    twins.left.edit("left_1", name="Initrode", amount="300")
+    gave_way = await twins.ended(await twins.send(twins.left.told.pop()))
+    assert gave_way.reason.endswith("amount 400.00 stands")
+    twins.right.edit("right_1", name="Hooli")
+    await twins.settle()
+    assert twins.left.records["left_1"] == {"name": "Hooli", "amount": Decimal(400)}
+    assert twins.equal

@@ -170,12 +170,15 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
 
 
 class Twins(Runner):
-    """Two apps, `left` and `right`, an integration between them, and an engine that runs it."""
+    """Two apps, `left` and `right`, an integration between them, and an engine that runs it.
+
+    apart: each field is written by a step of its own.
+    """
 
     left: Place
     right: Place
     integration: Integration[Any]
-    nested = False
+    nested = apart = False
 
     @property
     def live(self) -> bool:
@@ -215,7 +218,8 @@ class Twins(Runner):
             if other is None:
                 await actions["create"](account, **fields)
             else:
-                await actions["update"](account, other, **fields)
+                for each in [{name: fields[name]} for name in FIELDS] if self.apart else [fields]:
+                    await actions["update"](account, other, **each)
 
         flow.__name__ = f"{here}_to_{there}"
         trigger: Any = self.components[here].triggers["changed"]
