@@ -40,7 +40,7 @@ def is_large(value: Any) -> bool:
     return kind not in _SCALARS and weigh(value, HEAVY) > HEAVY
 
 
-def weigh(value: Any, most: float, other: int = 0) -> int:
+def weigh(value: Any, most: int, other: int = 0) -> int:
     """Return the weight of a value; where it is more than `most`, some number above that.
 
     `other` is the weight of a value of a type that JSON does not have.

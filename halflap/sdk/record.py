@@ -137,7 +137,7 @@ def _input_data(each: InputField, value: Any) -> bytes:
 
 
 def shown_inputs(
-    action: Action[..., Any], arguments: Mapping[str, Any], most: float = math.inf
+    action: Action[..., Any], arguments: Mapping[str, Any], most: int | None = None
 ) -> dict[str, Any] | None:
     """Return a step's inputs by name, as they are recorded; None where they weigh more than `most`."""
     shown: dict[str, Any] = {}
@@ -150,16 +150,17 @@ def shown_inputs(
             elif type(value) not in SHORT:
                 if value is UNSET:
                     continue
-                weight += weigh(value, most, other=LARGE)
-                if weight > most:
-                    return None
+                if most is not None:
+                    weight += weigh(value, most, other=LARGE)
+                    if weight > most:
+                        return None
                 value = dumped(inputs[name], value)
             shown[name] = value
     if (connection := shape.connection) is not None:
         value = arguments.get(connection)
         link = value._linked() if isinstance(value, Connection) else None
         shown["$connection"] = link.name if link is not None else action.component
-    return shown if weight <= most else None
+    return shown if most is None or weight <= most else None
 
 
 def _inputs_data(shown: Any) -> bytes:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
+from halflap import step
 from halflap.components import http
 from halflap.sdk import codec, pacing, record
 from halflap.sdk.pacing import in_pieces, is_large, paced, texts
@@ -241,6 +242,26 @@ async def test_inputs_that_are_large_together_leave_the_loop_its_turns() -> None
     await record_inputs(http.request, {"json": "a", "params": {"a": "b"}})
     assert turns == 0, "what is small is written at once"
     beside.cancel()
+
+
+async def test_the_weight_of_large_inputs_is_taken_no_further_than_it_says_so() -> None:
+    """A walk in Python of all that a typed input holds would stop the loop for its whole length."""
+    walked = 0
+
+    class Rows(list[dict[str, int]]):
+        def __iter__(self) -> Iterator[dict[str, int]]:
+            nonlocal walked
+            for each in super().__iter__():
+                walked += 1
+                yield each
+
+    @step
+    async def put(rows: list[dict[str, int]]) -> None:
+        """Put rows."""
+
+    rows = Rows({"a": number} for number in range(10_000))
+    assert await record_inputs(put, {"rows": rows}) == encode_inputs(put, {"rows": rows})
+    assert walked == 0
 
 
 async def test_an_input_that_cannot_be_recorded_is_refused_with_its_place(small: None) -> None:
