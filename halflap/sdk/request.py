@@ -168,8 +168,8 @@ class Request:
         return self._once("xml", lambda: _body.xml(self.body))
 
     def _once(self, kind: str, read: Callable[[], T]) -> T:
-        found: Any = self._read.get(kind)
-        if found is None:  # or it was `null`, which takes no time
+        found: Any = self._read.get(kind, ...)
+        if found is ...:
             found = self._read[kind] = read()
         if isinstance(found, InvalidEvent):
             raise InvalidEvent(found.message)

@@ -78,6 +78,15 @@ def test_a_request_is_recorded_and_read_back_exactly() -> None:
         assert adapter.validate_json(adapter.dump_json(request)).headers.raw == request.headers.raw
 
 
+@pytest.mark.parametrize("body", [b"null", b"0", b'""', b"[]"])
+def test_a_body_is_read_once_whatever_it_holds(body: bytes) -> None:
+    """One of 10 MB of spaces and `null`, too, which five readers would have the loop read five times."""
+    request = make(body)
+    found = request.json()
+    request.body = b"another"
+    assert request.json() is found
+
+
 def test_json_is_exact() -> None:
     request = make(b'{"id": 9007199254740993, "amount": 1.10}')
     assert request.json() == {"id": 9007199254740993, "amount": Decimal("1.10")}
