@@ -37,8 +37,9 @@ from statistics import median
 import structlog
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.process import rss_mib
+from bench.process import cpu_ms, processes, pss_mib, rss_mib
 from halflap import kafka
+from halflap.components.kafka import member
 from halflap.engine.bundle import pack
 from halflap.gateway.server import run_loop
 from halflap.model import Event, FlowKey, Start, new_id
@@ -211,7 +212,7 @@ async def measure_store(folder: Path, count: int) -> float:
 
 
 async def measure_idle(at: KafkaBroker, count: int) -> str:
-    """Return what listeners cost, each with a client of its own, while nothing comes."""
+    """Return what listeners cost, each with a process of its own, while nothing comes."""
     client = egress.set(Egress(Policy(("127.0.0.1",))))
     cluster = kafka.Kafka(servers=at.servers, encryption="none", auth=kafka.NoSignIn())
     for number in range(count + 1):
@@ -222,25 +223,25 @@ async def measure_idle(at: KafkaBroker, count: int) -> str:
         run = ListenerRun(trigger, cluster, AcceptedLog())
         return run, asyncio.create_task(run.go_on())
 
-    def used() -> tuple[int, float]:
-        return len(os.listdir("/proc/self/task")), rss_mib(os.getpid())
-
     first = opened(count)
     await asyncio.sleep(IDLE_SECONDS)
-    threads, memory = used()
+    before = rss_mib(os.getpid())
     runs = [opened(number) for number in range(count)]
     await asyncio.sleep(2 * IDLE_SECONDS)
-    more, now = used()
-    cpu = time.process_time()
+    server = (rss_mib(os.getpid()) - before) / count
+    reading = processes(parent=member.nursery.pid)
+    threads = sum(len(os.listdir(f"/proc/{each}/task")) for each in reading) / len(reading)
+    memory = sum(map(pss_mib, reading)) / len(reading)
+    cpu = time.process_time() + sum(map(cpu_ms, reading)) / 1_000
     await asyncio.sleep(IDLE_SECONDS)
-    share = (time.process_time() - cpu) / IDLE_SECONDS / (count + 1)
+    cpu = time.process_time() + sum(map(cpu_ms, reading)) / 1_000 - cpu
     for run, task in (first, *runs):
         task.cancel()
         await run.end()
     egress.reset(client)
     return (
-        f"{count} idle listeners, each: {(more - threads) / count:.0f} threads, "
-        f"{(now - memory) / count:.1f} MiB, {share:.2%} of a core"
+        f"{count} idle listeners, each: a process of {threads:.0f} threads and {memory:.1f} MiB, "
+        f"{server:.1f} MiB in the server, {cpu / IDLE_SECONDS / len(reading):.2%} of a core"
     )
 
 
