@@ -238,9 +238,8 @@ class Executor:
         if (
             work.doorkeeper is not None
             and request.method != CALL
-            and not (
-                start.replay and start.replay.has_edited_event
-            )  # its sender signed another one
+            # Of an event that was edited, its sender signed another one.
+            and not (start.replay and start.replay.has_edited_event)
         ):
             running.recorder.set(recorder)
             refused = await admission(trigger, request)(work.doorkeeper)
