@@ -246,6 +246,8 @@ class GroupReader:
             self._wanted.clear()
             self._idle.clear()
             self._send(Fetched(records, cursors))
+            if not self._held:  # read ahead, while the server accepts those
+                self._held = consumer.consume(self._begin.most, 0)
 
     def _stand(self, consumer: Any) -> None:
         """Show the group that we are alive, and read nothing."""

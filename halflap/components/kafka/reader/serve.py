@@ -23,9 +23,6 @@ STOP_SECONDS = 4.0
 STACK = 1024 * 1024
 """Bytes of the stack of a thread, of which librdkafka has one for each broker; they count as memory."""
 
-NICE = 5
-"""A hundred megabytes may take minutes to decompress: others have three times its share meanwhile."""
-
 
 def main() -> None:
     """Fork a process for each connection that comes over the standard input, until that ends."""
@@ -91,7 +88,6 @@ def take(stream: Any, decoder: msgspec.msgpack.Decoder[ToReader]) -> ToReader | 
 
 def confine(memory: int) -> None:
     """Have this process end where it takes too much memory, or where the machine has none left."""
-    os.nice(NICE)
     libc = ctypes.CDLL(None)
     if hasattr(libc, "pthread_setattr_default_np"):  # the GNU library's, whose stacks have 8 MiB
         attributes = ctypes.create_string_buffer(64)
