@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -394,6 +397,42 @@ async def test_where_only_the_nursery_is_killed_one_reads_on_and_the_next_has_an
             assert member.nursery.pid != nursery
             await asyncio.to_thread(put, cluster, range(3, 6))
             await until(lambda: len(log.bodies) == 6)
+
+
+async def test_a_listener_that_is_ended_as_its_reader_is_forked_leaves_nothing(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    """The loop goes on meanwhile: to start a process, or to send it a connection, may take a while."""
+    begun, goes_on, made = threading.Event(), threading.Event(), list[socket.socket]()
+    fork = member.nursery.fork
+
+    def late() -> socket.socket:
+        begun.set()
+        assert goes_on.wait(DEADLINE)
+        made.append(fork())
+        return made[0]
+
+    monkeypatch.setattr(member.nursery, "fork", late)
+    run = ListenerRun(kafka.records(topic="orders"), connected(cluster), AcceptedLog())
+    reading = asyncio.create_task(run.step())
+    await until(begun.is_set)
+    reading.cancel()
+    goes_on.set()
+    await asyncio.wait([reading])
+    assert reading.cancelled()
+    assert made[0].fileno() == -1
+    await until(lambda: not readers())
+
+
+async def test_where_no_nursery_can_be_started_the_error_says_so_and_nothing_is_left(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(member, "nursery", member.Nursery())
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    run = ListenerRun(kafka.records(topic="orders"), connected(cluster), AcceptedLog())
+    with pytest.raises(FileNotFoundError, match="/nowhere/python"):
+        await run.step()
+    gc.collect()  # a socket that is left open is an error
 
 
 async def test_a_nursery_that_takes_nothing_more_is_replaced(

@@ -316,10 +316,14 @@ class Nursery:
     def fork(self) -> socket.socket:
         """Have a process forked that reads; return the connection to it. Blocks for a moment."""
         ours, theirs = socket.socketpair()
-        with self._lock, theirs:
-            if not self._sent(theirs):
-                self.close()
-                self._sent(theirs)  # where it fails again, the connection ends at once
+        try:
+            with self._lock, theirs:
+                if not self._sent(theirs):
+                    self.close()
+                    self._sent(theirs)  # where it fails again, the connection ends at once
+        except BaseException:
+            ours.close()
+            raise
         return ours
 
     def _sent(self, connection: socket.socket) -> bool:
@@ -352,16 +356,20 @@ class Nursery:
                 paths.append(str(Path(found.origin).parents[1]))
         ours, theirs = socket.socketpair()
         ours.settimeout(LINE_SECONDS)
-        atexit.register(self.close)
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - the words are ours
-                [sys.executable, "-I", "-S", "-B", "-c", BEGIN.format(paths=paths)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={each: os.environ[each] for each in TRUSTED if each in os.environ},
-                cwd="/",
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - the words are ours
+                    [sys.executable, "-I", "-S", "-B", "-c", BEGIN.format(paths=paths)],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={each: os.environ[each] for each in TRUSTED if each in os.environ},
+                    cwd="/",
+                )
+            except BaseException:
+                ours.close()
+                raise
+        atexit.register(self.close)
         return ours
 
 
