@@ -29,6 +29,7 @@ from bench.experiments.revisions import checked_out, serving
 from bench.measure import drain
 from bench.process import REPOSITORY, BenchError
 from bench.stores import keeper
+from bench.stores.store import KINDS, Kind
 from bench.workload import WORKLOADS, Workload
 
 WARM_FLOWS = 100
@@ -38,20 +39,22 @@ Counts = Counter[str]
 """Bytecodes a flow, by `file function`."""
 
 
-def count(workload: Workload, tree: Path, flows: int) -> Counts:
+def count(workload: Workload, tree: Path, flows: int, kind: Kind) -> Counts:
     """Serve a checkout, send it events one after another, and return what each of them cost."""
+    place = REPOSITORY / ".halflap"
+    place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
         written = Path(made) / "counted"
         os.environ[COUNTED] = str(written)
-        stores = stack.enter_context(keeper("sqlite", Path(made)))
+        stores = stack.enter_context(keeper(kind, place))
         server = serving(stack, stores, workload, tree, module="bench.counted")
-        place = urlsplit(server.url)
-        client = HTTPConnection(place.netloc, timeout=PATIENCE)
+        url = urlsplit(server.url)
+        client = HTTPConnection(url.netloc, timeout=PATIENCE)
 
         def send(number: int) -> None:
             for _ in range(number):
                 event = workload.event(f"{secrets.token_hex(4)}-{0:08}")
-                client.request("POST", place.path, event, {"Content-Type": "application/json"})
+                client.request("POST", url.path, event, {"Content-Type": "application/json"})
                 client.getresponse().read()
             drain(server.store)
 
@@ -79,16 +82,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.experiments.bytecodes")
     parser.add_argument("revision", nargs="?", help="what to compare the working tree with")
     parser.add_argument("--workload", choices=WORKLOADS, default="W2")
+    parser.add_argument("--store", choices=KINDS, default="sqlite")
     parser.add_argument("--flows", type=int, default=200)
     parser.add_argument("--top", type=int, default=30, help="functions that are printed")
     given = parser.parse_args()
     workload = WORKLOADS[given.workload]
-    now, then = count(workload, REPOSITORY, given.flows), Counts()
+    now, then = count(workload, REPOSITORY, given.flows, given.store), Counts()
     if given.revision:
         with tempfile.TemporaryDirectory() as made:
             old = checked_out(given.revision, Path(made))
             shutil.copy(counted.__file__, old / "bench")
-            then = count(workload, old, given.flows)
+            then = count(workload, old, given.flows, given.store)
     print(f"{workload.name}: {now.total():,} bytecodes a flow; then: {then.total():,}")
     for name, number in now.most_common(given.top):
         print(f"{number:6,} {then[name]:6,} {name}")
