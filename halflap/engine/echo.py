@@ -6,7 +6,8 @@ The state keeps, beside what authors put there:
 of its flow), the last one that a flow was told since (`@<pairs>/<flow>=price` → value, step that had
 written before), the writes under way (`~<execution>/<path>` → pairs, fields), what the first try of a
 step that has not written yet found there (`?<execution>/<path>` → fields), who wrote last (`!`), and the
-values that nothing came of, since their execution failed (`^price` → value, when it was accepted).
+values that nothing came of, since their execution failed (`^price` → value, when it was accepted) or gave
+way to the other app's edit (`^price` → value, 0).
 `making:<customer>:<component>/<kind>`, by step: records that are being made, whose id is not known yet.
 `writes:<customer>`, by record: the last write of any instance, and how many hops led to it.
 `pairs:<instance>:<name>`, by record: the ids of the pair, the same bytes under both.
@@ -42,6 +43,8 @@ LONG = 200
 """The most characters of a text that are stored as they are."""
 CHECK = "$check"
 """The step that compares an event with what is known."""
+GAVE_WAY: Micros = 0
+"""In the place of when a value was accepted: its execution gave way to an edit at the other app."""
 SOON, LATER, LATEST = timedelta(milliseconds=100), timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -54,7 +57,7 @@ class RecordKnowledge:
     known, by step. before: what the app had as the first try of a step looked that failed, by step. last:
     the execution that wrote last, where nothing new was told since. written: the step that wrote a
     field last. pairs: those of the flow of a pending step. failed: values of events whose execution
-    failed, and when these were accepted.
+    failed, and when these were accepted, or that gave way.
     """
 
     fields: Mapping[str, tuple[Sequence[Any], str]] = field(
@@ -259,6 +262,11 @@ class Echo:
         new = {n for n, v in news.items() if known.failed_at(n, v) is None}
         later = {n for n in new if known.failed.get(n, (None, 0))[1] <= at}
         return self._merged(told, {f"^{n}": [v, at] for n, v in kept(news).items() if n in later})
+
+    def gave_way(self, told: RecordState, known: RecordKnowledge) -> StateWrite:
+        """Store that the news of an event gave way: an edit of theirs at the other app stands."""
+        news = {n: told.fields[n] for n in known.news(told.fields)}
+        return self._merged(told, {f"^{n}": [v, GAVE_WAY] for n, v in kept(news).items()})
 
     def came_back(
         self, told: RecordState, clears: Iterable[str], wrote: Mapping[str, Sequence[str]]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halflap.engine.echo import MOST_HOPS, Echo, RecordKnowledge, short
+from halflap.engine.echo import GAVE_WAY, MOST_HOPS, Echo, RecordKnowledge, short
 from halflap.engine.protocol import Turn
 from halflap.errors import Overruled, UpstreamError
 from halflap.model import Micros, Record, StateWrite, a_dict, a_set, event_time
@@ -73,7 +73,8 @@ class Meanwhile:
 class Edited:
     """A field that was edited at the other app, where we want to write another value.
 
-    theirs_at: when the event of that edit was accepted, where its execution failed. ours_at: when
+    theirs_at: when the event of that edit was accepted, where its execution failed; `GAVE_WAY` where
+    it gave way. ours_at: when
     that of our value was. is_ours: our side has edited it, too. since_try: theirs came after an
     earlier try to write ours, of this execution or of the one that it runs again; `None` where none
     has looked.
@@ -111,6 +112,7 @@ class TwoWay:
     _looked: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _left: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _doubts: dict[str, Sequence[str]] = field(default_factory=a_dict)
+    _own: RecordKnowledge | None = None
     _pending: set[str] = field(default_factory=a_set)
     """The steps of which an earlier try may have written."""
 
@@ -291,11 +293,10 @@ class TwoWay:
                 changes = True
             else:
                 edits[name] = there
-        own = (
-            await self.echo.known(self.told)
-            if edits and self.told is not None
-            else RecordKnowledge()
-        )
+        own = RecordKnowledge()
+        if edits and self.told is not None:
+            own = (await self.echo.known(self.told)).as_event_shows(self.told.fields)
+        self._own = own
         for name, there in edits.items():
             value = asked.fields[name]
             edit = Edited(
@@ -326,10 +327,14 @@ class TwoWay:
 
     def _stands(self, edit: Edited, partner: Partner) -> bool:
         """Return whether an edit at the other app stands, and is not written over."""
-        if self.replays and not self.goes_on and edit.theirs_at is None:
+        if self.replays and not self.goes_on and not edit.theirs_at:
             return False  # who replays from the start wants it written
+        if not edit.is_ours:
+            return True
+        if edit.theirs_at == GAVE_WAY:
+            return False
         pairs, side = partner.pairs, partner.side
-        if pairs.master == pairs.other(side) or not edit.is_ours:
+        if pairs.master == pairs.other(side):
             return True
         if edit.theirs_at is not None:  # nothing came of it yet: it gives way to the master
             return pairs.master is None and edit.theirs_at > edit.ours_at
@@ -369,8 +374,8 @@ class TwoWay:
     ) -> list[StateWrite]:
         """Return the writes with a final failure; `undone` says that its last try surely did nothing.
 
-        With one that gave way, the event's values of its fields are dealt with, and of those that were
-        written: else they would stand against the other app's edit, and both would give way.
+        With one that gave way, what the event told does so: else it would stand against the other app's
+        edit once that one's event comes, and both would give way.
         """
         definite = self._is_undone(path, undone)
         gone = self.echo.refused(asked, path, self.news.hops, definite=definite)
@@ -379,10 +384,15 @@ class TwoWay:
         agreed = replace(asked, fields=self._left[path])  # where both have it, the write is done
         wrote = dict.fromkeys(agreed.fields, (f"{self.echo.execution}/{path}", self.echo.pairs))
         dealt_with = [*gone, self.echo.came_back(agreed, (), wrote)]
-        if (told := self.told) is not None and self._partner_of(told) is not None:
-            done = {*asked.fields} | {name for record, name in self.wrote if record == asked.name}
-            own = {name: value for name, value in told.fields.items() if name in done}
-            dealt_with.append(self.echo.seen(replace(told, fields=own), (), self.news.written))
+        own, told = self._own, self.told
+        if own is not None and told is not None and self._partner_of(told) is not None:
+            both = {n: v for n, v in told.fields.items() if n in agreed.fields}
+            both = {n: v for n, v in both.items() if same(v, agreed.fields[n])}
+            rest = {n: v for n, v in told.fields.items() if n not in both}
+            dealt_with += [
+                self.echo.seen(replace(told, fields=both), (), self.news.written),
+                self.echo.gave_way(replace(told, fields=rest), own),
+            ]
         return dealt_with
 
     def lost(self, asked: RecordState, error: Exception, instance: str) -> str:

@@ -69,13 +69,13 @@ class Noting(Twins):
 
         async def flow(ctx: Context[Any], thing: Any) -> None:
             other = await ctx.paired(self.pairs, **{here: thing["id"]})
-            account, fields = getattr(ctx.config, there), {n: thing[n] for n in FIELDS}
+            account, fields = getattr(ctx.config, there), self.fields(here, there, thing)
             await note(f"begin {thing['id']}")
             if other is None:
                 await actions["create"](account, **fields)
             else:
                 await actions["update"](account, other, **fields)
-            await note(f"end {thing['id']}: {thing['amount']}")
+            await note(f"end {thing['id']}: {[*fields.values()]}")
 
         flow.__name__ = f"{here}_to_{there}"
         trigger: Any = self.components[here].triggers["changed"]

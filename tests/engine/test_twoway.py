@@ -582,11 +582,13 @@ async def test_a_second_try_that_finds_what_the_first_one_found_decides_like_it(
     assert twins.equal
 
 
+@pytest.mark.parametrize("renamed", [False, True])
 @pytest.mark.parametrize("master", ["left", None])
 async def test_an_edit_after_a_try_that_failed_arrives_at_the_master(
-    twins: Twins, master: str | None
+    twins: Twins, master: str | None, renamed: bool
 ) -> None:
     """The master's value gives way to it, and so does not stand against its event."""
+    twins.renamed = renamed
     twins.build(master)
     twins.left.edit(name="Initech", amount="220")
     await twins.settle()
@@ -598,26 +600,28 @@ async def test_an_edit_after_a_try_that_failed_arrives_at_the_master(
     twins.right.busy, twins.right.refuse = busy, 1
     twins.left.edit("left_1", name="Initrode")
     gave_way, arrived, *_ = await twins.settle()
+    name = "title" if renamed else "name"
     assert gave_way.reason == (
-        'conflict: right.thing right_1 was edited meanwhile: name "Hooli" stands'
+        f'conflict: right.thing right_1 was edited meanwhile: {name} "Hooli" stands'
     )
     assert arrived.state == "succeeded"
     assert twins.left.records["left_1"]["name"] == "Hooli"
     assert twins.equal
 
 
-async def test_a_field_that_was_not_come_to_arrives_where_the_one_before_gave_way(
-    twins: Twins,
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_a_field_that_was_not_come_to_stays_where_the_one_before_gave_way(
+    twins: Twins, renamed: bool
 ) -> None:
     """The first of two writes gives way, which ends the flow: the second one's value is no known one."""
-    twins.apart = True
+    twins.apart, twins.renamed = True, renamed
     twins.build(master="right")
     twins.left.edit(name="Initech", amount="220")
     await twins.settle()
     twins.right.edit("right_1", name="Hooli")
     twins.left.edit("left_1", name="Initrode", amount="300")
     gave_way = await twins.ended(await twins.send(twins.left.told.pop()))
-    assert gave_way.reason.endswith('name "Hooli" stands')
+    assert gave_way.reason.endswith('"Hooli" stands')
     await twins.settle()
     assert twins.left.records["left_1"] == {"name": "Hooli", "amount": Decimal(300)}
     assert twins.equal

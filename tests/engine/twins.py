@@ -41,6 +41,8 @@ from tests.engine.flows import Runner, runner_on
 
 QUICK = Retry(attempts=8, first=timedelta(milliseconds=10), jitter=0)
 FIELDS = ("name", "amount")
+OTHERS = ("title", "worth")
+"""The names of the same fields in an app that has other ones."""
 
 
 def tidy(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,11 +67,12 @@ class Place:
 
     lose, refuse: how many answers get lost after the work, how many calls fail before it. mute: it
     says nothing of what it saved. forgetful: it knows no idempotency keys. nested: its events and
-    answers have a record's fields within a field of their own.
+    answers have a record's fields within a field of their own. names: those of its fields.
     """
 
     name: str
     nested: bool = False
+    names: tuple[str, ...] = FIELDS
     mute: bool = False
     forgetful: bool = False
     lose: int = 0
@@ -121,9 +124,10 @@ class Place:
 
     def shown(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return a record as the app's events and answers show it."""
-        if not self.nested:
-            return dict(record)
-        return {"id": record["id"], "own": {n: record[n] for n in record if n != "id"}}
+        fields = {
+            name: record[n] for n, name in zip(FIELDS, self.names, strict=True) if n in record
+        }
+        return {"id": record["id"], **({"own": fields} if self.nested else fields)}
 
 
 def own(thing: Any) -> Any:
@@ -138,20 +142,19 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
         async def current(
             self, kind: str, id: str, fields: Sequence[str]
         ) -> Mapping[str, Any] | None:
-            return place.records.get(id)
+            found = place.records.get(id)
+            return found and dict(zip(place.names, map(found.get, FIELDS), strict=True))
 
     component = Component(place.name, connection=Account)
     within = "own" if place.nested else ""
-    declared = Writes("thing", fields=FIELDS, within=within)
+    declared = Writes("thing", fields=place.names, within=within)
 
-    @component.action(writes=declared, retry=QUICK)
     async def create(
         account: Account, name: str | None, amount: Decimal | Unset | None = UNSET
     ) -> Any:
         """Make a thing."""
         return await place.change(None, given(name=name, amount=amount))
 
-    @component.action(writes=declared, retry=QUICK)
     async def update(
         account: Account,
         id: str,
@@ -161,7 +164,29 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
         """Change a thing."""
         return await place.change(id, given(name=name, amount=amount))
 
-    @component.trigger(key=pointer("/id"), reads=Reads("thing", fields=FIELDS, within=within))
+    async def create_other(
+        account: Account, title: str | None, worth: Decimal | Unset | None = UNSET
+    ) -> Any:
+        """Make a thing, of an app whose fields have other names."""
+        return await create(account, title, worth)
+
+    async def update_other(
+        account: Account,
+        id: str,
+        title: str | Unset | None = UNSET,
+        worth: Decimal | Unset | None = UNSET,
+    ) -> Any:
+        """Change a thing, of an app whose fields have other names."""
+        return await update(account, id, title, worth)
+
+    made = {"create": create, "update": update}
+    if place.names != FIELDS:
+        made = {"create": create_other, "update": update_other}
+    for name, each in made.items():
+        each.__name__ = name
+        component.action(writes=declared, retry=QUICK)(each)
+
+    @component.trigger(key=pointer("/id"), reads=Reads("thing", fields=place.names, within=within))
     async def changed(request: Request) -> Any:
         """A thing was made or changed."""
         return place.shown(request.json())
@@ -172,13 +197,13 @@ def component_of(place: Place) -> tuple[Component, type[Connection]]:
 class Twins(Runner):
     """Two apps, `left` and `right`, an integration between them, and an engine that runs it.
 
-    apart: each field is written by a step of its own.
+    apart: each field is written by a step of its own. renamed: the right one's fields have other names.
     """
 
     left: Place
     right: Place
     integration: Integration[Any]
-    nested = apart = False
+    nested = apart = renamed = False
 
     @property
     def live(self) -> bool:
@@ -191,7 +216,8 @@ class Twins(Runner):
         """Make the apps, and the integration that keeps them equal."""
         self.sent, self.ended_ids, self.looked = set[str](), set[str](), 0
         options = {"nested": self.nested, **options}
-        self.left, self.right = Place("left", **options), Place("right", **options)
+        names = OTHERS if self.renamed else FIELDS
+        self.left, self.right = Place("left", **options), Place("right", names=names, **options)
         left, left_account = component_of(self.left)
         right, right_account = component_of(self.right)
         self.components = {"left": left, "right": right}
@@ -214,16 +240,21 @@ class Twins(Runner):
 
         async def flow(ctx: Context[Any], thing: Any) -> None:
             other = await ctx.paired(self.pairs, **{here: thing["id"]})
-            account, fields = getattr(ctx.config, there), {n: own(thing)[n] for n in FIELDS}
+            account, fields = getattr(ctx.config, there), self.fields(here, there, thing)
             if other is None:
                 await actions["create"](account, **fields)
             else:
-                for each in [{name: fields[name]} for name in FIELDS] if self.apart else [fields]:
+                for each in [{n: fields[n]} for n in fields] if self.apart else [fields]:
                     await actions["update"](account, other, **each)
 
         flow.__name__ = f"{here}_to_{there}"
         trigger: Any = self.components[here].triggers["changed"]
         self.integration.flow(trigger=trigger, pairs=self.pairs)(flow)
+
+    def fields(self, here: str, there: str, thing: Any) -> dict[str, Any]:
+        """Return the fields of an event's record, by the names that the other app has for them."""
+        names = zip(getattr(self, here).names, getattr(self, there).names, strict=True)
+        return {theirs: own(thing)[ours] for ours, theirs in names}
 
     async def work(self, key: FlowKey) -> Work:
         flow = self.integration.flows[key.flow]
