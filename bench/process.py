@@ -83,16 +83,17 @@ def cpu_ms(pid: int) -> float:
 
 def rss_mib(pid: int) -> float:
     """Memory that a process has resident."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return 0.0
+    return _mib(pid, "status", "VmRSS:")
 
 
 def pss_mib(pid: int) -> float:
     """Memory of a process, with its share of what it has in common with others."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+    return _mib(pid, "smaps_rollup", "Pss:")
+
+
+def _mib(pid: int, file: str, name: str) -> float:
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(name):
             return round(int(line.split()[1]) / 1024, 1)
     return 0.0
 

@@ -70,10 +70,9 @@ def count(workload: Workload, tree: Path, flows: int, kind: Kind) -> Counts:
         rows: list[tuple[str, str, int]] = json.loads(written.read_text())
     found: Counts = Counter()
     for file, function, number in rows:
-        place = (
-            file.removeprefix(f"{tree}/") if file.startswith(f"{tree}/halflap") else Path(file).name
-        )
-        found[f"{place} {function}"] += number
+        is_ours = file.startswith(f"{tree}/halflap")
+        shown = file.removeprefix(f"{tree}/") if is_ours else Path(file).name
+        found[f"{shown} {function}"] += number
     return Counter({name: round(number / flows) for name, number in found.items()})
 
 

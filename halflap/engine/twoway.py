@@ -74,10 +74,9 @@ class Edited:
     """A field that was edited at the other app, where we want to write another value.
 
     theirs_at: when the event of that edit was accepted, where its execution failed; `GAVE_WAY` where
-    it gave way. ours_at: when
-    that of our value was. is_ours: our side has edited it, too. since_try: theirs came after an
-    earlier try to write ours, of this execution or of the one that it runs again; `None` where none
-    has looked.
+    it gave way. ours_at: when that of our value was. is_ours: our side has edited it, too. since_try:
+    theirs came after an earlier try to write ours, of this execution or of the one that it runs again;
+    `None` where none has looked.
     """
 
     theirs_at: Micros | None
@@ -113,6 +112,7 @@ class TwoWay:
     _left: dict[str, Mapping[str, Any]] = field(default_factory=a_dict)
     _doubts: dict[str, Sequence[str]] = field(default_factory=a_dict)
     _own: RecordKnowledge | None = None
+    """The knowledge of the event's record, as the other app was last looked at."""
     _pending: set[str] = field(default_factory=a_set)
     """The steps of which an earlier try may have written."""
 
