@@ -55,10 +55,8 @@ def read(connection: socket.socket) -> None:
         stream, sending = connection.makefile("rb"), threading.Lock()
 
         def send(message: FromReader) -> None:
-            with (
-                sending,
-                contextlib.suppress(OSError),
-            ):  # a server that has hung up is heard of below
+            # A server that has hung up is heard of below.
+            with sending, contextlib.suppress(OSError):
                 connection.sendall(encode_frame(message))
 
         decoder = msgspec.msgpack.Decoder[ToReader](ToReader)
