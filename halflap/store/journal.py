@@ -123,7 +123,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         found = copy(self)
         found._database = found._jobs = self._whole.within(scope)
         found.shards = ListenerShards(found._jobs, self._clock)
-        found._hinted = scope.customer is None  # a view has no index to name
+        found._hinted = scope.customer is None
         return found
 
     async def accept(

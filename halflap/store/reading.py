@@ -286,13 +286,9 @@ def replay_text(how: Replay | None) -> str | None:
     return None if how is None else msgspec.json.encode(how).decode()
 
 
-def source(which: Filter, *, hinted: bool = True) -> str:
-    """`EXECUTION` for a filter: what lives of an instance is found without its history.
-
-    Unless `hinted`, SQLite finds its way without being told.
-    """
-    live = which.instance is not None and set(which.states) == set(LIVE) and not which.dead_letters
-    return f"{EXECUTION} INDEXED BY executions_live" if live and hinted else EXECUTION
+def is_living(which: Filter) -> bool:
+    """Return whether a filter is for what lives of an instance, which is found without its history."""
+    return which.instance is not None and set(which.states) == set(LIVE) and not which.dead_letters
 
 
 def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:

@@ -253,7 +253,7 @@ async def test_of_its_own_customer_all_is_found(two: Two) -> None:
     for method, name, route in sorted(found, key=lambda each: each[1] in last):
         if "{" in route.path and name not in wrong:
             answer = await ask(two, method, route, two.mine.names, two.mine.token)
-            assert answer.status not in (401, 403, 404), (name, answer.body)
+            assert answer.status not in (401, 403, 404, 500), (name, answer.body)
         for query, body in NAMING.get(name, []):
             if name == "stream_events":
                 continue
@@ -264,7 +264,7 @@ async def test_of_its_own_customer_all_is_found(two: Two) -> None:
                 token=two.mine.token,
                 **filled(query, two.mine.names),
             )
-            assert answer.status not in (401, 403, 404), (name, answer.body)
+            assert answer.status not in (401, 403, 404, 500), (name, answer.body)
 
 
 async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) -> None:
