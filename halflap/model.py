@@ -719,6 +719,9 @@ class Dedupe:
     """
 
 
+WhenBusy = Literal["wait", "end", "replace"]
+
+
 @frozen
 class Order:
     """Executions of one order have their turns as they were accepted, `width` of them at once.
@@ -737,7 +740,7 @@ class Order:
     scope: str
     key: str
     width: int = 1
-    when_busy: Literal["wait", "end", "replace"] = "wait"
+    when_busy: WhenBusy = "wait"
     after_failure: Literal["go_on", "block"] = "go_on"
     while_waiting: Literal["block", "go_on"] = "block"
 

@@ -300,7 +300,7 @@ class AttemptView(View):
 
 
 class OrderView(View):
-    """An order: its rule (`parallel(n)`, `fifo`, `singleton`, `latest_wins`, `pairs`), and its key."""
+    """An order: its rule as the flow declares it, or `pairs`, and its key."""
 
     rule: str
     key: str

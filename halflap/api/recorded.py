@@ -24,7 +24,6 @@ from halflap.api.execution_view import (
 )
 from halflap.api.operations import Operations
 from halflap.api.operations.executions import NO_NOTES, StepNotes
-from halflap.api.operations.order import rule
 from halflap.api.operations.replay import UNKNOWN_EDITOR, EventEdit
 from halflap.api.principal import HiddenPayloads
 from halflap.api.view import Json, VersionName, rfc3339
@@ -42,6 +41,7 @@ from halflap.model import (
     to_micros,
 )
 from halflap.sdk import codec
+from halflap.sdk.order import rule_name
 from halflap.store.blobs.viewing import EventExcerpt
 from halflap.store.protocol import Filter
 from halflap.store.reading import MOST_INSTANCES
@@ -322,7 +322,7 @@ def step_result(step: Record) -> Json:
 
 def order_view(order: Order | None) -> OrderView | None:
     """An order as it is shown."""
-    return None if order is None else OrderView(rule=rule(order), key=order.key)
+    return None if order is None else OrderView(rule=rule_name(order), key=order.key)
 
 
 def log_view(id: int, line: LogLine) -> LogView:

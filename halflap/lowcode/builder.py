@@ -24,7 +24,7 @@ from halflap.lowcode.source import Path, SourceText, read
 from halflap.lowcode.template import ExpressionHost, Names
 from halflap.sdk.context import Context
 from halflap.sdk.integration import Flow, Integration
-from halflap.sdk.order import FlowOrder, Rule, fifo, latest_wins, parallel, singleton
+from halflap.sdk.order import FlowOrder, Rule, fifo, parallel
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.request import pointer
 from halflap.sdk.trigger import BoundTrigger
@@ -206,7 +206,5 @@ def order_of(order: Rule | OrderPart | None) -> FlowOrder | None:
             return fifo(
                 by_key=key, after_failure=given.after_failure, while_waiting=given.while_waiting
             )
-        case "singleton":
-            return singleton(by_key=key)
-        case "latest_wins":
-            return latest_wins(by_key=key)
+        case rule:
+            return FlowOrder(rule, by_key=key)

@@ -20,6 +20,7 @@ from pydantic import (
 
 from halflap.lowcode.kinds import KINDS, AnyStep, Name, Part, Template
 from halflap.sdk.duration import Duration, refused
+from halflap.sdk.order import AfterFailure, Rule, UnsizedRule, WhileWaiting
 
 FieldType = Literal[
     "text", "integer", "decimal", "boolean", "date", "datetime", "url", "email", "mapping"
@@ -137,7 +138,7 @@ class PairsPart(Part):
 class OrderPart(Part):
     """The order of a flow's executions."""
 
-    rule: Literal["parallel", "fifo", "singleton", "latest_wins"]
+    rule: Rule
     """`parallel`: `width` at once; `fifo`: one after another; `singleton`: while one runs, others are
     ignored; `latest_wins`: only the newest waits."""
     width: Annotated[int, Field(ge=1)] = 1
@@ -145,9 +146,9 @@ class OrderPart(Part):
     by_key: bool | str = False
     """true: those of one record, by the trigger's key; or where the key stands in the event, as a
     JSON pointer: `/data/id`."""
-    after_failure: Literal["go_on", "block"] = "go_on"
+    after_failure: AfterFailure = "go_on"
     """fifo: `block`: after a failure the others wait, until it is replayed or let go."""
-    while_waiting: Literal["block", "go_on"] = "block"
+    while_waiting: WhileWaiting = "block"
     """fifo: `go_on`: while one sleeps or waits for a signal, the next begins."""
 
 
@@ -192,7 +193,7 @@ class FlowPart(Triggered):
 
     pairs: str | None = None
     """The pairs that the event's record belongs to."""
-    order: Literal["fifo", "singleton", "latest_wins"] | OrderPart | None = None
+    order: UnsizedRule | OrderPart | None = None
     """The order of its executions: `fifo`, or `{rule: fifo, by_key: /data/id}`."""
     steps: list[AnyStep] = Field(min_length=1)
     """The steps, one after another."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args
 
 from pydantic_core import PydanticUndefined
 
@@ -16,7 +16,7 @@ from halflap.errors import DefinitionError
 from halflap.model import Order, Retention
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
-from halflap.sdk.order import FlowOrder
+from halflap.sdk.order import FlowOrder, UnsizedRule
 from halflap.sdk.pairs import Pairs, checked_pairs, order_of
 from halflap.sdk.request import Request
 from halflap.sdk.routing import Preprocess, Routing, Sender
@@ -257,8 +257,8 @@ class Integration(Generic[C]):
         keep: JSON pointers (`/data/id`) of the only fields that are stored and seen.
         timeout: of one attempt. max_age: from its first attempt, or from the last sleep, to ended.
         pairs: which record at the other app the event's record belongs to (see `pairs`).
-        order: how many of its executions run at once, and who waits for whom: `parallel(n)`,
-        `fifo()`, `singleton()`, `latest_wins()`. Without one, all may run at once.
+        order: how many of its executions run at once, and who waits for whom, such as `fifo()`.
+        Without one, all may run at once.
         """
         bound = trigger if isinstance(trigger, BoundTrigger) else trigger()
         options = {
@@ -368,9 +368,9 @@ class Integration(Generic[C]):
 
     def _check_order(self, flow: Flow[C, Any, Any], order: FlowOrder) -> None:
         if not isinstance(order, FlowOrder):  # pyright: ignore[reportUnnecessaryIsInstance]
+            others = ", ".join(f"{each}()" for each in get_args(UnsizedRule))
             raise DefinitionError(
-                f"the flow {flow.name} has order={order!r}; give parallel(n), fifo(), singleton() or "
-                "latest_wins()",
+                f"the flow {flow.name} has order={order!r}; give parallel(n), {others}",
                 where=flow.where,
             )
         if flow.pairs is not None:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from halflap.errors import DefinitionError
-from halflap.model import FLOW_ORDERS, Order
+from halflap.model import FLOW_ORDERS, Order, WhenBusy
 from halflap.sdk.request import Request
 from halflap.sdk.trigger import Declaration, Pick
 
 AfterFailure = Literal["go_on", "block"]
 WhileWaiting = Literal["block", "go_on"]
-Rule = Literal["parallel", "fifo", "singleton", "latest_wins"]
+UnsizedRule = Literal["fifo", "singleton", "latest_wins"]
+"""A rule that needs no number: in a document, its name is enough."""
+Rule = Literal["parallel", UnsizedRule]
 
-_WHEN_BUSY: dict[Rule, Literal["wait", "end", "replace"]] = {
+_WHEN_BUSY: dict[Rule, WhenBusy] = {
     "parallel": "wait",
     "fifo": "wait",
     "singleton": "end",
@@ -81,6 +83,15 @@ class FlowOrder:
         if self.rule == "fifo" and self.while_waiting != "block":
             given.append(f'while_waiting="{self.while_waiting}"')
         return f"{self.rule}({', '.join(given)})"
+
+
+def rule_name(order: Order) -> str:
+    """Return an order's rule, by the name that an author gives it."""
+    if not order.scope.startswith(FLOW_ORDERS):
+        return "pairs"
+    if order.width > 1:
+        return f"parallel({order.width})"
+    return next(each for each in get_args(UnsizedRule) if _WHEN_BUSY[each] == order.when_busy)
 
 
 def parallel(n: int, /) -> FlowOrder:

@@ -1,9 +1,10 @@
 """The declarations of a flow about the order of its executions."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+import halflap
 from halflap import (
     Component,
     Config,
@@ -24,7 +25,9 @@ from halflap import (
     singleton,
     webhook,
 )
+from halflap.lowcode.builder import order_of
 from halflap.model import Order
+from halflap.sdk.order import UnsizedRule, rule_name
 from tests.cases import for_each
 
 
@@ -93,6 +96,16 @@ def test_a_rule_is_an_order_of_the_flow_in_its_instance(declared: FlowOrder, ord
 )
 def test_an_order_reads_as_it_was_written(declared: FlowOrder, said: str) -> None:
     assert str(declared) == said
+
+
+def test_each_rule_is_declared_and_shown_by_one_name() -> None:
+    for rule in get_args(UnsizedRule):
+        declared = order_of(rule)
+        assert declared == getattr(halflap, rule)()
+        assert declared is not None
+        assert rule_name(declared.of("ins_1", "things")) == rule
+    assert rule_name(parallel(3).of("ins_1", "things")) == "parallel(3)"
+    assert rule_name(Order("pairs:ins_1", "")) == "pairs"
 
 
 def test_without_an_order_a_flow_has_none() -> None:

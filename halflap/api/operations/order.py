@@ -10,7 +10,6 @@ from halflap.model import (
     Execution,
     Micros,
     NothingNewer,
-    Order,
     position_in_chain,
 )
 from halflap.store.protocol import Filter, Journal
@@ -40,15 +39,6 @@ def because(execution: Execution, ahead: Execution | None) -> str:
     if order is None or not order.scope.startswith(FLOW_ORDERS):
         return "the same record; it came first"
     return f"the same key, {order.key}; it came first" if order.key else "it came first"
-
-
-def rule(order: Order) -> str:
-    """An order's rule, by the name that an author gives it."""
-    if not order.scope.startswith(FLOW_ORDERS):
-        return "pairs"
-    if order.when_busy != "wait":
-        return "singleton" if order.when_busy == "end" else "latest_wins"
-    return f"parallel({order.width})" if order.width > 1 else "fifo"
 
 
 async def overtaking(

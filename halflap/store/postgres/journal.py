@@ -56,6 +56,7 @@ from halflap.store.protocol import (
     Written,
 )
 from halflap.store.recording import text
+from halflap.store.rules.admission import asks_for_members
 from halflap.store.scope import CustomerScope
 from halflap.store.shards import ListenerShards, ShardCursor
 from halflap.store.turns import Place, Share, TurnRotation
@@ -140,7 +141,7 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         now = self._clock()
         entries = [entry(each, now) for each in kept]
         item = Acceptance(entries, now, claim, now + lease, is_wanted, cursors)
-        if any(each.order is not None and each.order.when_busy != "wait" for each in starts):
+        if any(each.order is not None and asks_for_members(each.order) for each in starts):
             await self._partitions.make(now)
         await self._share_commit(item, sum(len(each.event.body) for each in kept))
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
