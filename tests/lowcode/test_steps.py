@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from textwrap import indent
 from typing import Any
 
 import pytest
 
-from halflap import UpstreamError, salesforce
+from halflap import Retry, UpstreamError, salesforce
 from halflap.errors import DefinitionError
+from halflap.lowcode.kinds.action import RetryRule, retry_of
 from halflap.testing import Result, Run
 from tests.cases import for_each
 from tests.lowcode.documents import HEAD, acme, built, of_steps
@@ -234,6 +236,13 @@ async def test_what_fails_is_caught_ignored_or_tried_again(run: Run) -> None:
     assert answer(result) == "Initech"
     spent = await tried(run, again, fail={acme.get_account: [down, down]}, **given)
     assert (spent.state, spent.steps[0].tries) == ("failed", 2)
+
+
+def test_a_retry_leaves_to_the_action_what_it_does_not_say() -> None:
+    own = Retry(16, first=timedelta(seconds=5))
+    rule = RetryRule.model_validate({"on": [423]})
+    assert retry_of(rule, own) == Retry(16, first=timedelta(seconds=5), on=(423,))
+    assert retry_of(3, own) == Retry(3, first=timedelta(seconds=5))
 
 
 async def test_throw_fails_and_can_be_caught(run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -31,7 +31,7 @@ from halflap.sdk.duration import Duration
 
 
 class RetryRule(Part):
-    """The tries of a failed step: `retry: {attempts: 3, first: 2s}`."""
+    """The tries of a failed step: `retry: {attempts: 3, first: 2s}`; otherwise as the action says."""
 
     attempts: int = Field(10, ge=1, le=100)
     """All tries, the first one too."""
@@ -39,15 +39,19 @@ class RetryRule(Part):
     """The wait after the first failure; it doubles each time."""
     longest: Duration = timedelta(minutes=10)
     """The longest wait."""
-    on: list[int] = Field(default_factory=list[int])
+    on: tuple[int, ...] = ()
     """Statuses of the app at which it is tried again as well: `on: [423]`."""
-    not_on: list[int] = Field(default_factory=list[int])
+    not_on: tuple[int, ...] = ()
     """Statuses of the app at which it fails at once: `not_on: [503]`."""
 
     @model_validator(mode="after")
     def _fits(self) -> RetryRule:
-        Retry(on=tuple(self.on), not_on=tuple(self.not_on))
+        self.over(Retry())
         return self
+
+    def over(self, own: Retry) -> Retry:
+        """Return an action's own rule with what this one says in place of it."""
+        return replace(own, **{name: getattr(self, name) for name in self.model_fields_set})
 
 
 class AnswersPart(Part):
@@ -164,18 +168,14 @@ def retry_of(rule: RetryRule | int | None, own: Retry) -> Retry | None:
     """Return the rule that a step gives, on top of the action's own."""
     if rule is None:
         return None
-    if isinstance(rule, int):
-        return replace(own, attempts=rule)
-    given = {name: getattr(rule, name) for name in ("attempts", "first", "longest")}
-    return replace(own, **given, on=tuple(rule.on), not_on=tuple(rule.not_on))
+    return replace(own, attempts=rule) if isinstance(rule, int) else rule.over(own)
 
 
 def _python_retry(retry: Retry, at: PythonScope) -> str:
-    usual = Retry()
-    given = [] if retry.attempts == usual.attempts else [str(retry.attempts)]
-    named = [
-        (name, at.constant(value))
-        for name in ("first", "longest", "away", "jitter", "on", "not_on")
-        if (value := getattr(retry, name)) != getattr(usual, name)
-    ]
-    return call(at.use("Retry"), given, named)
+    given = {
+        each.name: at.constant(value)
+        for each in fields(Retry)
+        if (value := getattr(retry, each.name)) != each.default
+    }
+    attempts = given.pop("attempts", None)
+    return call(at.use("Retry"), [] if attempts is None else [attempts], given.items())
