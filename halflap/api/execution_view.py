@@ -21,6 +21,7 @@ from halflap.api.view import (
     VersionName,
     View,
 )
+from halflap.engine.twoway import without_values
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.executed import NodeState
 from halflap.lowcode.outline.nodes import Path
@@ -393,7 +394,7 @@ class LogView(PayloadView):
     id: int
     at: Time
     level: str
-    message: str
+    message: Annotated[str, CustomerValue(public=without_values)]
     fields: Annotated[Json, CustomerValue({})]
     step: str
 
@@ -533,7 +534,7 @@ class LogNotice(View):
     customer: str
     at: Time
     level: str
-    message: str
+    message: Annotated[str, CustomerValue(public=without_values)]
     step: str
 
 

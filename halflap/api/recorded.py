@@ -27,6 +27,7 @@ from halflap.api.operations.executions import NO_NOTES, StepNotes
 from halflap.api.operations.replay import UNKNOWN_EDITOR, EventEdit
 from halflap.api.principal import HiddenPayloads
 from halflap.api.view import Json, VersionName, rfc3339
+from halflap.engine.twoway import without_values
 from halflap.errors import ConfigError
 from halflap.model import (
     MISSING,
@@ -98,7 +99,7 @@ def public_reason(execution: Execution | Outcome) -> str:
     """Return the reason of an outcome without a customer's values: of a failure, its public cause."""
     if execution.failure is not None:
         return public_cause(execution.failure)
-    return execution.reason if execution.state in ("ignored", "cancelled") else ""
+    return without_values(execution.reason) if execution.state in ("ignored", "cancelled") else ""
 
 
 def public_mark(mark: str) -> str:

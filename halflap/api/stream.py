@@ -242,7 +242,8 @@ def view_of(
                 reason = public_reason(outcome)
             return topic, ChangeView.of(about, about.start.flow, about.start, reason=reason)
         case Progress(lines=(line,)):
-            return topic, LogNotice.of(line, about.flow, about)
+            notice = LogNotice.of(line, about.flow, about)
+            return topic, notice.without_payload() if notice.customer in hidden else notice
         case Progress(steps=steps):
             some = [StepNotice(seq=seq, path=path, status=status) for seq, path, status in steps]
             return STEPS.removesuffix(":"), StepsNotice(execution=about.execution, steps=some)

@@ -6,6 +6,7 @@ and keep every digit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
@@ -92,7 +93,8 @@ class View(BaseModel):
             value = getattr(self, name)
             marks = [each for each in field.metadata if isinstance(each, CustomerValue)]
             if marks:
-                changes[name] = copy(marks[0].hidden)
+                public = marks[0].public
+                changes[name] = copy(marks[0].hidden) if public is None else public(value)
             elif isinstance(value, View):
                 changes[name] = value.without_payload()
             elif isinstance(value, list):
@@ -123,9 +125,12 @@ class TaggedView(View):
 
 @dataclass(frozen=True, slots=True)
 class CustomerValue:
-    """Marks a field that has values of a customer; `hidden` stands there for who may not see them."""
+    """Marks a field that has values of a customer; `hidden` stands there for who may not see them, or
+    what `public` returns of it.
+    """
 
     hidden: Any = None
+    public: Callable[[Any], Any] | None = None
 
 
 class PayloadView(View):

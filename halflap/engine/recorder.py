@@ -20,7 +20,7 @@ from halflap.engine.past import variant_of
 from halflap.engine.protocol import Turn
 from halflap.engine.scope import StepScope, current_scope, escaped
 from halflap.engine.step import Perform, looking_up, run_action
-from halflap.engine.twoway import CheckResult, TwoWay, inputs_of, told_of
+from halflap.engine.twoway import EDITED, CheckResult, TwoWay, inputs_of, told_of
 from halflap.engine.waiting import Waits
 from halflap.errors import DefinitionError, Nondeterminism, Overruled, UpstreamError
 from halflap.model import MISSING, Record, StateWrite, frozen, is_earlier, to_datetime
@@ -294,7 +294,7 @@ class StepRecorder:
         with step:
             found = await self.two_way.meanwhile(asked, step.path, connection)
         step.variant += unless_same if found.changes else ""
-        said = f"{asked} was edited meanwhile: "
+        said = f"{asked} {EDITED}: "
         if found.idle:
             raise Overruled(f"conflict: {said}{told_of(found.stands)} stands")
         if step.log is not None and found.stands:

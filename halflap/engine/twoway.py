@@ -6,6 +6,7 @@ answer; what it finds at the other app before a write is part of that step.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -193,7 +194,7 @@ class TwoWay:
             since = f", as {writer} wrote it" if writer else ""
             lost = told_of({name: told.fields[name] for name in news})
             kept = told_of({name: now[name] for name in news})
-            reason = f"{told} has changed since: it has {kept}{since}, no longer {lost}"
+            reason = f"{told} {CHANGED}: it has {kept}{since}, no longer {lost}"
             # With all that is known: a replay that has done something already goes on as `run`.
             return replace(run, how="superseded", reason=reason, current=now)
         return replace(run, current=now)
@@ -451,6 +452,16 @@ class TwoWay:
 
 MOST_SHOWN = 60
 """The most characters of a field's value that a reason shows."""
+
+
+CHANGED, EDITED = "has changed since", "was edited meanwhile"
+"""The words, in reasons and log lines, between the name of a record and its values."""
+_VALUES = re.compile(f"({CHANGED}|{EDITED}): .*", re.DOTALL)
+
+
+def without_values(text: str) -> str:
+    """Return a reason or a log line without the values of a record that was compared."""
+    return _VALUES.sub(r"\1", text)
 
 
 def told_of(fields: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Two-way through the API: pairs are shown and forgotten, echoes are found, who waits says for whom."""
 
+import re
 from typing import Any
 
 import pytest
@@ -152,6 +153,52 @@ async def test_an_echo_is_shown_with_the_execution_that_wrote_it_and_listed_by_i
     for query, ids in (({"reason": "echo"}, [echo["id"]]), ({"reason": "super"}, [])):
         page = (await world.api("GET", "/api/executions", state="ignored", **query)).json
         assert [each["id"] for each in page["items"]] == ids
+
+
+NOW = """
+    async def current(self, kind: str, id: str, fields: Any) -> Any:
+        if id == "c_2":
+            raise NotImplementedError
+        return {"name": "There-now"}
+"""
+
+
+async def test_the_values_of_compared_records_are_hidden_with_payloads(world: Any) -> None:
+    files = {
+        name: re.sub(r'(    """An account of .*\n)', rf"\1{NOW}", text)
+        for name, text in FILES.items()
+    }
+    await world.publish(world.packed("people:integration", files))
+    people = await activated(world, await world.customer())
+    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read"]})).json["key"]
+    client: Any = type(world.api)
+    async with client(world.api.app, key).stream("/api/stream", topics="logs") as heard:
+        assert await heard.event() == ": following"
+        await told(world, people, "c_1", "Ada")
+        late = await told(world, people, "c_1", "Too-late")
+        await told(world, people, "c_2", "Bob")
+        over = await told(world, people, "c_2", "Bobby")
+        notice = await heard.data()
+    seen = await world.api("GET", "/api/executions", state="ignored")
+    assert seen.json["items"][0]["reason"] == late["reason"]
+    assert late["reason"] == (
+        "superseded: crm.contact c_1 has changed since: "
+        'it has name "There-now", no longer name "Too-late"'
+    )
+    line = 'till.customer t_Bob was edited meanwhile: name "There-now" is overruled'
+    for path, public, whole in (
+        ("/api/executions", "superseded: crm.contact c_1 has changed since", late["reason"]),
+        (f"/api/executions/{late['id']}", "contact c_1 has changed since", late["reason"]),
+        ("/api/logs", "till.customer t_Bob was edited meanwhile", line),
+        (f"/api/executions/{over['id']}/logs", "t_Bob was edited meanwhile", line),
+    ):
+        for token in (None, key):
+            answer = await world.api("GET", path, **({} if token is None else {"token": token}))
+            shown = answer.body.decode().replace('\\"', '"')
+            assert public in shown, path
+            assert (whole in shown) is (token is None), path
+            assert ("There-now" in shown or "Too-late" in shown) is (token is None), path
+    assert notice["message"] == "till.customer t_Bob was edited meanwhile"
 
 
 async def test_a_lookup_names_the_side_that_it_asks_for(world: Any, people: Any) -> None:
