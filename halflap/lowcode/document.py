@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from halflap.lowcode.kinds import KINDS, AnyStep, Name, Part, Template
+from halflap.lowcode.kinds import KINDS, AnyStep
+from halflap.lowcode.kinds.step import Name, Part, Template
 from halflap.sdk.duration import Duration, refused
 from halflap.sdk.order import AfterFailure, Rule, UnsizedRule, WhileWaiting
 

@@ -99,10 +99,13 @@ class _ScopeWalk:
         match step:
             case doc.TryStep():
                 self._try(step, path, seen)
-            case doc.ForStep():
-                self._loop(step, path, seen)
             case _:
-                walks = [self.steps(each, (*path, *at), seen) for at, each, _ in blocks(step)]
+                walks: list[_Names] = []
+                for at, each, block in blocks(step):
+                    if block.each:
+                        self._loop(step, path, each, (*path, *at), seen)
+                    else:
+                        walks.append(self.steps(each, (*path, *at), seen))
                 self._meet(seen, *walks)
         for at, name, gives in names_given(step):
             place = (*path, *at)
@@ -146,13 +149,21 @@ class _ScopeWalk:
             del left[step.error]
         self._meet(seen, tried, seen.inner(left))
 
-    def _loop(self, step: doc.ForStep, path: Path, seen: _Names) -> None:
-        place = (*path, "for")
-        said = f"the item {step.item!r} takes a name in use (%s); choose another"
-        self._free(step.item, place, seen, said)
-        self.loops.append(_Loop(step.parallel is not None))
-        item = _Seen(place, self._depth, "item")
-        self.steps(step.do, (*path, "do"), seen.inner({step.item: item}))
+    def _loop(
+        self,
+        step: doc.StepModel,
+        path: Path,
+        steps: Iterable[doc.StepModel],
+        inside: Path,
+        seen: _Names,
+    ) -> None:
+        items = [(at, name) for at, name, gives in names_given(step) if gives.what == "item"]
+        for at, name in items:
+            said = f"the item {name!r} takes a name in use (%s); choose another"
+            self._free(name, (*path, *at), seen, said)
+        self.loops.append(_Loop(step.side_by_side))
+        own = {name: _Seen((*path, *at), self._depth, "item") for at, name in items}
+        self.steps(steps, inside, seen.inner(own))
         loop = self.loops.pop()
         self.made.own[path], self.made.copied[path] = tuple(loop.names), tuple(loop.copies)
 

@@ -16,8 +16,7 @@ from halflap.lowcode.assist.offers import Hover, TextCursor
 from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.kinds import KINDS
-from halflap.lowcode.kinds.raw import field_at
-from halflap.lowcode.kinds.role import Gives
+from halflap.lowcode.kinds.raw import gives_at
 from halflap.lowcode.lint.scope import LintLambda, Names, Schema, fields_of
 from halflap.lowcode.lint.shapes import CallShape, InputShape
 from halflap.lowcode.lint.words import words
@@ -208,7 +207,7 @@ def definition(analysis: Analysis, line: int, column: int) -> PointedTarget | No
     path = given_at(analysis, line, column)
     if path is None:
         return None
-    keyed = path[-1] not in ("id", "for")
+    keyed = gives_at(analysis.source.data, path) is None
     place = analysis.source.key(path) if keyed else analysis.source.place(path)
     shown = path[-1] if keyed else value_at(analysis.source.data, path)
     return PointedTarget(place, len(str(shown)))
@@ -225,8 +224,7 @@ def given_at(analysis: Analysis, line: int, column: int) -> Path | None:
     if cursor.part == "key":
         path = (*cursor.path, cursor.text.strip("\"'").removesuffix(":"))
         return path if value_at(analysis.source.data, path) is not None else None
-    field = field_at(analysis.source.data, cursor.path)
-    if field is not None and field.role(Gives) is not None:
+    if gives_at(analysis.source.data, cursor.path) is not None:
         return cursor.path
     referred = referred_at(analysis.source.data, cursor.path)
     return _named(analysis, referred, value_at(analysis.source.data, cursor.path))

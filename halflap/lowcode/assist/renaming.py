@@ -8,6 +8,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.assist.analysis import Analysis
 from halflap.lowcode.assist.loose import lines_of
 from halflap.lowcode.assist.pointing import given_at
+from halflap.lowcode.kinds.raw import gives_at
 from halflap.lowcode.rewrite import Draft
 from halflap.lowcode.source import Path, Unreadable, value_at
 
@@ -37,13 +38,14 @@ def named_at(analysis: Analysis, line: int, column: int) -> Named | None:
 
 
 def _named(analysis: Analysis, path: Path) -> Named | None:
+    data = analysis.source.data
     match path:
         case ("flows" | "preprocess", str(name)):
             return Named(name)
         case ("flows", str(flow), *_, "set", str(name)):
             return Named(name, flow)
-        case ("flows", str(flow), *_, "id" | "for" | "error"):
-            return Named(str(value_at(analysis.source.data, path)), flow)
+        case ("flows", str(flow), *_, str(key)) if key != "set" and gives_at(data, path):
+            return Named(str(value_at(data, path)), flow)
         case _:
             return None
 

@@ -12,6 +12,7 @@ from halflap.lowcode.convert.flow import PythonScope, flow_body, scope_of
 from halflap.lowcode.convert.settings import settings
 from halflap.lowcode.convert.terms import CLOSED, JSON, Term, kind_of
 from halflap.lowcode.document import FlowPart, OrderPart, PreprocessPart, RoutePart, Triggered
+from halflap.lowcode.kinds.stop import StopPart
 from halflap.lowcode.kinds.walk import every, referred
 from halflap.lowcode.python import call, display, indented, spaced, text
 from halflap.lowcode.registry import Components
@@ -83,7 +84,7 @@ def _flow(scope: PythonScope, name: str, part: FlowPart) -> list[list[str]]:
         named.append(("order", _order(scope, part.order)))
     annotation, event = _event(scope, name, part)
     stops = (each.stop for _, each in every(part.steps) if isinstance(each, doc.StopStep))
-    answers = any(isinstance(each, doc.StopPart) and each.model_fields_set for each in stops)
+    answers = any(isinstance(each, StopPart) and each.model_fields_set for each in stops)
     flow, body = flow_body(module, name, event, part.steps, answers=answers)
     result = scope.use("Json") if answers else "None"
     head = _head(scope, name, part, annotation, result)

@@ -1,8 +1,7 @@
 """Kinds of steps, a file each: its fields with their roles, how it is compiled, and what it does.
 
-Its kind is the key that names a step in a document: `action`, `if`, `switch`, `for`, `try`, `set`,
-`code`, `call`, `sleep`, `wait`, `links`, `state`, `paired`, `pair`, `unpair`, `log`, `break`, `stop`,
-`continue_with`, `throw`. `walk` and `raw` walk over steps by the roles (`role`) of their fields.
+Its kind is the key that names a step in a document (`KINDS`). `walk` and `raw` walk over steps by the
+roles (`role`) of their fields.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, cast
 
 from pydantic import Discriminator, Tag
 
-from halflap.lowcode.kinds.action import ActionStep, AnswersPart, RetryRule
+from halflap.lowcode.kinds.action import ActionStep
 from halflap.lowcode.kinds.break_ import BreakStep
 from halflap.lowcode.kinds.call import CallStep
 from halflap.lowcode.kinds.code import CodeStepModel
@@ -26,48 +25,12 @@ from halflap.lowcode.kinds.pairs import PairedStep, PairStep, UnpairStep
 from halflap.lowcode.kinds.set import SetStep
 from halflap.lowcode.kinds.sleep import SleepStep
 from halflap.lowcode.kinds.state import StateStep
-from halflap.lowcode.kinds.step import Name, Part, ResultStepModel, StepModel, Template
-from halflap.lowcode.kinds.stop import ReplyPart, StopPart, StopStep
+from halflap.lowcode.kinds.step import StepModel
+from halflap.lowcode.kinds.stop import StopStep
 from halflap.lowcode.kinds.switch import SwitchStep
 from halflap.lowcode.kinds.throw import ThrowStep
 from halflap.lowcode.kinds.try_ import TryStep
 from halflap.lowcode.kinds.wait import WaitStep
-
-__all__ = [
-    "KINDS",
-    "TAG",
-    "ActionStep",
-    "AnswersPart",
-    "AnyStep",
-    "BreakStep",
-    "CallStep",
-    "CodeStepModel",
-    "ContinueStep",
-    "ForStep",
-    "IfStep",
-    "LinksStep",
-    "LogStep",
-    "Name",
-    "PairStep",
-    "PairedStep",
-    "Part",
-    "ReplyPart",
-    "ResultStepModel",
-    "RetryRule",
-    "SetStep",
-    "SleepStep",
-    "StateStep",
-    "StepModel",
-    "StopPart",
-    "StopStep",
-    "SwitchStep",
-    "Template",
-    "ThrowStep",
-    "TryStep",
-    "UnpairStep",
-    "WaitStep",
-    "kind_of",
-]
 
 KINDS: dict[str, type[StepModel]] = {
     each.kind: each

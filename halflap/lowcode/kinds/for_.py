@@ -52,12 +52,16 @@ class ForStep(ResultStepModel):
         """True if the other items go on where one fails."""
         return self.on_failure == "continue"
 
+    @property
+    def side_by_side(self) -> bool:
+        return self.parallel is not None
+
     def known_as(self, compiler: FlowCompiler) -> str:
         return self.named
 
     def compile(self, compiler: FlowCompiler, path: Path) -> Do:
         items = compiler.asked(self.items, path, "in")
-        compiler.loops.append(self.parallel is not None)
+        compiler.loops.append(self.side_by_side)
         body = compiler.steps(self.do, (*path, "do"))
         compiler.loops.pop()
         where, key = (
@@ -71,7 +75,7 @@ class ForStep(ResultStepModel):
         return DoFor(self, items, where, body, own, key, collect).run
 
     def python(self, at: PythonScope) -> list[str]:
-        scoping, turns = at.flow.scoping, self.parallel is None
+        scoping, turns = at.flow.scoping, not self.side_by_side
         own, copied = scoping.own[at.path], scoping.copied[at.path]
         items, kind = at.items(self.items, "in", typed=turns)
         inner, begins = at.frame(self.do, own, copied, {self.item: kind}, [self.where, self.key])
@@ -161,9 +165,7 @@ class DoFor:
 
     async def run(self, frame: Frame) -> None:
         items = self.items.items(frame)
-        results = await (self._in_turn if self.step.parallel is None else self._at_once)(
-            frame, items
-        )
+        results = await (self._at_once if self.step.side_by_side else self._in_turn)(frame, items)
         frame.give(self.step.id, results)
 
     def _inner(self, frame: Frame, at: int, item: Any) -> Frame:

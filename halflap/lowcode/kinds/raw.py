@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, cast
 
 from halflap.lowcode.kinds import KINDS, kind_of
-from halflap.lowcode.kinds.role import Block
+from halflap.lowcode.kinds.role import Block, Gives
 from halflap.lowcode.kinds.walk import RoleField, fields_of
 from halflap.lowcode.source import Path, value_at
 
@@ -31,6 +31,12 @@ def field_at(data: Any, path: Path) -> RoleField | None:
     if not isinstance(step, dict):
         return None
     return fields_in(cast("dict[Any, Any]", step)).get(str(path[-1]))
+
+
+def gives_at(data: Any, path: Path) -> Gives | None:
+    """Return what a name at a path of a document is given to; None where none is given."""
+    field = field_at(data, path)
+    return None if field is None else field.role(Gives)
 
 
 def blocks_in(step: Mapping[Any, Any]) -> Iterator[tuple[Path, list[Any]]]:

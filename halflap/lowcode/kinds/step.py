@@ -106,6 +106,11 @@ class StepModel(Part):
     note: str | None = None
     """A remark for whoever reads the document."""
 
+    @property
+    def side_by_side(self) -> bool:
+        """True of a loop whose items run at once, each with copies of the variables of outside."""
+        return False
+
     def misplaced(self, loops: Sequence[bool]) -> str:
         """Return why the step cannot stand in loops, of which each may run its items side by side."""
         return ""

@@ -17,6 +17,7 @@ from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_val
 from halflap.lowcode.foreign import explained
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import KINDS
+from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
@@ -233,8 +234,9 @@ def _check_rest(source: SourceText, shapes: Shapes, findings: Findings) -> None:
 
 def _names_given(data: Any) -> Iterator[str]:
     """Yield all that may be a name in scope, wherever it stands."""
+    keys = {each.key for kind in KINDS.values() for each in fields_of(kind) if each.role(Gives)}
     for value, path in held(data):
-        if path[-1:] in (("id",), ("for",), ("error",), ("set",)):
+        if path and path[-1] in keys:
             yield str(value)
         if path and not isinstance(path[-1], int):
             yield from map(str, mapping_of(value))

@@ -16,6 +16,8 @@ from halflap.lowcode.asked import as_status
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
 from halflap.lowcode.document import Document, FlowPart, Triggered
 from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
+from halflap.lowcode.kinds.action import AnswersPart
+from halflap.lowcode.kinds.step import ResultStepModel
 from halflap.lowcode.kinds.walk import blocks, every, referred, templates
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
@@ -141,7 +143,7 @@ def check_ids(flow: Triggered, path: Path, findings: Findings, event: Schema | N
         findings.add(rules.UNSEEN, place, said + suggest(name, has, "it has"), mend=mend)
 
 
-def check_types(part: Triggered | doc.AnswersPart, path: Path, findings: Findings) -> None:
+def check_types(part: Triggered | AnswersPart, path: Path, findings: Findings) -> None:
     """Check the schema by which a document declares a type."""
     for inside in unknown_types(part.declared or {}):
         message = f"JSON has no such type; there are: {', '.join(TYPES)}"
@@ -346,7 +348,7 @@ class FlowLint:
 
     def _result(
         self,
-        step: doc.ResultStepModel,
+        step: ResultStepModel,
         path: Path,
         state: FlowState,
         schema: Schema | None = None,
@@ -469,11 +471,11 @@ class FlowLint:
         self._watch.recorded(where, step.do)
         self._watch.recorded(self._reader.template(step.key, (*path, "key"), body))
         told = self._watch.condition(step.where)
-        self._loops.append(Loop(step.parallel is not None, self._scoping.copied[path]))
+        self._loops.append(Loop(step.side_by_side, self._scoping.copied[path]))
         body = self.steps(step.do, (*path, "do"), body.where(told, true=True))
         self._loops.pop()
         each = self._typed(step.collect, (*path, "collect"), body, json=True, nested=True)
-        if step.parallel is None:
+        if not step.side_by_side:
             state.leave(body, self._watch.fields(step.items) | told.read)
         if each is not None and step.on_failure == "continue":
             each = either(each, {"type": "object", "properties": {"error": ERROR}})

@@ -11,7 +11,8 @@ from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import ConnectionField, Document, PlainField
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.fixes import Mend, closest, instead_of, replaced
-from halflap.lowcode.kinds.role import Sort
+from halflap.lowcode.kinds.raw import gives_at
+from halflap.lowcode.kinds.role import Gives, Sort
 from halflap.lowcode.kinds.walk import every
 from halflap.lowcode.kinds.walk import names_given as names_in
 from halflap.lowcode.lint import habits, rules
@@ -247,7 +248,7 @@ class TemplateReader:
             if habit is not None:
                 self._foreign_found(rules.UNKNOWN, read, habit)
                 return
-            items = [name for name, each in names.items() if each.path and each.path[-1] == "for"]
+            items = [name for name, each in names.items() if self._is_item(each.path)]
             if root in ITEMS and len(items) == 1:
                 said = f"there is no name {root!r} here; the loop's item is called {items[0]}"
                 self._report(rules.UNKNOWN, read, offset, said, replaced(root, items[0]))
@@ -347,6 +348,9 @@ class TemplateReader:
             f"{name!r} ({where}) is not there yet, or not any more: it is given by a later step, by "
             "another branch, or in a loop that has ended, so it is always null here"
         )
+
+    def _is_item(self, path: Path | None) -> bool:
+        return path is not None and gives_at(self.findings.source.data, path) == Gives("item")
 
     def _report(
         self, code: str, read: Read, offset: int, said: str, mend: Mend | None = None

@@ -13,8 +13,8 @@ from halflap.errors import DefinitionError, ExpressionError
 from halflap.lowcode.expressions.reads import Name
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import kind_of
-from halflap.lowcode.kinds.raw import field_at, holds_steps
-from halflap.lowcode.kinds.role import Asks, Gives
+from halflap.lowcode.kinds.raw import field_at, gives_at, holds_steps
+from halflap.lowcode.kinds.role import Asks
 from halflap.lowcode.references import FIELDS, referred_at, referred_by_keys
 from halflap.lowcode.rewrite.edits import step_paths
 from halflap.lowcode.source import Path, SourceText, held, mapping_of, value_at
@@ -73,9 +73,8 @@ def names_in(source: SourceText, path: Path) -> set[str]:
 
 def _gives(data: Any, path: Path) -> bool:
     """Return whether the text at a path, or the keys of the mapping there, are names of a flow."""
-    field = field_at(data, path)
-    given = path[-1] == "id" and holds_steps(path[:-2])  # of a step without a kind, too
-    return given if field is None else field.role(Gives) is not None
+    without_kind = path[-1] == "id" and holds_steps(path[:-2]) and field_at(data, path) is None
+    return without_kind or gives_at(data, path) is not None
 
 
 def _unnamed_error(source: SourceText, path: Path) -> Path | None:

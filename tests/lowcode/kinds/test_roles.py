@@ -15,9 +15,11 @@ from halflap.lowcode.assist.pointing import given_at
 from halflap.lowcode.kinds import KINDS, raw, walk
 from halflap.lowcode.kinds.role import Asks, Block, Gives, Refers
 from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.lint.rules import UNKNOWN
 from halflap.lowcode.rewrite import Draft
 from halflap.lowcode.rewrite.names import flow_renamed, renamed
 from halflap.lowcode.scoping import scoping_of
+from halflap.lowcode.source import Path
 from tests.lowcode.convert.twins import python_of
 from tests.lowcode.documents import own
 
@@ -167,6 +169,20 @@ def test_every_kind_stands_in_the_document() -> None:
     document = document_of(read(TEXT, "whole.yaml"))
     found = {type(each) for flow in document.flows.values() for _, each in walk.every(flow.steps)}
     assert found == set(KINDS.values())
+
+
+def test_lint_walks_each_block_and_knows_each_name() -> None:
+    path: Path = ("flows", "main", "steps")
+    steps = document_of(read(TEXT, "whole.yaml")).flows["main"].steps
+    inside = [
+        (*at, *key) for at, each in walk.every(steps, path) for key, _, _ in walk.blocks(each)
+    ]
+    for block in inside:
+        draft = Draft.read(TEXT, "whole.yaml")
+        draft.insert(block, 0, {"log": "=nowhere"})
+        found = lint_text(draft.source.text, "whole.yaml", SHAPES)
+        assert [each for each in found if "nowhere" in each.message], block
+    assert not [each for each in lint_text(TEXT, "whole.yaml", SHAPES) if each.code == UNKNOWN]
 
 
 def test_a_template_is_renamed_under_a_key_that_holds_steps_elsewhere() -> None:
