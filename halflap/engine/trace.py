@@ -9,7 +9,7 @@ from halflap.engine.protocol import Again
 from halflap.engine.shadow import ShadowFindings, ShadowTurn, run_shadow
 from halflap.lowcode.observer import Tracer, current
 from halflap.lowcode.outline.executed import Trace
-from halflap.model import Micros, Record, Start, is_earlier
+from halflap.model import Micros, Record, Start
 
 
 async def trace(
@@ -19,9 +19,7 @@ async def trace(
 
     No step is done: each is answered by its record, and the run ends at the first that has none.
     """
-    seen = ShadowFindings(
-        {each.path: each for each in history if not is_earlier(each)}, recalls_pure=True
-    )
+    seen = ShadowFindings({each.path: each for each in history}, recalls_pure=True)
     current.set(())
     verdict = await run_shadow(ShadowTurn(start, accepted_at), work, seen)
     at = next(reversed(seen.places.values()), None) if seen.stopped else None

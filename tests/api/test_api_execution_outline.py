@@ -97,6 +97,26 @@ async def test_a_flow_in_python_is_laid_over_by_what_its_text_says(world: World)
     assert not laid["followed"]  # whether it came to what records nothing is not known
 
 
+async def test_a_replay_that_has_not_come_to_the_failed_step_does_not_show_it_as_failed(
+    world: World,
+) -> None:
+    await world.publish()
+    instance = await world.instance()
+    world.shop.broken = True
+    failed = await world.send(instance, {"id": "o1", "amount": 1})
+    assert (await world.ended(failed))["state"] == "failed"
+    was = (await world.api("GET", f"/api/executions/{failed}/outline")).json["nodes"]
+    assert [each["state"] for each in was][-1] == "failed"
+
+    await world.api("POST", f"/api/instances/{instance['id']}/pause", {"by": "ada"})
+    made = await world.api("POST", f"/api/executions/{failed}/replay", {"from": "failed"})
+    laid = (await world.api("GET", f"/api/executions/{made.json['execution']}/outline")).json
+
+    assert laid["state"] == "queued"
+    assert {each["state"] for each in laid["nodes"]} == {"succeeded"}
+    assert len(laid["nodes"]) == len(was) - 1
+
+
 async def test_the_command_line_shows_each_line_with_what_ran_of_it(
     world: World, yaml: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

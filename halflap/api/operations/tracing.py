@@ -74,7 +74,7 @@ class Tracing:
         flow = next((each for each in found if each.name == key.flow), None)
         if flow is None:
             raise NotFound(f"the text of {key.integration} has no flow {key.flow!r} to be drawn")
-        records = await self.journal.steps(execution.id)
+        records = await self._steps(execution)
         trace, stopped = await self._traced(execution, records, Tracer())
         if trace is not None and execution.state != "failed":
             trace = replace(trace, failed=())
@@ -88,8 +88,8 @@ class Tracing:
         from halflap.lowcode.rows import RowTracer
 
         entry, _ = await self.versions.files(execution.flow.version)
-        records = await self.journal.steps(execution.id)
-        by_path = {each.path: each for each in records if not is_earlier(each)}
+        records = await self._steps(execution)
+        by_path = {each.path: each for each in records}
         if ":" in entry:
             return ExecutionRows(None, (), IN_PYTHON, by_path)
         tracer = RowTracer()
@@ -98,6 +98,10 @@ class Tracing:
         if trace is None:
             return ExecutionRows(entry, (), stopped or GONE, by_path)
         return ExecutionRows(entry, tracer.rows, trace.stopped, by_path)
+
+    async def _steps(self, execution: Execution) -> Sequence[Record]:
+        """Return the steps of an execution, without those that say how it was tried before a replay."""
+        return [each for each in await self.journal.steps(execution.id) if not is_earlier(each)]
 
     async def _traced(
         self, execution: Execution, records: Sequence[Record], tracer: Tracer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from halflap.lowcode.outline.nodes import FlowOutline, OutlineNode, OutlinePart, Path, within
-from halflap.model import EARLIER, Micros, Record
+from halflap.model import Micros, Record
 
 NodeState = Literal["succeeded", "failed", "retrying", "waiting"]
 WAITS = frozenset({"sleep", "signal", "call"})
@@ -72,7 +72,7 @@ def executed(flow: FlowOutline, records: Iterable[Record], trace: Trace | None) 
         elif flow.preprocess:  # its flows are started after all of its routes were read
             place = next(routes, None)
         else:
-            place = trace.places.get(each.path.removeprefix(EARLIER))
+            place = trace.places.get(each.path)
         if place in paths:
             by_node.setdefault(place, []).append(each)
         else:
