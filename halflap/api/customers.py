@@ -38,7 +38,7 @@ from halflap.api.view import (
 )
 from halflap.errors import ConfigError
 from halflap.model import Customer, CustomerLimits, InstanceState, Paused, Retention
-from halflap.store.catalogue.customers import CustomerFilter
+from halflap.store.catalogue.customers import ChangedCustomer, CustomerFilter
 
 MOST_COUNTED = 1_000_000
 
@@ -92,7 +92,7 @@ async def get_customer(found: OneCustomer, operations: Ops) -> CustomerDetail:
 async def change_customer(
     found: OneCustomer, change: CustomerChange, operations: Ops
 ) -> CustomerDetail:
-    """Change a customer: what is left out stays.
+    """Change a customer: what is left out stays, null takes the external id away.
 
     Showing what is private takes the right `private_payloads`, or `admin`.
     """
@@ -107,8 +107,14 @@ async def change_customer(
             "make a customer of its own for what is private",
             fields={"private": "cannot be said of the development customer"},
         )
+    changed = ChangedCustomer()
+    if change.name is not None:
+        changed["name"] = change.name
     if change.private is not None:
-        await operations.catalogue.customers.set_private(found.id, change.private)
+        changed["private"] = change.private
+    if "external_id" in change.model_fields_set:
+        changed["external_id"] = change.external_id
+    await operations.catalogue.customers.change(found.id, **changed)
     return await detailed(operations, found.id)
 
 

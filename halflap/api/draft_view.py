@@ -16,6 +16,7 @@ from halflap.api.view import (
     Text,
     Time,
     View,
+    pattern,
 )
 from halflap.lowcode.outline import FlowOutline
 from halflap.lowcode.outline.nodes import Path
@@ -28,7 +29,13 @@ MOST_OPS = 100
 """The most operations of a request."""
 
 IntegrationName = Annotated[
-    str, StringConstraints(max_length=120, pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$")
+    str,
+    StringConstraints(
+        max_length=120,
+        pattern=pattern(
+            r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", "is not lower-case words joined by hyphens"
+        ),
+    ),
 ]
 
 SetName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]

@@ -7,7 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, StringConstraints
 
-from halflap.api.view import CustomerValue, Input, Json, JsonObject, ListPage, Name, Time, View
+from halflap.api.view import (
+    CustomerValue,
+    Input,
+    Json,
+    JsonObject,
+    ListPage,
+    Name,
+    Time,
+    View,
+    pattern,
+)
 from halflap.model import InstanceState
 from halflap.sdk.event_type import NAME
 
@@ -16,7 +26,12 @@ MOST_EVENTS = 100
 MOST_TYPES = 500
 """The most types that one request declares."""
 
-TypeName = Annotated[str, StringConstraints(max_length=128, pattern=f"^{NAME}$")]
+TypeName = Annotated[
+    str,
+    StringConstraints(
+        max_length=128, pattern=pattern(f"^{NAME}$", "is no name of a type, such as order.created")
+    ),
+]
 
 
 def in_utc(at: datetime) -> datetime:
@@ -28,7 +43,13 @@ def in_utc(at: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
-Key = Annotated[str, StringConstraints(max_length=255, pattern=r"^[!-~]+$")]
+Key = Annotated[
+    str,
+    StringConstraints(
+        max_length=255,
+        pattern=pattern(r"^[!-~]+$", "has a blank, or a character that is not in ASCII"),
+    ),
+]
 
 
 class EventTypeDraft(Input):
@@ -145,7 +166,15 @@ class PublishedEvents(View):
     events: list[PublishedEvent]
 
 
-Url = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^https?://[^/?#\s]+[^#\s]*$")]
+Url = Annotated[
+    str,
+    StringConstraints(
+        max_length=2_000,
+        pattern=pattern(
+            r"^https?://[^/?#\s]+[^#\s]*$", "is no URL, such as https://acme.example/hooks"
+        ),
+    ),
+]
 Patterns = Annotated[list[Annotated[str, StringConstraints(max_length=128)]], Field(max_length=200)]
 HeaderValues = dict[str, Annotated[SecretStr, Field(max_length=2_000)]]
 

@@ -8,12 +8,16 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from halflap.api.principal import PrincipalKind
 from halflap.api.rights import Right
-from halflap.api.view import CustomerValue, Input, JsonObject, ListPage, Text, Time, View
+from halflap.api.view import CustomerValue, Input, JsonObject, ListPage, Text, Time, View, pattern
 from halflap.model import TeamRole
 
 Email = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$"),
+    StringConstraints(
+        strip_whitespace=True,
+        max_length=254,
+        pattern=pattern(r"^[^@\s\x00]+@[^@\s\x00]+$", "is no email address"),
+    ),
 ]
 YEAR_SECONDS = 366 * 86_400
 Password = Annotated[SecretStr, Field(min_length=12, max_length=1_000)]

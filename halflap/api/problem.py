@@ -18,7 +18,7 @@ from halflap.api.operations.drafts import StaleEdit
 from halflap.api.operations.oidc import ProviderRefused
 from halflap.api.operations.people import MissingRight, SignInRefused, TooManyAttempts
 from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL
-from halflap.api.view import Problem, Upstream
+from halflap.api.view import PATTERN_MESSAGES, Problem, Upstream
 from halflap.errors import (
     Backlogged,
     BlobLost,
@@ -272,7 +272,7 @@ def invalid_request(error: RequestValidationError) -> Problem:
 def said(error: Mapping[str, Any]) -> str:
     """Return Pydantic's message about a field, in words where its pattern means nothing to people."""
     if error["type"] == "string_pattern_mismatch":
-        return "has a character that it may not have (a slash, say), or is only dots"
+        return PATTERN_MESSAGES.get(error["ctx"]["pattern"], "has a character that it may not have")
     return str(error["msg"])
 
 

@@ -28,6 +28,16 @@ from halflap.store.shards import ShardState
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
 JsonObject = dict[str, Any]
 
+PATTERN_MESSAGES: dict[str, str] = {}
+"""By pattern, the message about a text that it does not match."""
+
+
+def pattern(regex: str, message: str) -> str:
+    """Return a pattern, whose refusals are worded by a message."""
+    PATTERN_MESSAGES[regex] = message
+    return regex
+
+
 Name = Annotated[
     str,
     StringConstraints(
@@ -35,9 +45,24 @@ Name = Annotated[
         min_length=1,
         max_length=120,
         # It stands in paths and in `customer/instance`.
-        pattern=r"^[^/\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*$",
+        pattern=pattern(
+            r"^[^/\\\x00-\x1f\x7f]*[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*$",
+            "has a slash, a backslash or a control character, or is only dots",
+        ),
     ),
 ]
+ExternalId = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=200,
+        # It stands in the paths of a customer, behind `external:`.
+        pattern=pattern(
+            r"^[^/\\\x00-\x1f\x7f]+$", "has a slash, a backslash or a control character"
+        ),
+    ),
+]
+"""A customer's id in the team's own product."""
 Text = Annotated[str, StringConstraints(max_length=2_000)]
 
 
@@ -274,13 +299,16 @@ class CustomerDraft(Input):
     """A customer to be added."""
 
     name: Name
-    external_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    external_id: ExternalId | None = None
     """Its id in your own product."""
 
 
 class CustomerChange(Input):
-    """A change of a customer; what is left out stays."""
+    """A change of a customer: what is left out stays; null takes the external id away."""
 
+    name: Name | None = None
+    external_id: ExternalId | None = None
+    """Its id in your own product, by which events are published for it from now on."""
     private: bool | None = None
     """Hide its payloads from members of the team without the right `private_payloads`."""
 

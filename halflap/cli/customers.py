@@ -158,6 +158,28 @@ async def retain_customer(api: Client, output: Output, found: CustomerDetail, **
     )
 
 
+@customers.command("change")
+@click.argument("customer")
+@click.option("--name", help="What to call it from now on.")
+@click.option("--external-id", metavar="ID", help="Its id in your own product from now on.")
+@speaks(find=find)
+async def change_customer(
+    api: Client, output: Output, found: CustomerDetail, name: str | None, external_id: str | None
+) -> None:
+    """Give a customer another name, or another id in your own product.
+
+    What it has stays as it is. Events are published for it by the new id, and by no other.
+
+    Example: halflap customers change Initech --name Initrode --external-id 4712
+    """
+    given = {"name": name, "external_id": external_id}
+    change = {key: value for key, value in given.items() if value is not None}
+    if not change:
+        raise click.UsageError("say what changes: --name or --external-id")
+    found = await api.patch(CustomerDetail, "customers", found.id, json=change)
+    output.answer(found, f"changed customer {found.name}  {found.external_id or ''}".rstrip())
+
+
 @customers.command("private")
 @click.argument("customer")
 @click.option("--off", is_flag=True, help="Show its payloads to the team's support again.")

@@ -27,6 +27,43 @@ async def test_a_name_or_an_external_id_that_is_taken_is_named(world: Any) -> No
     assert (external.status, external.json["fields"]) == (422, {"external_id": "is taken"})
 
 
+async def test_a_customer_gets_another_name_and_another_external_id(world: Any) -> None:
+    draft = {"name": "Initech", "external_id": "42"}
+    added = (await world.api("POST", "/api/customers", draft)).json
+    await world.api("POST", "/api/customers", {"name": "Globex", "external_id": "43"})
+    path = f"/api/customers/{added['id']}"
+    tag = (await world.api("GET", path)).headers["etag"]
+
+    renamed = await world.api("PATCH", path, {"name": "Initrode"}, headers={"If-Match": tag})
+    moved = await world.api("PATCH", path, {"external_id": "44", "name": None})
+    stale = await world.api("PATCH", path, {"name": "Late"}, headers={"If-Match": tag})
+
+    assert (renamed.status, renamed.json["name"], renamed.json["external_id"]) == (
+        200,
+        "Initrode",
+        "42",
+    )
+    assert (moved.status, moved.json["name"], moved.json["external_id"]) == (200, "Initrode", "44")
+    assert stale.status == 412
+    for named, status in (("Initech", 404), ("Initrode", 200), ("external:44", 200)):
+        assert (await world.api("GET", f"/api/customers/{named}")).status == status
+    for change in ({"name": "Globex"}, {"external_id": "43"}, {"external_id": "cus_1"}):
+        refused = await world.api("PATCH", path, change)
+        assert (refused.status, list(refused.json["fields"])) == (422, list(change))
+    cleared = await world.api("PATCH", path, {"external_id": None})
+    assert (cleared.status, cleared.json["external_id"]) == (200, None)
+
+
+async def test_what_a_path_cannot_have_is_in_no_external_id(world: Any) -> None:
+    for id in ("org/7", "org\\7", "7\n"):
+        refused = await world.api("POST", "/api/customers", {"name": "A", "external_id": id})
+        said = {"external_id": "has a slash, a backslash or a control character"}
+        assert (refused.status, refused.json["fields"]) == (422, said)
+    added = await world.api("POST", "/api/customers", {"name": "A", "external_id": "ü ?#%2F"})
+    found = await world.api("GET", "/api/customers/external:ü ?#%2F")
+    assert found.json["id"] == added.json["id"]
+
+
 async def test_a_customer_with_instances_stays(world: Any) -> None:
     await world.publish()
     await world.instance(await world.customer())

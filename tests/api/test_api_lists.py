@@ -150,7 +150,7 @@ async def test_lists_are_filtered_and_counted(either: Any) -> None:
     await grow(either, 0, 3)
     catalogue = either.host.store.catalogue
     ada = await catalogue.customers.add("Ada & 100% Sons", "CRM_4711")
-    await catalogue.customers.set_private(ada.id, True)
+    await catalogue.customers.change(ada.id, private=True)
     team = await catalogue.connections.save(None, "cloud", "Shared", {}, {}, status="working")
     own = await catalogue.connections.save(ada.id, "shop", "Main", {}, {})
     made = await catalogue.instances.add(ada.id, "orders", "Wholesale", version)

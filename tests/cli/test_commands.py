@@ -927,6 +927,10 @@ def test_the_team_is_managed_and_what_is_done_is_in_the_audit_log(project: Path)
 
     assert "are private" in ok("customers", "private", "Initech")
     assert plain("customers", "private", "Initech", "--off")["private"] is False
+    assert "--external-id" in refused("customers", "change", "Initech", code=2)
+    changed = plain("customers", "change", "Initech", "--name", "Initrode", "--external-id", "8")
+    assert (changed["name"], changed["external_id"]) == ("Initrode", "8")
+    assert "changed customer Initech" in ok("customers", "change", "Initrode", "--name", "Initech")
     shown = ok("audit", "--customer", "Initech")
     assert "change_customer" in shown
     assert "private=True" in shown

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict, Unpack
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import DEVELOPMENT, Customer, new_id
@@ -58,6 +58,14 @@ def read(row: Any) -> Customer:
     return Customer(id, name, external_id, created_at, bool(private))
 
 
+class ChangedCustomer(TypedDict, total=False):
+    """The fields of a customer that change."""
+
+    name: str
+    external_id: str | None
+    private: bool
+
+
 class Customers(CatalogueTable[Customer]):
     """Adds, finds and removes customers."""
 
@@ -70,32 +78,13 @@ class Customers(CatalogueTable[Customer]):
         Raises `ConfigError` where the name or the external id is taken, or where that looks like one of
         our ids, by which a customer is named, too.
         """
-        if external_id is not None and external_id.startswith("cus_"):
-            raise ConfigError(
-                f"the external id {external_id!r} looks like the id of another customer; ids that begin "
-                "with cus_ are made here",
-                fields={"external_id": "begins with cus_"},
-            )
         now = self._clock()
         customer = Customer(new_id("cus", now=now), name, external_id, now)
 
         def job(connection: JobTransaction) -> Customer | Refused:
-            taken = one(connection, "SELECT id FROM customers WHERE name = ?", name)
-            if taken is not None:
-                return ConfigError(
-                    f"a customer named {name!r} is there already ({taken[0]}); choose another name",
-                    fields={"name": "is taken"},
-                )
-            if external_id is not None:
-                taken = one(
-                    connection, "SELECT name FROM customers WHERE external_id = ?", external_id
-                )
-                if taken is not None:
-                    return ConfigError(
-                        f"customer {taken[0]!r} has the external id {external_id!r} already; "
-                        "use that customer, or another external id",
-                        fields={"external_id": "is taken"},
-                    )
+            refusal = refused(connection, customer)
+            if refusal is not None:
+                return refusal
             connection.execute(
                 "INSERT INTO customers (id, name, external_id, created_at) VALUES (?, ?, ?, ?)",
                 (customer.id, name, external_id, now),
@@ -158,10 +147,23 @@ class Customers(CatalogueTable[Customer]):
             await self._writer.among("SELECT id, name FROM customers WHERE id IN", customers)
         )
 
-    async def set_private(self, customer: str, private: bool) -> None:
-        """Set whether the payloads of a customer (by id) are private; raises `NotFound`."""
-        sql = "UPDATE customers SET private = ? WHERE id = ?"
-        await self._writer.change_by(sql, int(private), customer, lacking=missing(customer))
+    async def change(self, customer: str, **changed: Unpack[ChangedCustomer]) -> None:
+        """Change a customer (by id); raises `NotFound`, `ConfigError` as `add` does."""
+
+        def job(connection: JobTransaction) -> Refused | None:
+            row = one(connection, f"{SELECT} WHERE id = ?", customer)
+            if row is None:
+                return missing(customer)
+            wanted = replace(read(row), **changed)
+            refusal = refused(connection, wanted)
+            if refusal is None:
+                connection.execute(
+                    "UPDATE customers SET name = ?, external_id = ?, private = ? WHERE id = ?",
+                    (wanted.name, wanted.external_id, int(wanted.private), customer),
+                )
+            return refusal
+
+        await self._writer.change(job)
 
     async def private(self) -> frozenset[str]:
         """Return the ids of the customers whose payloads are private."""
@@ -194,6 +196,32 @@ class Customers(CatalogueTable[Customer]):
             return None
 
         await self._writer.change(job)
+
+
+def refused(connection: JobTransaction, wanted: Customer) -> ConfigError | None:
+    """Return the refusal of a customer whose name or external id is taken, or is like an id of ours."""
+    external_id = wanted.external_id
+    if external_id is not None and external_id.startswith("cus_"):
+        return ConfigError(
+            f"the external id {external_id!r} looks like the id of another customer; ids that begin "
+            "with cus_ are made here",
+            fields={"external_id": "begins with cus_"},
+        )
+    others = "FROM customers WHERE id <> ? AND"
+    taken = one(connection, f"SELECT id {others} name = ?", wanted.id, wanted.name)
+    if taken is not None:
+        return ConfigError(
+            f"a customer named {wanted.name!r} is there already ({taken[0]}); choose another name",
+            fields={"name": "is taken"},
+        )
+    taken = one(connection, f"SELECT name {others} external_id = ?", wanted.id, external_id)
+    if taken is not None:
+        return ConfigError(
+            f"customer {taken[0]!r} has the external id {external_id!r} already; "
+            "use that customer, or another external id",
+            fields={"external_id": "is taken"},
+        )
+    return None
 
 
 def searched(q: str | None) -> tuple[str, str, str] | None:
