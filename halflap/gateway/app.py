@@ -183,6 +183,8 @@ class Gateway:
                 self._note(route, error, scope)
             detail = error.message if error.tells or error.status == 413 else ""
             return problem(error.status, detail=detail)
+        except NotFound:  # the customer was erased meanwhile; others may take the same event
+            return problem(503, retry_after=2) if isinstance(route, AppRoute) else nothing_here()
         except StoreError as error:
             log.error("not accepted: the store failed", endpoint=endpoint, error=str(error))
             return problem(503, retry_after=2)

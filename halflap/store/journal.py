@@ -54,6 +54,7 @@ from halflap.store.recording import (
     wake,
     write_state,
 )
+from halflap.store.rules.beginning import GONE
 from halflap.store.rules.cause import mark_of
 from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 from halflap.store.rules.state import changes
@@ -147,7 +148,9 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
                 return [Accepted(each.start.execution, fenced=True) for each in entries]
             return accept(connection, entries, now, claim, now + lease, limited)
 
-        return self.payloads.accepted(starts, kept, await self._database.post(job))
+        async with self.payloads.withdrawn(kept):
+            answers = await self._database.post(job)
+        return self.payloads.accepted(starts, kept, answers)
 
     async def claim(
         self,
@@ -415,6 +418,10 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
     async def hold(self, instance: str) -> None:
         await self._database.write(gates.close(instance, gates.MOVING, self._clock()))
         await self._in_parts(gates.hold(instance, gates.MOVING))
+
+    async def shut(self, customer: str) -> None:
+        await self._database.write(gates.close(customer, GONE, self._clock()))
+        await self._in_parts(gates.hold(customer, GONE))
 
     async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
         await self._in_parts(gates.let_go(instance, gates.MOVING, pinning))

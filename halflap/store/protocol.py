@@ -480,6 +480,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def shut(self, customer: str) -> None:
+        """Accept nothing more for a customer that is erased (`NotFound`), and claim nothing of it."""
+        ...
+
     async def pause(self, paused: Paused) -> bool:
         """Let what is paused stand still: what is live and what comes may not be claimed.
 

@@ -117,9 +117,10 @@ The journal
                 of one set aside.
                 `held` has bit 1 while its instance is moving between states, bit 2 while it has
                 no turn in its order, and bit 4 while its customer, its instance or its
-                flow is paused (1 and 4 as `gates` says, and not if its flow is one of ours); what
-                is held costs a claim nothing. `order_scope` and `order_key` say what order it was
-                started in, and `order_rule` by what rule (JSON; NULL for the ordinary one).
+                flow is paused, and bit 8 once its customer is being erased (1, 4 and 8 as
+                `gates` says, and not if its flow is one of ours); what is held costs a claim
+                nothing. `order_scope` and `order_key` say what order it was started in, and
+                `order_rule` by what rule (JSON; NULL for the ordinary one).
                 `cancelling` says why one that runs is to be cancelled: no other end is
                 let in then; at `cut_at` its worker ends it. `parent` is the execution that
                 started it, which is sent a signal as it ends; one that is `bound` is cancelled with
@@ -172,8 +173,9 @@ The journal
   listener_owners  the processes that listen: one lease on all shards that a process owns.
   gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
                 instance, while it is activated or upgraded. 4: what somebody paused, a customer, an
-                instance or `<instance>/<flow>`, since when, by whom and why. A row comes before the
-                bits, and goes in the transaction that takes the last of them back.
+                instance or `<instance>/<flow>`, since when, by whom and why. 8: a customer that is being
+                erased, or was: nothing is accepted for it. A row comes before the bits, and goes in the
+                transaction that takes the last of them back; that of bit 8 stays.
   limits        what a customer may take, where that is not the default; NULL is the default, 0 no
                 limit. `full_at` is when its bucket of beginnings is full again.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until

@@ -1,5 +1,7 @@
 """A customer is erased: nothing of it is left in any file, and nobody else's is touched."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,11 @@ import pytest
 
 from halflap.api.operations import erasure
 from halflap.errors import StoreError
+from halflap.sdk import codec
+from halflap.server.settings import Settings
 from halflap.store import erasing
+from halflap.store.job import fetch
+from tests.api.conftest import TOKEN, Shop, World, world_on
 
 CANARY = "canary-4711"
 LARGE = "x" * 100_000
@@ -123,3 +129,51 @@ async def test_one_that_was_killed_at_its_very_end_is_finished_at_the_next_start
 
     assert (await erasing.erased(world.host.store.database))[customer]["at"] > 0
     assert found(world.host.settings.dir) == []
+
+
+@pytest.fixture
+async def streaming(tmp_path: Path, shop: Shop) -> AsyncIterator[World]:
+    """A world that streams bodies of more than 1 MiB."""
+    settings = Settings(
+        dir=tmp_path / "store",
+        token=TOKEN,
+        egress_allow=("127.0.0.1",),
+        stream_bytes=1024 * 1024,
+    )
+    async with world_on(settings, shop, tmp_path / "projects") as world:
+        yield world
+
+
+@pytest.mark.parametrize("size", [100, 200_000, 2_000_000], ids=["row", "blob", "streamed"])
+async def test_an_event_that_is_on_its_way_meanwhile_is_not_taken(
+    streaming: World, size: int, monkeypatch: pytest.MonkeyPatch
+):
+    world = streaming
+    await world.publish()
+    instance = await world.instance()
+    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
+    begin = gateway._starts
+
+    async def held(*given: Any) -> Any:
+        starts = await begin(*given)
+        found.set()
+        await go_on.wait()
+        return starts
+
+    monkeypatch.setattr(gateway, "_starts", held)
+    body = codec.encode({"id": CANARY, "amount": 1, "large": "x" * size})
+    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
+    sending = asyncio.create_task(world.api("POST", f"/hooks/{path}", body=body, token=None))
+    await found.wait()
+    await disable(world)
+    erasing = f"/api/customers/{instance['customer']}/erasure"
+    done = await world.api("POST", erasing, json={})
+    go_on.set()
+
+    assert done.status == 200, done.body
+    assert (await sending).status == 404
+    database = world.host.store.database
+    for table in ("executions", "events", "blobs"):
+        assert await fetch(database, f"SELECT * FROM {table}") == []
+    blobs = world.host.settings.dir / "blobs"
+    assert [each for each in blobs.rglob("*") if each.is_file()] == []

@@ -410,6 +410,25 @@ async def test_those_alike_are_counted_together_and_deployments_left_out(journal
     assert (only.reason, only.count) == ("gone", 1)
 
 
+# -- erasing ----------------------------------------------------------------------------------
+
+
+@ON_EVERY_STORE
+async def test_nothing_is_accepted_for_a_customer_that_is_shut_and_nothing_begins(journal: Journal):
+    waiting = start()
+    await journal.accept([waiting], claim=0, lease=LEASE)
+
+    await journal.shut("cus_a")
+
+    for late in (start(), start(flow(name="$deploy"))):
+        with pytest.raises(NotFound):
+            await journal.accept([start(flow("cus_b")), late], claim=9, lease=LEASE)
+    assert await journal.claim(9, LEASE) == []
+    [other] = await journal.accept([start(flow("cus_b"))], claim=9, lease=LEASE)
+    assert other.claim is not None
+    assert await journal.count(Filter()) == {"queued": 1, "running": 1}
+
+
 # -- pauses -----------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from halflap.store.erasing import erased
 from halflap.store.job import JobTransaction
 from halflap.store.protocol import Filter
 from halflap.store.reading import NUMBERED
+from halflap.store.rules.beginning import GONE
 from halflap.store.store import Store
 from tests.cluster import fresh_url
 from tests.faults.erasing import settings
@@ -120,7 +121,7 @@ async def whole(host: Host, execution: str) -> bool:
 
 
 async def bearing(host: Host, needle: str) -> set[str]:
-    """The tables that have something in them, but for the note that a customer was erased."""
+    """The tables that have something in them, but for the note and the gate of one that was erased."""
     names = (
         "SELECT name FROM sqlite_master WHERE type = 'table'"
         if host.store.hints is None
@@ -137,7 +138,9 @@ async def bearing(host: Host, needle: str) -> set[str]:
             table
             for table in tables
             for row in connection.execute(f"SELECT * FROM {table}").fetchall()
-            if has(row) and not str(row[0]).startswith("erased:")
+            if has(row)
+            and not str(row[0]).startswith("erased:")
+            and not (table == "gates" and row[1] == GONE)
         }
 
     return await host.store.database.read(job)

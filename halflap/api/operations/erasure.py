@@ -80,6 +80,9 @@ class Erasure:
             "blobs": plan.blobs,
         }
         was = await erasing.begin(self._store.database, customer, self._clock(), by, there)
+        await self._store.journal.shut(customer)
+        if late := (await self.plan(customer)).before:  # what had begun before that
+            raise Conflict("do this first: " + "; ".join(late), key=customer)
         async with aclosing(self._pieces(customer)) as pieces:
             async for _ in pieces:
                 if loop.time() >= until:

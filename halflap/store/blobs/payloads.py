@@ -12,7 +12,16 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from itertools import chain, repeat
@@ -22,7 +31,7 @@ from typing import Any, Literal
 import anyio.to_thread
 import structlog
 
-from halflap.errors import BlobLost, Removed, StoreError
+from halflap.errors import BlobLost, NotFound, Removed, StoreError
 from halflap.model import (
     Blob,
     Clock,
@@ -121,6 +130,17 @@ class Payloads:
         kept = [self._start(each, outgoing) for each in starts]
         await outgoing.write()
         return starts, kept
+
+    @asynccontextmanager
+    async def withdrawn(self, kept: Sequence[Start]) -> AsyncGenerator[None]:
+        """Remove the bodies of starts where they are refused, as their customer was erased meanwhile."""
+        try:
+            yield
+        except NotFound:
+            for each in kept:
+                if is_reference(each.event.body):
+                    await self.discard(referred(each.event.body))
+            raise
 
     def accepted(
         self, starts: Sequence[Start], kept: Sequence[Start], answers: list[Accepted]

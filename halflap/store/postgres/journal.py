@@ -57,6 +57,7 @@ from halflap.store.protocol import (
 )
 from halflap.store.recording import text
 from halflap.store.rules.admission import asks_for_members
+from halflap.store.rules.beginning import GONE
 from halflap.store.scope import CustomerScope
 from halflap.store.shards import ListenerShards, ShardCursor
 from halflap.store.turns import Place, Share, TurnRotation
@@ -143,7 +144,8 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         item = Acceptance(entries, now, claim, now + lease, is_wanted, cursors)
         if any(each.order is not None and asks_for_members(each.order) for each in starts):
             await self._partitions.make(now)
-        await self._share_commit(item, sum(len(each.event.body) for each in kept))
+        async with self.payloads.withdrawn(kept):
+            await self._share_commit(item, sum(len(each.event.body) for each in kept))
         if any(each.claim is None and each.duplicate_of is None for each in item.answers):
             self.hints.send()
         return self.payloads.accepted(starts, kept, item.answers)
@@ -309,7 +311,12 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
         return [Signal(row[0].decode(), row[1]) for row in found]
 
     async def hold(self, instance: str) -> None:
-        gate = HoldGate(instance, MOVING)
+        await self._hold_at(HoldGate(instance, MOVING))
+
+    async def shut(self, customer: str) -> None:
+        await self._hold_at(HoldGate(customer, GONE))
+
+    async def _hold_at(self, gate: HoldGate) -> None:
         await self._database.write(lambda c: gate.close(c, self._locks, self._clock()))
         await self._in_parts(gate.hold)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from halflap.errors import NotFound
 from halflap.model import SYSTEM, FlowKey, frozen, pausable
 from halflap.store.rules.order import BEHIND
 
 LIMITED = 0
 """The bit in the place of a gate's that says that a customer has limits."""
+GONE = 8
+"""The bit of `held`, and of a gate, that says that a customer is being erased, or was."""
 
 
 @frozen
@@ -24,8 +27,11 @@ def gates_of(
 ) -> tuple[int, bool]:
     """Return the bits of `held` that gates give an execution, and whether it has limits.
 
-    `closed`: gates by name and bit, and customers with limits. A flow of ours has neither.
+    `closed`: gates by name and bit, and customers with limits. A flow of ours has neither. Raises
+    `NotFound` where its customer is erased: what was on its way meanwhile would be left behind.
     """
+    if (flow.customer, GONE) in closed:
+        raise NotFound("the customer is there no more: it was erased meanwhile")
     if flow.flow.startswith(SYSTEM):
         return 0, False
     if not closed:
