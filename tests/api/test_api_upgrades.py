@@ -227,6 +227,29 @@ async def test_going_back_leaves_what_was_configured_since_and_says_so(world: An
     assert (kept["version"]["hash"], kept["config"]) == (second, {"label": "new"})
 
 
+async def test_what_the_upgrade_gave_to_a_config_is_no_change_since(world: Any) -> None:
+    first = await world.publish(bundle(world, "1"))
+    one, other = await activated(world, 2)
+    wanted = "    label: str\n    region: str\n    desk: str | None = None"
+    second = await world.publish(
+        bundle(world, "2", PLAIN.replace("    label: str", wanted)), target=""
+    )
+    bulk = await upgraded(world, {"version": "2", "config": {"region": "north"}})
+    draft = {"config": {"label": "x", "region": "south"}, "connections": {}}
+    put = await world.api("PUT", f"/api/instances/{other.id}/config", draft)
+    assert put.status == 200, put.body
+
+    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
+    undone = await driven(world, back.json["id"])
+
+    assert (undone["done"], undone["refused"]) == (1, 1)
+    assert "was configured since, and stays" in undone["refusals"][0]["why"]
+    now = (await world.api("GET", f"/api/instances/{one.id}")).json
+    assert (now["version"]["hash"], now["config"]) == (first, {"label": "x"})
+    kept = (await world.api("GET", f"/api/instances/{other.id}")).json
+    assert (kept["version"]["hash"], kept["config"]["region"]) == (second, "south")
+
+
 async def test_only_a_customers_instances_and_not_those_that_stay_are_moved(world: Any) -> None:
     first = await world.publish(bundle(world, "1"))
     made = await activated(world, 3)

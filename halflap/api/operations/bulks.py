@@ -258,7 +258,8 @@ class BulkOperations:
         found = await self.catalogue.bulks.get(bulk)
         which = self.upgrades.back(found)
         await self.catalogue.bulks.end(bulk, "cancelled", "taken back")  # where it was paused
-        return await self.begin_upgrade(id, which, (), "100%", 0.0, back_of=bulk)
+        given = found.wanted.get("config", "{}")  # it is nobody's change since
+        return await self.begin_upgrade(id, which, (), "100%", 0.0, back_of=bulk, config=given)
 
     async def _add(
         self, id: str, verb: BulkVerb, wanted: dict[str, Any], total: int, now: Micros

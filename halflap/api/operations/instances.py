@@ -314,17 +314,25 @@ class InstanceOperations:
         now = plain_fields(await self.library.integration(version.hash))
         return sorted(now - was - set(before) - set(given))
 
-    async def go_back(self, instance: Instance, of: str, *, by: str) -> Instance:
-        """Move an instance to the version and the config that it had before a bulk moved it."""
+    async def go_back(
+        self, instance: Instance, of: str, given: Mapping[str, Any], *, by: str
+    ) -> Instance:
+        """Move an instance to the version and the config that it had before a bulk moved it.
+
+        `given` are the values that the bulk had for the instances which lacked them.
+        """
         former = instance.former
         if former is None or instance.moved_by != of:
             raise Conflict(f"{instance.name} has moved on since", key=instance.id)
         revision = await self.catalogue.instances.revision(instance.id, former.revision)
-        now = await self.catalogue.instances.revision(instance.id, instance.revision)
+        now, links = await self.catalogue.instances.revision(instance.id, instance.revision)
         definition = await self.library.integration(instance.version)
         plain, linked = revision
-        given = fitting(plain, plain_fields(definition)), fitting(linked, definition.connections())
-        if given != now:
+        taken = {name: value for name, value in given.items() if now.get(name) == value}
+        values = shown_values(
+            definition.config, {**fitting(plain, plain_fields(definition)), **taken}
+        )
+        if (values, fitting(linked, definition.connections())) != (now, links):
             raise Conflict(f"{instance.name} was configured since, and stays", key=instance.id)
         return await self.deployer.upgrade(instance.id, former.version, revision, by=by)
 

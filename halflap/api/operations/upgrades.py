@@ -400,11 +400,12 @@ class Upgrades:
         return found.error or f"it is {found.state}, and moved on meanwhile"
 
     async def _moved(self, bulk: Bulk, version: Version | None, found: Instance) -> Instance:
+        config: dict[str, Any] = codec.decode(bulk.wanted.get("config", "{}"))
         if version is None:
-            return await self.instances.go_back(found, bulk.wanted["back_of"], by=bulk.id)
+            return await self.instances.go_back(found, bulk.wanted["back_of"], config, by=bulk.id)
         if found.version == version.hash:
             return found
-        given = await self._lacked(found, version, codec.decode(bulk.wanted.get("config", "{}")))
+        given = await self._lacked(found, version, config)
         return await self.instances.upgrade(found, version, given, by=bulk.id)
 
     async def _settled(self, instance: Instance) -> Instance:
