@@ -29,29 +29,15 @@ MAX_PART_HEADERS = 20
 MAX_PART_HEADER = 8_192
 MAX_MEMBERS = 100
 
-_CHARSETS = frozenset(
+CHARSETS = frozenset(
     [
         "ascii",
-        "utf-8",
-        "utf-16",
-        "utf-16-le",
-        "utf-16-be",
-        "iso8859-1",
-        "iso8859-2",
-        "iso8859-15",
-        "cp1250",
-        "cp1251",
-        "cp1252",
-        "koi8-r",
-        "shift_jis",
-        "cp932",
-        "euc_jp",
-        "iso2022_jp",
-        "gb2312",
-        "gbk",
-        "gb18030",
-        "big5",
-        "euc_kr",
+        *("utf-8", "utf-16", "utf-16-le", "utf-16-be"),
+        *(f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))),
+        *(f"cp{page}" for page in range(1250, 1259)),
+        *("koi8-r", "koi8-u"),
+        *("shift_jis", "cp932", "euc_jp", "iso2022_jp"),
+        *("gb2312", "gbk", "gb18030", "big5", "euc_kr"),
     ]
 )
 """Charsets that mail and web apps send; Python knows others that are slow or no charsets at all."""
@@ -77,7 +63,7 @@ def text(body: bytes, content_type: str) -> str:
     charset = parameters(content_type).get("charset", "") or "utf-8"
     try:
         known = codecs.lookup(charset).name
-        if known not in _CHARSETS:
+        if known not in CHARSETS:
             raise LookupError
     except (LookupError, ValueError) as error:
         raise InvalidEvent(f"The body's charset is {charset!r}, which is not read.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from yarl import URL
 from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
 from halflap.model import a_dict, frozen
 from halflap.sdk import codec
+from halflap.sdk._body import CHARSETS
 from halflap.sdk._json import salvage
 from halflap.sdk.decoding import INLINE, JSON_STARTS, decode_json
 from halflap.sdk.redact import clean
@@ -27,6 +29,8 @@ METHODS_WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that do the same however often they are sent (RFC 9110, 9.2.2)."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+TOLERATED = 1024 * 1024
+"""The most bytes of which those are replaced that a charset lacks: in most, each takes a call."""
 KEPT = 2_000  # characters of an error's body
 TOLD = 200  # characters of it in the error's message
 
@@ -106,15 +110,21 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text, by the charset that it names, else UTF-8."""
+        """The body as text, in the charset that it names, if it is a usual one, else UTF-8."""
         return self._text(self.body)
 
     def _text(self, data: bytes) -> str:
         _, _, charset = self.headers.get("Content-Type", "").lower().partition("charset=")
         try:
-            return data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
+            known = codecs.lookup(charset.partition(";")[0].strip(" \"'") or "utf-8").name
         except (LookupError, ValueError):
-            return data.decode("utf-8", "replace")
+            known = ""
+        if known in CHARSETS:
+            with suppress(UnicodeDecodeError):
+                return data.decode(known)
+            if len(data) <= TOLERATED:
+                return data.decode(known, "replace")
+        return data.decode("utf-8", "replace")
 
     @property
     def _beginning(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+import time
 import traceback
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -380,6 +381,22 @@ async def test_text_has_the_charset_that_the_app_names(server: Destination, egre
     assert (await egress.request("GET", server.url)).text == "café"
     server.answer = answer(200, "Content-Type: text/plain; charset=none-such", body=b"caf\xe9")
     assert (await egress.request("GET", server.url)).text == "caf\ufffd"
+    server.answer = answer(200, "Content-Type: text/plain; charset=cp1252", body=b"\x81caf\xe9")
+    assert (await egress.request("GET", server.url)).text == "\ufffdcafé"
+
+
+@pytest.mark.parametrize(
+    ("charset", "body"),
+    [("punycode", b"a" * 10**6 + b"-" + b"a" * 10**6), ("cp1258", b"\x90" * 10**7)],
+)
+async def test_no_charset_that_an_app_names_takes_for_ever(
+    server: Destination, egress: Egress, charset: str, body: bytes
+) -> None:
+    server.answer = answer(200, f"Content-Type: text/plain; charset={charset}", body=body)
+    response = await egress.request("GET", server.url)
+    began = time.thread_time()
+    assert len(response.text) == len(body)
+    assert time.thread_time() - began < 1  # in their own codecs: hours, and five seconds
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/octet-stream"])

@@ -248,7 +248,7 @@ class SharedJournal(SqliteJournal):
         answers = await super().accept(starts, **more)
         self._own(each.claim for each in answers)
         if any(each.claim is None and each.duplicate_of is None for each in answers):
-            self._hint()
+            self._tell()
         return answers
 
     async def claim(self, room: int, lease: Micros, **more: Any) -> list[Claim]:
@@ -270,26 +270,26 @@ class SharedJournal(SqliteJournal):
     async def end(self, lease: Lease, *given: Any, **more: Any) -> Any:
         written = await super().end(lease, *given, **more)
         if lease.ordered:
-            self._hint()
+            self._tell()
         return written
 
     async def cancel_many(self, *given: Any, **more: Any) -> Any:
         done = await super().cancel_many(*given, **more)
-        self._hint()
+        self._tell()
         return done
 
     async def signal(self, *given: Any, **more: Any) -> Any:
         sent = await super().signal(*given, **more)
-        self._hint()
+        self._tell()
         return sent
 
     async def release_instance(self, instance: str, pinning: Pinning | None = None) -> None:
         await super().release_instance(instance, pinning)
-        self._hint()
+        self._tell()
 
     async def dismiss(self, execution: str) -> bool:
         dismissed = await super().dismiss(execution)
-        self._hint()
+        self._tell()
         return dismissed
 
     async def next_due(self, *, probation: bool = False) -> Micros | None:
@@ -311,10 +311,10 @@ class SharedJournal(SqliteJournal):
         found = await self._database.read(lambda c: c.execute(there, (now,)).fetchone())
         voided = 0 if found is None else await super().lapse()
         if voided:
-            self._hint()
+            self._tell()
         return voided
 
-    def _hint(self) -> None:
+    def _tell(self) -> None:
         if self._hints is not None:
             self._hints.send()
 
