@@ -73,15 +73,20 @@ class Protocol:
         types = [each.declaration() for each in (self.events if events is None else events)]
         return ApiCall("PUT", "/api/event-types", json.dumps({"types": types}).encode())
 
-    def publish(self, customer: str, events: Sequence[ProductEvent]) -> Iterator[ApiCall]:
+    def publish(self, customer: str, events: Sequence[object]) -> Iterator[ApiCall]:
         """Yield the requests that publish events for a customer, in their order."""
+        made = [self.event(each) for each in events]
         path = f"/api/customers/{quote(f'external:{customer}', safe='')}/events/batch"
-        for start in range(0, len(events), MOST_EVENTS):
-            bodies = [each.body() for each in events[start : start + MOST_EVENTS]]
+        for start in range(0, len(made), MOST_EVENTS):
+            bodies = [each.body() for each in made[start : start + MOST_EVENTS]]
             yield ApiCall("POST", path, f'{{"events": [{", ".join(bodies)}]}}'.encode())
 
     def event(
-        self, data: object, key: str | None, subject: str | None, at: datetime | None
+        self,
+        data: object,
+        key: str | None = None,
+        subject: str | None = None,
+        at: datetime | None = None,
     ) -> ProductEvent:
         """Return an event as it is, or that of data of a declared class."""
         if isinstance(data, ProductEvent):
@@ -158,14 +163,19 @@ class Publisher:
         key: str | None = None,
         subject: str | None = None,
         at: datetime | None = None,
+        tries: int = TRIES,
     ) -> Publication:
         """Publish an event for a customer, by its id in your own product; durable on return."""
-        return self.publish_all(customer, [self._protocol.event(event, key, subject, at)])[0]
+        made = self._protocol.event(event, key, subject, at)
+        return self.publish_all(customer, [made], tries=tries)[0]
 
     def publish_all(
-        self, customer: str, events: Sequence[ProductEvent], *, tries: int = TRIES
+        self, customer: str, events: Sequence[object], *, tries: int = TRIES
     ) -> list[Publication]:
-        """Publish events for a customer in their order, a hundred a request, each sent so often."""
+        """Publish events for a customer in their order, a hundred a request, each sent so often.
+
+        An event is one of a declared class, or one with a key of yours: `events.of(event, key=…)`.
+        """
         calls = self._protocol.publish(customer, events)
         return [each for call in calls for each in published(self._send(call, tries))]
 
@@ -252,16 +262,19 @@ class AsyncPublisher:
         key: str | None = None,
         subject: str | None = None,
         at: datetime | None = None,
+        tries: int = TRIES,
     ) -> Publication:
         """Publish an event for a customer, by its id in your own product; durable on return."""
-        return (await self.publish_all(customer, [self._protocol.event(event, key, subject, at)]))[
-            0
-        ]
+        made = self._protocol.event(event, key, subject, at)
+        return (await self.publish_all(customer, [made], tries=tries))[0]
 
     async def publish_all(
-        self, customer: str, events: Sequence[ProductEvent], *, tries: int = TRIES
+        self, customer: str, events: Sequence[object], *, tries: int = TRIES
     ) -> list[Publication]:
-        """Publish events for a customer in their order, a hundred a request, each sent so often."""
+        """Publish events for a customer in their order, a hundred a request, each sent so often.
+
+        An event is one of a declared class, or one with a key of yours: `events.of(event, key=…)`.
+        """
         calls = self._protocol.publish(customer, events)
         return [each for call in calls for each in published(await self._send(call, tries))]
 
