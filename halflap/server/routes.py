@@ -121,9 +121,8 @@ class RouteTable:
             return self._receivers[key].routes
         routes: list[EndpointRoute] = []
         for endpoint in await self._catalogue.endpoints.open_of(customer):
-            with contextlib.suppress(
-                NotFound, DefinitionError
-            ):  # one that does not load stops no other
+            # one that does not load stops no other
+            with contextlib.suppress(NotFound, DefinitionError):
                 route = await self.find(endpoint)
                 if isinstance(route, EndpointRoute) and route.declaration.app_events is not None:
                     routes.append(route)

@@ -178,9 +178,8 @@ async def _(
     is_cut = count > MOST_PAGES
     messages = [message(each, id, updated_at) for each in found]
     if not updated_at:
-        if (
-            is_cut or len(found) > MOST_LISTED
-        ):  # of more, those of before would be taken for new ones
+        # of more, those of before would be taken for new ones
+        if is_cut or len(found) > MOST_LISTED:
             most = f"{MOST_PAGES} pages" if is_cut else f"{MOST_LISTED:,} that can be compared"
             raise DefinitionError(
                 f"{path} lists {len(found):,} items, more than the {most}: "

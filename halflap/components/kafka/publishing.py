@@ -208,9 +208,8 @@ producers: OrderedDict[tuple[int, bytes], KafkaClient] = OrderedDict()
 async def producer_of(kafka: Kafka) -> KafkaClient:
     """Return this process's producer for a cluster; it connects once for many records."""
     settings = kafka.settings()
-    if isinstance(
-        kafka.auth, ClientCredentials
-    ):  # librdkafka's settings do not tell whose token it is
+    # librdkafka's settings do not tell whose token it is
+    if isinstance(kafka.auth, ClientCredentials):
         auth = kafka.auth
         secret = auth.client_secret.get_secret_value()
         settings["token"] = [auth.token_url, auth.client_id, secret, *auth.scopes]

@@ -144,9 +144,8 @@ def plan_lanes(which: Filter) -> list[Lane]:
         is_failed = which.dead_letters or not (states or which.reason)
         among = ("failed",) if is_failed else states
         return [lane("end", Comparison("state", "ended", each), but="state") for each in among]
-    if rest.get("cause") == Comparison(
-        "cause", "begins", which.cause
-    ):  # its index has an order by it
+    # its index has an order by it
+    if rest.get("cause") == Comparison("cause", "begins", which.cause):
         states = ("failed",)
     for column, _ in COLUMNS:
         if column in rest and rest[column].how == "=":
