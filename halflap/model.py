@@ -137,6 +137,8 @@ ENDED_BADLY: frozenset[ExecutionState] = frozenset({"failed", "cancelled"})
 InstanceState = Literal[
     "configured", "activating", "active", "upgrading", "disabling", "disabled", "failed"
 ]
+ReceiverTrouble = Literal["disabled", "failing"]
+"""`disabled`: nothing is sent to it; `failing`: it did not take the last event."""
 BETWEEN: frozenset[InstanceState] = frozenset({"activating", "upgrading", "disabling"})
 """States of an instance that is on its way from one to another."""
 REMOVABLE: frozenset[InstanceState] = frozenset({"configured", "disabled"})

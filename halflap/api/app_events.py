@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -90,8 +89,7 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
     found = await listeners_of(event_type, catalogue, operations.library)
     owners = {each.customer for each, _ in found.receivers}
     names = await catalogue.customers.names(owners)
-    health_of = operations.receivers.health_of
-    healths = await asyncio.gather(*(health_of(each.id) for each, _ in found.receivers))
+    healths = await operations.receivers.healths_of([each.id for each, _ in found.receivers])
     return ListenersView(
         flows=[ListeningFlowView.of(each) for each in found.flows],
         receivers=[
@@ -99,10 +97,10 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
                 each,
                 customer_name=names.get(each.customer, ""),
                 types=list(types),
-                enabled="disabled" not in health,
+                enabled="disabled" not in (health := healths[each.id]),
                 failing_since=noted(health.get("failing")),
             )
-            for (each, types), health in zip(found.receivers, healths, strict=True)
+            for each, types in found.receivers
         ],
         receiver_count=found.receiver_count,
     )

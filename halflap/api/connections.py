@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
 
 from halflap.api.asking import (
     EDITED,
@@ -55,7 +57,10 @@ async def list_connections(
     operations: Ops,
     customer: Whose = None,
     component: str | None = None,
-    status: ConnectionStatus | None = None,
+    status: Annotated[
+        ConnectionStatus | Literal["away"] | None,
+        Query(description="`away`: those whose app does not answer."),
+    ] = None,
     q: Search = None,
     after: After = None,
     limit: PageSize = USUAL_PAGE,
@@ -66,8 +71,9 @@ async def list_connections(
     which = ConnectionFilter(
         owners=await operations.connections.owners(customer),
         component=component,
-        status=status,
+        status=None if status == "away" else status,
         q=q,
+        ids=await away(operations) if status == "away" else None,
     )
     found = await connections.page(which, after=after, limit=limit)
     return ConnectionPage(
@@ -192,6 +198,12 @@ async def connection_views(
         for each in some
     ]
     return [each.without_payload() if each.customer in hidden else each for each in views]
+
+
+async def away(operations: Operations) -> tuple[str, ...]:
+    """Return the ids of the connections whose app does not answer."""
+    resting, now = await operations.journal.resting(PROBED), operations.store.clock()
+    return tuple(id for id, each in resting.items() if traffic_of(each, now)["away"])
 
 
 def traffic_of(traffic: Throttled, now: Micros) -> dict[str, Any]:

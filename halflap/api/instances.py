@@ -29,6 +29,7 @@ from halflap.api.asking import (
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
+from halflap.api.operations.receivers import trouble_of
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
@@ -518,6 +519,8 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
     numbers = await catalogue.versions.numbers(each.version for each in instances)
     paused = await operations.pauses.of(instances)
     hidden = await operations.hidden_payloads()
+    receivers = [each.id for each in instances if each.integration == RECEIVERS]
+    healths = await operations.receivers.healths_of(receivers)
     return [
         InstanceSummary.of(
             each,
@@ -527,6 +530,7 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
             paused=[pause_view(found) for found in paused.get(each.id, ())],
             waits_for=await move_waits_for(operations, each),
             error=HIDDEN_ERROR if each.error and each.customer in hidden else each.error,
+            trouble=trouble_of(each, healths[each.id]) if each.id in healths else None,
         )
         for each in instances
         for again in [each.repetition]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Query, Request
 from pydantic import SecretStr
 
 from halflap.api.asking import (
@@ -16,6 +16,7 @@ from halflap.api.asking import (
     OneCustomer,
     Ops,
     PageSize,
+    chosen,
     for_customers,
     last_id,
     needs,
@@ -41,7 +42,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.receivers import ReceiverState
 from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.view import rfc3339
-from halflap.model import to_micros
+from halflap.model import ReceiverTrouble, to_micros
 
 router = router_of("/api", "receivers")
 
@@ -74,12 +75,16 @@ OneReceiver = Annotated[ReceiverState, Depends(receiver_of)]
 async def list_receivers(
     operations: Ops,
     customer: str | None = None,
+    trouble: Annotated[
+        str, Query(description="Only those in it: `disabled`, `failing`, or both by a comma.")
+    ] = "",
     after: After = None,
     limit: PageSize = USUAL_PAGE,
 ) -> ReceiverPage:
     """Receivers, of a customer or of all, oldest first."""
+    troubles = chosen(trouble, get_args(ReceiverTrouble), "trouble")
     owner = customer and (await operations.catalogue.customers.get(customer)).id
-    found = await operations.receivers.list(owner or None, after=after, limit=limit)
+    found = await operations.receivers.list(owner or None, troubles, after=after, limit=limit)
     names, hidden = await names_of(operations, found), await operations.hidden_payloads()
     next = last_id([each.instance for each in found], limit)
     return ReceiverPage(items=[receiver_view(each, names, hidden) for each in found], next=next)

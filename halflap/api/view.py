@@ -22,7 +22,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from halflap.model import MOST_DAYS, Access, InstanceState, Micros, Paused, to_datetime
+from halflap.model import (
+    MOST_DAYS,
+    Access,
+    InstanceState,
+    Micros,
+    Paused,
+    ReceiverTrouble,
+    to_datetime,
+)
 from halflap.store.shards import ShardState
 
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
@@ -323,6 +331,13 @@ class PauseView(View):
     since: Time
     by: str
     reason: str
+
+
+class NamedPause(PauseView):
+    """A pause with the names of what stands still."""
+
+    customer_name: str
+    instance_name: str | None
 
 
 class Resumption(Input):
@@ -1148,6 +1163,8 @@ class InstanceSummary(NamedInstance):
     """The pauses of its flows, itself, or its customer with it."""
     waits_for: str = ""
     """The reason for which its move has not ended, in words; empty where it makes none."""
+    trouble: ReceiverTrouble | None = None
+    """Of a receiver of webhooks: nothing is sent to it, or it did not take the last event."""
 
 
 class InstanceHealth(View):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -15,6 +15,7 @@ from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
 from halflap.cli.reach import speaks, sure, yes_option
+from halflap.model import ReceiverTrouble
 
 
 @click.group("receivers", cls=CommandGroup)
@@ -27,20 +28,24 @@ def receivers() -> None:
 
 @receivers.command("list")
 @click.option("--customer", metavar="NAME", help="Only those of a customer.")
+@click.option("--trouble", is_flag=True, help="Only those that are disabled or failing.")
 @speaks()
-async def list_receivers(api: Client, output: Output, customer: str | None) -> None:
+async def list_receivers(api: Client, output: Output, customer: str | None, trouble: bool) -> None:
     """List receivers.
 
-    Example: halflap receivers list
+    Example: halflap receivers list --trouble
     """
+    troubles = ",".join(get_args(ReceiverTrouble)) if trouble else None
     output.listing(
-        await api.list(ReceiverView, "receivers", customer=customer),
+        await api.list(ReceiverView, "receivers", customer=customer, trouble=troubles),
         ("id", "customer", "name", "url", "events", "state"),
         lambda each: (
             *(each.id, each.customer_name, each.name, each.url),
             *(", ".join(each.types), state(each)),
         ),
-        "none yet; the first: " + output.command("halflap receivers add CUSTOMER URL"),
+        "none is in trouble"
+        if trouble
+        else "none yet; the first: " + output.command("halflap receivers add CUSTOMER URL"),
     )
 
 

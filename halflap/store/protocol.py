@@ -503,6 +503,10 @@ class Journal(Protocol):
 
     async def read_state(self, scope: str, key: str) -> bytes | None: ...
 
+    async def read_states(self, scopes: Sequence[str], key: str) -> dict[str, bytes]:
+        """The values of one key in several scopes, by those that have it."""
+        ...
+
     async def list_state(
         self,
         scope: str,

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from halflap.model import Micros, StateWrite
-from halflap.store.catalogue.writer import conditions
+from halflap.store.catalogue.writer import conditions, marks
 from halflap.store.protocol import Written
 from halflap.store.recording import read_state, write_state
 from halflap.store.rules.state import changes
@@ -30,6 +30,11 @@ class StateVerbs:
 
     async def read_state(self, scope: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: read_state(connection, scope, key))
+
+    async def read_states(self, scopes: Sequence[str], key: str) -> dict[str, bytes]:
+        sql = f"SELECT scope, value FROM state WHERE scope IN ({marks(scopes)}) AND key = ?"
+        values = (*scopes, key)
+        return dict(await self._database.read(lambda c: c.execute(sql, values).fetchall()))
 
     async def list_state(
         self,

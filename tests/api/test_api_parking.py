@@ -95,13 +95,14 @@ async def test_a_test_that_passes_ends_the_wait_for_an_app_that_was_away(world: 
     instance = await world.instance()
     (connection,) = (await world.api("GET", "/api/connections")).json["items"]
     assert (connection["away"], connection["away_since"]) == (False, None)
+    assert (await world.api("GET", "/api/connections", status="away")).json["items"] == []
     journal, now = world.host.store.journal, world.host.store.clock()
     since = now - 60_000_000
     rest = Throttled(now + 3_600_000_000, "it answered 503", away=True, since=since)
     await journal.rest(connection["id"], rest)
     await world.host.throttles.look()
     execution = await parked(world, instance)
-    (away,) = (await world.api("GET", "/api/connections")).json["items"]
+    (away,) = (await world.api("GET", "/api/connections", status="away")).json["items"]
     assert (away["away"], away["rests_because"]) == (True, "it answered 503")
     assert (away["away_since"], away["rests_until"]) == (rfc3339(since), rfc3339(rest.until))
     async with mending(world):

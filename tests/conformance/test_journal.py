@@ -695,6 +695,14 @@ async def test_a_scope_is_listed_with_all_its_keys_and_no_others(journal: Journa
     assert await journal.list_state("echo:") == {}
 
 
+async def test_a_key_is_read_in_several_scopes_at_once(journal: Journal):
+    writes = [StateWrite(scope, "k", scope.encode()) for scope in ("a", "b", "\u2603")]
+    await journal.write_state([*writes, StateWrite("a", "other", b"no"), StateWrite("c", "x", b"")])
+    found = await journal.read_states(["\u2603", "a", "c", "d"], "k")
+    assert found == {"a": b"a", "\u2603": "\u2603".encode()}
+    assert await journal.read_states([], "k") == {}
+
+
 async def test_a_scope_is_listed_a_page_at_a_time_in_the_order_of_its_keys(journal: Journal):
     keys = ["", "a/", "a/1", "a/10", "a/2", "a/\u2603", "a/\U0001f4a5", "a0", "b/1"]
     writes = [StateWrite("s", key, key.encode()) for key in reversed(keys)]

@@ -769,9 +769,12 @@ async def test_a_listener_that_stands_still_is_marked_where_instances_are_looked
     why = "401: the token was revoked"
     await shards.note(owned.key, owned.fence, "parked", why, "connection:con_1")
     async with opened(desk, "/overview") as page:
-        halted = page.get_by_role("region", name="Listeners that stand still")
-        await expect(halted).to_contain_text("1 listener stands still")
-        await expect(halted).to_contain_text(why)
+        halted = (
+            page.get_by_role("region", name="Needs attention")
+            .get_by_role("listitem")
+            .filter(has_text=why)
+        )
+        await expect(halted).to_contain_text("parked")
         await expect(halted.get_by_role("link", name="Mend its connection")).to_be_visible()
         await at_rest(page)
         await visit(page, "/instances?customer=Umbrella")

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 from aiohttp import web
-from playwright.async_api import StorageState, expect
+from playwright.async_api import Locator, Page, StorageState, expect
 
+from halflap.model import Throttled
 from halflap.sdk.action import Retry
-from tests.console.desk import Desk, barriers, opened
+from tests.console.desk import Desk, barriers, opened, visit
 from tests.loopback import on_loopback
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
@@ -113,6 +114,9 @@ async def test_the_instance_of_a_disabled_receiver_does_not_say_that_it_is_activ
         await dialog.get_by_role("button", name="Back").click()
         await page.get_by_role("tab", name="Overview").click()
         await expect(page.get_by_text("disabled: asked for by mail")).to_be_visible()
+        await visit(page, "/instances?customer=Off")
+        row = page.get_by_role("grid", name="Instances").get_by_role("row").nth(1)
+        await expect(row).to_contain_text("disabled")
 
 
 async def test_a_team_finds_its_event_types_and_who_takes_them(desk: Desk) -> None:
@@ -214,3 +218,60 @@ async def test_another_link_in_the_same_tab_shows_its_customer_and_an_ended_one_
         await place.api("DELETE", f"/tokens/{second['id']}")
         await expect(page.get_by_text("This link has ended")).to_be_visible()
         assert "second.example" not in await page.content()
+
+
+async def test_the_overview_says_what_needs_a_persons_attention(desk: Desk) -> None:
+    place = desk.place
+    types = [{"name": "order.late", "schema": {}, "example": {"id": 1}}]
+    await place.api("PUT", "/event-types", {"types": types})
+    customer = (await place.api("POST", "/customers", {"name": "Morning"}))["id"]
+    webhooks = f"/customers/{customer}/receivers"
+    async with on_loopback(answering(500)) as failing, on_loopback(answering(410)) as gone:
+        for url in (failing, gone):
+            await place.api("POST", webhooks, {"url": f"{url}/in"})
+        await place.api("POST", f"/customers/{customer}/events", {"type": "order.late", "data": {}})
+        off = await place.api("POST", webhooks, {"url": f"{gone}/off"})
+        await place.api("POST", f"/receivers/{off['id']}/disable", {"reason": "asked for"})
+        async with opened(desk, "/overview") as page:
+            await expect(
+                listed_of(page, "Morning").filter(has_text="takes nothing")
+            ).to_contain_text("failing")
+            gone_one = listed_of(page, "Morning").filter(has_text="it is gone (410)")
+            await expect(gone_one).to_contain_text("disabled")
+            await expect(listed_of(page, "asked for")).to_have_count(0)
+            assert await barriers(page) == []
+            await gone_one.get_by_role("link").click()
+            await page.wait_for_url(f"**/customers/{customer}?view=webhooks")
+    connections, journal = place.host.store.catalogue.connections, place.host.store.journal
+    shop = await connections.save(customer, "shop", "its shop", {"base_url": "x"}, {})
+    now = place.host.store.clock()
+    rest = Throttled(now + 3_600_000_000, "it answered 503", away=True, since=now)
+    await journal.rest(shop.id, rest)
+    await place.api("POST", f"/customers/{customer}/pause", {"by": "anna", "reason": "they move"})
+    async with opened(desk, "/overview") as page:
+        away = listed_of(page, "its shop")
+        await expect(away).to_contain_text("it answered 503")
+        await expect(listed_of(page, "they move")).to_contain_text("paused")
+        await away.get_by_role("link").click()
+        await page.wait_for_url(f"**/connections?open={shop.id}")
+        await visit(page, "/connections?status=away")
+        await expect(page.get_by_role("grid")).to_contain_text("its shop")
+    await connections.remove(shop.id)
+    await place.api("POST", f"/customers/{customer}/resume")
+
+
+def listed_of(page: Page, words: str) -> Locator:
+    """Return what the overview lists with some words."""
+    region = page.get_by_role("region", name="Needs attention")
+    return region.get_by_role("listitem").filter(has_text=words)
+
+
+def answering(status: int) -> web.Application:
+    """A server that answers everything with a status."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    server = web.Application()
+    server.add_routes([web.post("/{rest:.*}", answer)])
+    return server

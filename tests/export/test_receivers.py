@@ -172,6 +172,49 @@ async def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_missed(
 
 
 @ON_BOTH_STORES
+async def test_receivers_in_trouble_are_found_and_marked_among_instances(product: Product) -> None:
+    await product.customer("ada")
+    async with endpoint() as well, endpoint() as failing, endpoint() as gone:
+        failing.status, gone.status = 500, 410
+        made = [
+            await added(product, "ada", each.url, name=name)
+            for name, each in (("well", well), ("failing", failing), ("gone", gone))
+        ]
+        off = await added(product, "ada", well.url, name="off")
+        await product.api("POST", f"/api/receivers/{off['id']}/disable", {"reason": "asked for"})
+        await product.publish("ada", data={"id": "o-1", "total": "1"})
+
+        async def found(trouble: str) -> list[str]:
+            answer = await product.api("GET", "/api/receivers", trouble=trouble)
+            return [each["name"] for each in answer.json["items"]]
+
+        async def are_known() -> bool:
+            return await found("failing,disabled") == ["failing", "gone", "off"]
+
+        await until(are_known)
+        assert await found("failing") == ["failing"]
+        assert await found("disabled") == ["gone", "off"]
+        answer = await product.api("GET", "/api/receivers", trouble="failing,disabled", limit=1)
+        rest = await product.api(
+            "GET", "/api/receivers", trouble="failing,disabled", after=answer.json["next"]
+        )
+        assert [each["name"] for each in rest.json["items"]] == ["gone", "off"]
+        unknown = await product.api("GET", "/api/receivers", trouble="late")
+        assert (unknown.status, "failing" in unknown.json["detail"]) == (422, True)
+        listed = (await product.api("GET", "/api/instances", customer="ada")).json["items"]
+        troubles = {each["name"]: each["trouble"] for each in listed}
+        assert troubles == {
+            "well": None,
+            "failing": "failing",
+            "gone": "disabled",
+            "off": "disabled",
+        }
+        # since when it failed tells what disabled itself from what a person disabled
+        since = {each["id"]: (await shown(product, each))["failing_since"] for each in [*made, off]}
+        assert [id for id, each in since.items() if each] == [made[1]["id"], made[2]["id"]]
+
+
+@ON_BOTH_STORES
 async def test_what_was_missed_is_sent_once_however_often_it_is_recovered(product: Product) -> None:
     await product.customer("ada")
     since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}

@@ -4,7 +4,7 @@ import type { Page } from "./list"
 
 export type Connection = Schemas["ConnectionView"]
 export type ConnectionDetail = Schemas["ConnectionDetail"]
-export type ConnectionStatus = Connection["status"]
+export type ConnectionStatus = Connection["status"] | "away"
 export type ConnectionFilter = {
   q?: string
   customer?: string

@@ -17,7 +17,7 @@ const ConnectedPage = lazyRouteComponent(
   "ConnectedPage",
 )
 
-const STATUSES: readonly ConnectionStatus[] = ["untested", "working", "unauthorized"]
+const STATUSES: readonly ConnectionStatus[] = ["untested", "working", "unauthorized", "away"]
 
 function readFilter(search: Record<string, unknown>): ConnectionFilter {
   const status = STATUSES.find((each) => each === search["status"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from halflap.model import (
     ExecutionState,
     Instance,
     Micros,
+    ReceiverTrouble,
     StateWrite,
     StoredConnection,
     to_datetime,
@@ -57,6 +58,10 @@ MOST_WAITING = 200
 """The most deliveries that are looked at to say when the next one is tried."""
 LOST: tuple[ExecutionState, ...] = ("failed", "cancelled")
 """The states of deliveries that the receiver did not take."""
+
+
+LOOKED_AT = 500
+"""Instances that are looked at at once for those in trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +152,31 @@ class ReceiverOperations:
         return instance
 
     async def list(
-        self, customer: str | None, *, after: str | None, limit: int
+        self,
+        customer: str | None,
+        troubles: Collection[str] = (),
+        *,
+        after: str | None,
+        limit: int,
     ) -> list[ReceiverState]:
-        """Return receivers, of a customer or all, oldest first."""
+        """Return receivers, of a customer or all, oldest first: all, or those in trouble."""
         which = InstanceFilter(customer=customer, integration=RECEIVERS)
-        found = await self.catalogue.instances.list(which, after=after, limit=limit)
-        return list(await asyncio.gather(*map(self._read, found)))
+        size = LOOKED_AT if troubles else limit
+        found: list[ReceiverState] = []
+        while len(found) < limit:
+            some = await self.catalogue.instances.list(which, after=after, limit=size)
+            healths = await self.healths_of([each.id for each in some])
+            wanted = [
+                each
+                for each in some
+                if not troubles or trouble_of(each, healths[each.id]) in troubles
+            ]
+            reads = [self._read(each, healths[each.id]) for each in wanted[: limit - len(found)]]
+            found += await asyncio.gather(*reads)
+            if len(some) < size:
+                break
+            after = some[-1].id
+        return found
 
     async def get(self, id: str) -> ReceiverState:
         """Return a receiver by the id of its instance; raises `NotFound`."""
@@ -162,12 +186,17 @@ class ReceiverOperations:
             raise missing(id) from error
         if instance.integration != RECEIVERS:
             raise missing(id)
-        return await self._read(instance)
+        return await self._read(instance, (await self.healths_of([id]))[id])
 
-    async def health_of(self, id: str) -> Mapping[str, Any]:
-        """Return what the deliveries of a receiver, by the id of its instance, know of it."""
-        state = await self.journal.read_state(f"instance:{id}", HEALTH)
-        return {} if state is None else codec.decode(state)
+    async def healths_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return what the deliveries of receivers, by the ids of their instances, know of them."""
+        if not ids:
+            return {}
+        scopes = {id: f"instance:{id}" for id in ids}
+        found = await self.journal.read_states(list(scopes.values()), HEALTH)
+        return {
+            id: codec.decode(found[scope]) if scope in found else {} for id, scope in scopes.items()
+        }
 
     async def change(
         self,
@@ -220,7 +249,7 @@ class ReceiverOperations:
     async def disable(self, found: ReceiverState, reason: str) -> ReceiverState:
         """Have nothing sent until the receiver is enabled; deliveries end as cancelled meanwhile."""
         at = to_datetime(self.clock()).isoformat()
-        return await self._note(found, {**found.health, "disabled": at, "reason": reason})
+        return await self._note(found, {"disabled": at, "reason": reason})
 
     async def enable(self, found: ReceiverState) -> ReceiverState:
         """Send to a receiver again; what was not taken meanwhile is sent by `recover`."""
@@ -287,7 +316,7 @@ class ReceiverOperations:
         await self.journal.write_state([StateWrite(scope, HEALTH, codec.encode(dict(health)))])
         return replace(found, health=health)
 
-    async def _read(self, instance: Instance) -> ReceiverState:
+    async def _read(self, instance: Instance, health: Mapping[str, Any]) -> ReceiverState:
         config, links = await self.catalogue.instances.revision(instance.id, instance.revision)
         connection = await self.catalogue.connections.get(links[FIELD])
         names = [
@@ -300,7 +329,7 @@ class ReceiverOperations:
             connection,
             tuple(sorted(names)),
             tuple(config["types"]),
-            await self.health_of(instance.id),
+            health,
         )
 
     async def _values(self, found: ReceiverState) -> dict[str, Any]:
@@ -358,6 +387,13 @@ def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
             shown.get(name.partition(".")[0], name): why for name, why in error.fields.items()
         } or {"headers": error.message}  # of a header's name alone no field is told
         raise not_valid(fields) from error
+
+
+def trouble_of(instance: Instance, health: Mapping[str, Any]) -> ReceiverTrouble | None:
+    """Return the trouble of a receiver, by its instance and what its deliveries know of it."""
+    if "disabled" in health or instance.state in ("configured", "disabled", "failed"):
+        return "disabled"
+    return "failing" if "failing" in health else None
 
 
 def missed_by(found: ReceiverState, since: Micros) -> Filter:

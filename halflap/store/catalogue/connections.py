@@ -50,10 +50,12 @@ class ConnectionFilter:
     status: str | None = None
     q: str | None = None
     """A text that their name, or their customer's name or external id, contains; or one's id."""
+    ids: tuple[str, ...] | None = None
 
     def wanted(self) -> Wanted:
         """Return the conditions, for the table `connections`."""
         return {
+            f"id IN ({marks(self.ids or ()) or 'NULL'})": self.ids,
             f"coalesce(customer, '') IN ({marks(self.owners)})": self.owners or None,
             "component = ?": self.component,
             "status = ?": self.status,

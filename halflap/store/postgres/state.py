@@ -17,6 +17,7 @@ from halflap.store.postgres.recording import DELETE_STATE, Writing
 from halflap.store.protocol import Written
 
 READ = "SELECT value FROM state WHERE scope = %s AND key = %s"
+READ_EACH = "SELECT scope, value FROM state WHERE scope = ANY(%s) AND key = %s"
 SOME = "SELECT scope, key FROM state WHERE {where} ORDER BY scope, key LIMIT %s"
 
 
@@ -30,6 +31,11 @@ class PostgresState:
     async def read_state(self, scope: str, key: str) -> bytes | None:
         found = await self._database.fetch(READ, (scope.encode(), key.encode()))
         return found[0][0] if found else None
+
+    async def read_states(self, scopes: Sequence[str], key: str) -> dict[str, bytes]:
+        wanted = (Blobs(map(str.encode, scopes)), key.encode())
+        found = await self._database.fetch(READ_EACH, wanted)
+        return {scope.decode(): value for scope, value in found}
 
     async def list_state(
         self,

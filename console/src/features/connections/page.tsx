@@ -49,6 +49,7 @@ export function ConnectionsPage(place: ListPlace<ConnectionFilter>) {
           options={
             [
               ["unauthorized", t`unauthorized`],
+              ["away", t`app away`],
               ["untested", t`untested`],
               ["working", t`working`],
             ] as const
@@ -161,7 +162,7 @@ function connectionColumns(): Column<Connection>[] {
     },
     {
       key: "since",
-      title: t`Since`,
+      title: t`Made`,
       width: "120px",
       wide: true,
       end: true,

@@ -307,7 +307,11 @@ function Instances({ customer }: { customer: CustomerDetail }) {
       <Rows none={t`No integration is activated for it yet.`}>
         {query.data.items.map((each) => (
           <li key={each.id} className="flex items-center gap-3 px-3 py-2">
-            <InstanceBadge state={each.state} paused={each.paused.length > 0} />
+            <InstanceBadge
+              state={each.state}
+              paused={each.paused.length > 0}
+              trouble={each.trouble}
+            />
             <Link
               to="/instances/$instance"
               params={{ instance: each.id }}

@@ -82,11 +82,11 @@ export function InstanceDetailView({
           <div className="min-w-0">
             <h2 className="flex flex-wrap items-center gap-2 text-lg font-semibold">
               <span className="min-w-0 break-words">{instance.name}</span>
-              {receiver?.enabled === false ? (
-                <InstanceBadge state="disabled" />
-              ) : (
-                <InstanceBadge state={instance.state} paused={instance.paused.length > 0} />
-              )}
+              <InstanceBadge
+                state={instance.state}
+                paused={instance.paused.length > 0}
+                trouble={instance.trouble}
+              />
               {instance.development && <DevelopmentBadge />}
             </h2>
             <p className="flex flex-wrap items-center gap-x-2 text-muted-foreground">

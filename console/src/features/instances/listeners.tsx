@@ -1,10 +1,10 @@
 import { t } from "@lingui/core/macro"
-import { Plural, Trans } from "@lingui/react/macro"
+import { Trans } from "@lingui/react/macro"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { Ban, CircleCheck, CirclePause, Hourglass, type LucideIcon, RotateCw } from "lucide-react"
 import { answerOf, api, type Schemas } from "~/api/client"
-import { haltedQuery, listenersQuery } from "~/api/instances"
+import { listenersQuery } from "~/api/instances"
 import { useSession } from "~/features/session/context"
 import { Badge, type Tone } from "~/ui/badge"
 import { Button } from "~/ui/button"
@@ -122,48 +122,8 @@ export function HaltedListeners({ instance, halted }: { instance: string; halted
   )
 }
 
-/** The listeners of all instances that stand still, each with why and the way to it; nothing where none does. */
-export function Halted() {
-  const { data } = useQuery(haltedQuery)
-  if (data === undefined || data.length === 0) return null
-  return (
-    <section
-      aria-label={t`Listeners that stand still`}
-      className="flex flex-col gap-1 rounded-md border border-failed/50 px-3 py-2"
-    >
-      <h2 className="font-semibold">
-        <Plural value={data.length} one="# listener stands still" other="# listeners stand still" />
-      </h2>
-      <ul className="flex max-h-40 flex-col gap-1 overflow-auto">
-        {data.map((each) => (
-          <li
-            key={`${each.instance} ${each.flow} ${each.shard}`}
-            className="flex min-w-0 flex-wrap items-center gap-x-3"
-          >
-            <ListenerBadge listener={each} />
-            <Link
-              to="/instances/$instance"
-              params={{ instance: each.instance }}
-              search={{ view: "endpoints" }}
-              className="link"
-            >
-              {each.customer_name ?? each.customer} / {each.instance_name ?? each.instance}
-            </Link>
-            <span>{each.flow}</span>
-            <span className="min-w-0 text-failed-text wrap-anywhere">{each.error}</span>
-            {each.connection !== null && (
-              <Link to="/connections" search={{ open: each.connection }} className="link">
-                {t`Mend its connection`}
-              </Link>
-            )}
-          </li>
-        ))}
-      </ul>
-    </section>
-  )
-}
-
-function ListenerBadge({ listener }: { listener: Listener }) {
+/** The state of a listener, or that nobody reads it. */
+export function ListenerBadge({ listener }: { listener: Listener }) {
   const { tone, icon, word, title } = looksOf(listener)
   return (
     <Badge tone={tone} icon={icon} title={title}>

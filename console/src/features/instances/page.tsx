@@ -110,7 +110,9 @@ function instanceColumns(
       key: "state",
       title: t`State`,
       width: "104px",
-      cell: (row) => <InstanceBadge state={row.state} paused={row.paused.length > 0} />,
+      cell: (row) => (
+        <InstanceBadge state={row.state} paused={row.paused.length > 0} trouble={row.trouble} />
+      ),
     },
     {
       key: "name",

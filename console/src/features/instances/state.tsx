@@ -10,10 +10,11 @@ import {
   type LucideIcon,
   Play,
   PowerOff,
+  RotateCw,
   Settings2,
   X,
 } from "lucide-react"
-import type { InstanceState } from "~/api/instances"
+import type { InstanceState, InstanceSummary } from "~/api/instances"
 import { Badge, type Tone } from "~/ui/badge"
 
 const LOOKS: Record<InstanceState, { icon: LucideIcon; word: MessageDescriptor; tone: Tone }> = {
@@ -26,15 +27,25 @@ const LOOKS: Record<InstanceState, { icon: LucideIcon; word: MessageDescriptor; 
   failed: { icon: X, word: msg`failed`, tone: "bad" },
 }
 
-/** The state of an instance; that it is paused is said in its place, where it is active. */
+/** The state of an instance; in its place that it is paused, or a receiver's trouble, where it is active. */
 export function InstanceBadge({
   state,
   paused = false,
+  trouble = null,
 }: {
   state: InstanceState
   paused?: boolean
+  trouble?: InstanceSummary["trouble"]
 }) {
   const { _ } = useLingui()
+  if (trouble === "disabled") return <InstanceBadge state="disabled" />
+  if (trouble === "failing") {
+    return (
+      <Badge tone="warn" icon={RotateCw} title={_(msg`It did not take the last event.`)}>
+        {_(msg`failing`)}
+      </Badge>
+    )
+  }
   if (paused && state === "active") {
     return (
       <Badge tone="warn" icon={CirclePause}>

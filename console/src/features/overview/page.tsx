@@ -7,12 +7,12 @@ import { type ReactNode, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import type { ExecutionState } from "~/api/execution"
 import type { Filter } from "~/features/executions/filter"
-import { Halted } from "~/features/instances/listeners"
 import { useRenewal } from "~/features/session/renewal"
 import { cx } from "~/ui/class"
 import { SearchBox, Toggles } from "~/ui/list-page"
 import { Notice, Pending } from "~/ui/notice"
 import { length, shortTime, Since, useNow } from "~/ui/time"
+import { Attention } from "./attention"
 import {
   ceiling,
   type Column,
@@ -85,7 +85,7 @@ export function OverviewPage({
             onChange={(period) => onFilter({ ...filter, period })}
           />
         </div>
-        <Halted />
+        <Attention />
         {stats.data === undefined ? (
           <Pending of={stats} />
         ) : (
@@ -411,7 +411,7 @@ function Shares({
                 const count = failures.get(each.key) ?? 0
                 return (
                   <tr key={each.key} className="border-b border-border/60 last:border-0">
-                    <td className="max-w-0 truncate px-3 py-1" title={each.label}>
+                    <td className="w-full max-w-0 truncate px-3 py-1" title={each.label}>
                       {by === "customer" ? (
                         <Link
                           to="/customers/$customer"
