@@ -40,7 +40,7 @@ class History:
 
     def __init__(self, database: Ways) -> None:
         self._database = database
-        self._hinted = True
+        self._names_indexes = True
 
     async def execution(self, execution: str) -> Execution | None:
         found = await self._rows(f"{reading.EXECUTION} WHERE id = ?", (execution,))
@@ -49,7 +49,7 @@ class History:
     async def executions(self, which: Filter) -> list[Execution]:
         where, values = reading.where(which)
         order = order_of_list(which)
-        hint = self._hint("executions_live") if reading.is_living(which) else ""
+        hint = self._indexed_by("executions_live") if reading.is_living(which) else ""
         rows = await self._rows(
             f"{reading.EXECUTION} {hint} WHERE {where} ORDER BY {order} LIMIT ?",
             (*values, which.limit),
@@ -86,12 +86,12 @@ class History:
     async def backlog(self, customer: str | None, most: int) -> tuple[int, Micros | None]:
         of, values = ("", ()) if customer is None else ("AND customer = ?", (customer, most))
         limit = "" if customer is None else "LIMIT ?"
-        sql = reading.BACKLOG.format(of=of, limit=limit, hint=self._hint("executions_live"))
+        sql = reading.BACKLOG.format(of=of, limit=limit, hint=self._indexed_by("executions_live"))
         count, first = (await self._rows(sql, values))[0]
         return count, first
 
     async def causes(self, which: Filter) -> list[CauseGroup]:
-        hint = self._hint("executions_dead") if which.dead_letters else ""
+        hint = self._indexed_by("executions_dead") if which.dead_letters else ""
         where, values = reading.where_failed(which)
         sql = reading.CAUSES.format(where=where, hint=hint)
         # An empty list of choices leaves nothing to search an index for.
@@ -152,15 +152,15 @@ class History:
 
     async def live(self, instance: str) -> int:
         rows = await self._rows(
-            f"SELECT count(*) FROM executions {self._hint('executions_live')}"
+            f"SELECT count(*) FROM executions {self._indexed_by('executions_live')}"
             " WHERE instance = ? AND state IN ('queued', 'running', 'waiting')",
             (instance,),
         )
         return rows[0][0]
 
-    def _hint(self, index: str) -> str:
+    def _indexed_by(self, index: str) -> str:
         """Name the index of a query; a view, which a scope reads, has none to name."""
-        return f"INDEXED BY {index}" if self._hinted else ""
+        return f"INDEXED BY {index}" if self._names_indexes else ""
 
     async def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         return await self._database.read(lambda c: c.execute(sql, values).fetchall())

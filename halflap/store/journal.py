@@ -124,7 +124,7 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
         found = copy(self)
         found._database = found._jobs = self._whole.within(scope)
         found.shards = ListenerShards(found._jobs, self._clock)
-        found._hinted = scope.customer is None
+        found._names_indexes = scope.customer is None
         return found
 
     async def accept(
