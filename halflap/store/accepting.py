@@ -18,11 +18,12 @@ from halflap.store.recording import add, unheld
 from halflap.store.rules.beginning import LIMITED, begin, gates_of
 from halflap.store.rules.duplicate import another_event, duplicate_of
 
-INSERT_EXECUTION = """
-INSERT INTO executions (id, customer, instance, integration, flow, version, revision, root,
-    replay_of, parent, bound, record_key, accepted_at, replay, chain, link, dedupe_key, state, attempt,
-    fence, started_at, claimed_at, due_at, lease_until, held, probation)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_INSERTED = (
+    f"{reading.STARTED}, root, bound, record_key, dedupe_key, state, attempt, fence, started_at,"
+    " claimed_at, due_at, lease_until, held, probation"
+)
+INSERT_EXECUTION = f"""
+INSERT INTO executions ({_INSERTED}) VALUES (?{", ?" * _INSERTED.count(",")})
 ON CONFLICT (id) DO NOTHING
 """
 # What is replayed is dismissed, too: where the replay fails, that one is the dead letter.
@@ -92,22 +93,10 @@ def entry(start: Start, now: Micros) -> StartRows:
     return StartRows(
         start,
         (
-            start.execution,
-            flow.customer,
-            flow.instance,
-            flow.integration,
-            flow.flow,
-            flow.version,
-            flow.revision,
+            *reading.of_start(start, now),
             None if start.root == start.execution else start.root,
-            start.replay_of,
-            start.parent,
             int(start.parent is not None and start.bound),
             start.key,
-            now,
-            reading.replay_text(start.replay),
-            start.chain,
-            start.link,
             key,
         ),
         (

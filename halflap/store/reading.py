@@ -38,18 +38,20 @@ from halflap.store.rules.listing import (
 from halflap.store.rules.order import order_of
 
 IS_PARKED = "state = 'waiting' AND waiting_for >= 'connection:' AND waiting_for < 'connection;'"
-COLUMNS = (
-    "id, customer, instance, integration, flow, version, revision, state, attempt, root,"
-    " replay_of, record_key, accepted_at, started_at, ended_at, due_at, reason, failure, result,"
-    " duplicates, waiting_for, dismissed, order_scope, order_key, order_rule, parent, replay, removed,"
-    " cause, ran, chain, link, held"
+OF_START = (
+    "id text, customer text, instance text, integration text, flow text, version text, revision bigint,"
+    " replay_of text, parent text, accepted_at bigint, replay text, chain text, link bigint"
 )
+"""The columns of a start that both stores insert alike, with their types in PostgreSQL."""
+STARTED = ", ".join(each.split()[0] for each in OF_START.split(", "))
+_COMMON = f"{STARTED}, root, record_key, order_scope, order_key, order_rule, attempt"
+_OWN = (
+    "state, started_at, ended_at, due_at, reason, failure, result, duplicates, waiting_for, dismissed,"
+    " removed, cause, ran, held"
+)
+COLUMNS = f"{_COMMON}, {_OWN}"
 EXECUTION = f"SELECT {COLUMNS} FROM executions"
-CLAIMED = (
-    "id, customer, instance, integration, flow, version, revision, root, replay_of, record_key,"
-    " attempt, fence, lease_until, accepted_at, cancelling, probation, crashes, order_scope,"
-    " order_key, order_rule, parent, replay, bound, chain, link"
-)
+CLAIMED = f"{_COMMON}, fence, lease_until, cancelling, probation, crashes, bound"
 """The columns of an execution that was just claimed."""
 ID = "SELECT id FROM executions"
 NUMBER = "(SELECT number FROM executions WHERE id = ?1)"
@@ -58,6 +60,11 @@ NUMBERED = ("events", "steps", "logs")
 ID_AND_ORDER = "SELECT id, order_scope FROM executions"
 CANCELLING = "SELECT id, cancelling, cut_at FROM executions"
 OF_EVENTS = "substr(flow, 1, 1) <> '$'"
+
+
+def places(columns: str, names: str) -> tuple[int, ...]:
+    """Return the places of some columns among all."""
+    return tuple(map(columns.split(", ").index, names.split()))
 
 
 def took_place(ran: str) -> str:
@@ -146,59 +153,58 @@ LARGEST = 2**63 - 1
 _replay = msgspec.json.Decoder(Replay)
 
 
+def of_start(start: Start, now: Micros) -> tuple[Any, ...]:
+    """Return the values of `OF_START`."""
+    flow = start.flow
+    return (
+        *(start.execution, flow.customer, flow.instance, flow.integration, flow.flow, flow.version),
+        *(flow.revision, start.replay_of, start.parent, now, replay_text(start.replay)),
+        *(start.chain, start.link),
+    )
+
+
+def _common(row: Any) -> tuple[dict[str, Any], Micros, int, Any]:
+    """Return what a start and an execution have in common, when it was accepted, its attempt, and
+    what else the row has.
+    """
+    id, *flow, replay_of, parent, accepted_at, how, chain, link = row[:13]
+    root, key, scope, order_key, rule, attempt = row[13:19]
+    common = {
+        "flow": FlowKey(*flow),
+        "replay_of": replay_of,
+        "parent": parent,
+        "replay": replay(how),
+        "chain": chain,
+        "link": link,
+        "root": root or id,
+        "key": key,
+        "order": order_of(scope, order_key, rule),
+    }
+    return common, accepted_at, attempt, row[19:]
+
+
 def execution(row: Any) -> Execution:
     """A row of `COLUMNS`."""
-    return Execution(
-        id=row[0],
-        flow=FlowKey(*row[1:7]),
-        state=row[7],
-        attempt=row[8],
-        root=row[9] or row[0],
-        replay_of=row[10],
-        key=row[11],
-        accepted_at=row[12],
-        started_at=row[13],
-        ended_at=row[14],
-        due_at=row[15],
-        reason=row[16],
-        failure=failure(row[17]),
-        result=row[18],
-        duplicates=row[19],
-        waiting_for=row[20].removesuffix(ONCE),
-        dismissed=bool(row[21]),
-        order=order_of(row[22], row[23], row[24]),
-        parent=row[25],
-        replay=replay(row[26]),
-        payload_removed=bool(row[27]),
-        cause=row[28],
-        ran=row[29],
-        chain=row[30],
-        link=row[31],
-        held=row[32],
-    )
+    common, accepted_at, attempt, others = _common(row)
+    own = dict(zip(_OWN.split(", "), others, strict=True))
+    own |= {
+        "failure": failure(own["failure"]),
+        "waiting_for": own["waiting_for"].removesuffix(ONCE),
+        "dismissed": bool(own["dismissed"]),
+        "payload_removed": bool(own.pop("removed")),
+    }
+    return Execution(id=row[0], accepted_at=accepted_at, attempt=attempt, **common, **own)
 
 
 def claim(row: Any, event: Event, history: Iterable[Record]) -> Claim:
     """Return a claim from a row of `CLAIMED`, with its event and its journal."""
-    id, *flow, root, replay_of, key, attempt, fence, until, accepted_at, cancelling = row[:15]
-    probation, crashes, scope, order_key, rule, parent, how, bound, chain, link = row[15:]
-    start = Start(
-        execution=id,
-        flow=FlowKey(*flow),
-        event=event,
-        root=root or id,
-        replay_of=replay_of,
-        key=key,
-        order=order_of(scope, order_key, rule),
-        parent=parent,
-        bound=bool(bound) or parent is None,
-        replay=replay(how),
-        chain=chain,
-        link=link,
-    )
+    common, accepted_at, attempt, others = _common(row)
+    fence, until, cancelling, probation, crashes, bound = others
+    bound = bool(bound) or common["parent"] is None
+    start = Start(execution=row[0], event=event, bound=bound, **common)
     return Claim(
         start=start,
-        lease=Lease(id, fence, until, scope is not None, parent, chain),
+        lease=Lease(row[0], fence, until, start.order is not None, start.parent, start.chain),
         attempt=attempt,
         accepted_at=accepted_at,
         cancelling=cancelling,

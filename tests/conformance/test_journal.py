@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import pytest
@@ -148,7 +148,21 @@ async def test_accepting_an_id_twice_starts_it_once(journal: Journal):
 @ON_EVERY_STORE
 async def test_a_claim_at_once_has_all_that_a_later_one_has(journal: Journal, clock: StandingClock):
     copied = (record("a#1", seq=0), record("b#1", seq=1))
-    begun = start(copied=copied, replay_of="exe_x", root="exe_x", key="k")
+    begun = start(
+        copied=copied,
+        replay_of="exe_x",
+        root="exe_x",
+        key="k",
+        order=Order("order:ins_a:orders", "k", when_busy="replace"),
+        parent="exe_p",
+        bound=False,
+        replay=Replay(version="same", at=7),
+        chain="exe_c",
+        link=3,
+    )
+    for each in fields(Start):  # none that is kept is left out here
+        if each.name not in ("dedupe", "continues", "decided"):
+            assert getattr(begun, each.name) != each.default
     at_once = await running(journal, begun)
     assert at_once.start == begun
     assert at_once.history == copied

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from halflap.model import Micros, Start, made_at, pausable
+from halflap.store import reading
 from halflap.store.postgres import lineage, ordering, rows
 from halflap.store.postgres.admission import PostgresAdmission
 from halflap.store.postgres.columns import Columns, Numbers, Texts
@@ -18,7 +19,6 @@ from halflap.store.postgres.ending import dismiss
 from halflap.store.postgres.locking import Locks, share
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import MOST_CRASHES, Accepted, Claim, Lease, Outdated
-from halflap.store.reading import replay_text
 from halflap.store.recording import unheld
 from halflap.store.retention import DAY
 from halflap.store.rules.admission import Standing
@@ -67,10 +67,8 @@ NEWER = " UNION ALL ".join(
 LIVE_REPLAYS = "SELECT replay_of, id FROM executions WHERE replay_of = ANY(%s)"
 # `until` is set for those that are claimed at once.
 ACCEPTED = Columns(
-    "id text, customer text, instance text, integration text, flow text, version text,"
-    " revision bigint, root text, replay_of text, parent text, record_key bytea, accepted_at bigint,"
-    " order_scope bytea, order_key bytea, order_rule text, replay text, chain text, link bigint,"
-    " dedupe_key bytea, held bigint, is_bound bigint, is_suspect bigint, until bigint"
+    f"{reading.OF_START}, root text, record_key bytea, order_scope bytea, order_key bytea,"
+    " order_rule text, dedupe_key bytea, held bigint, is_bound bigint, is_suspect bigint, until bigint"
 )
 KEPT = ACCEPTED.names.removesuffix(", is_bound, is_suspect, until")
 INSERT = f"""
@@ -206,12 +204,9 @@ class _Row:
     def columns(self) -> tuple[Any, ...]:
         """Its values of `ACCEPTED`."""
         start, entry = self.entry.start, self.entry
-        flow, order = start.flow, entry.order or (None, None)
+        order, rule = entry.order or (None, None), start.order and rule_of(start.order)
         return (
-            *(start.execution, flow.customer, flow.instance, flow.integration, flow.flow),
-            *(flow.version, flow.revision, start.root, start.replay_of, start.parent, entry.key),
-            *(self.now, *order, None if start.order is None else rule_of(start.order)),
-            *(replay_text(start.replay), start.chain, start.link),
+            *(*reading.of_start(start, self.now), start.root, entry.key, *order, rule),
             *(entry.dedupe and entry.dedupe[2], self.held),
             *(int(start.parent is not None and start.bound), int(self.suspect), self.until),
         )

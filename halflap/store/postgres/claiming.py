@@ -71,7 +71,7 @@ UPDATE executions SET state = 'running', fence = fence + 1, attempt = attempt + 
 WHERE id = ANY(%s)
 RETURNING {reading.CLAIMED}
 """
-TEXTS = (9, 14, 17, 18)
+TEXTS = reading.places(reading.CLAIMED, "record_key cancelling order_scope order_key")
 """The places of `CLAIMED` that are text, and bytes here."""
 HASTEN = """
 UPDATE executions SET due_at = %s WHERE id IN (

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from halflap.model import ExecutionState, Micros
+from halflap.store import reading
 from halflap.store.postgres import rows
 from halflap.store.postgres.columns import Columns, Texts
 from halflap.store.postgres.connecting import Connection
@@ -14,9 +15,8 @@ from halflap.store.retention import DAY
 from halflap.store.rules.cause import NO_FAILURE, FailureMarks
 
 KEPT = (
-    "id, customer, instance, integration, flow, version, revision, attempt, root, replay_of,"
-    " parent, record_key, accepted_at, started_at, duplicates, crashes, order_scope, order_key,"
-    " order_rule, replay, chain, link"
+    f"{reading.STARTED}, attempt, root, record_key, started_at, duplicates, crashes, order_scope,"
+    " order_key, order_rule"
 )
 EVENT = "received_at, part, head, body"
 ENDS = Columns(

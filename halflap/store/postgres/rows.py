@@ -20,7 +20,7 @@ _decode = msgspec.msgpack.Decoder().decode
 _raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _lines = msgspec.msgpack.Decoder(list[tuple[int, msgspec.Raw]]).decode
 
-TEXTS = (11, 16, 20, 22, 23)
+TEXTS = reading.places(reading.COLUMNS, "record_key reason waiting_for order_scope order_key")
 """The places of `reading.COLUMNS` that are text, and bytes here."""
 
 
