@@ -10,8 +10,9 @@ import hashlib
 import os
 import re
 import stat
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import pairwise
@@ -37,7 +38,7 @@ Files = tuple[tuple[str, bytes], ...]
 
 _SUFFIXES = (".py", ".yaml", ".yml", ".svg", ".json")
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "venv", "node_modules", "__pycache__", "dist"})
-_NOT_PACKED = "Tests, hidden files and virtual environments are not packed."
+_NOT_PACKED = "Tests, hidden files, virtual environments and what git ignores are not packed."
 _ENTRY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -316,8 +317,15 @@ def _collect(root: Path) -> Iterator[tuple[str, bytes]]:
             "There is no such folder. Give the folder of the integration's project.",
             where=str(root),
         )
+    found = list(_walk(top, top, "", (top,)))
+    # Of what a link leads to, git knows nothing; a source that is made and not committed is needed.
+    ignored = _ignored(
+        top, [path for path, file in found if file == top / path and not path.endswith(".py")]
+    )
     count = size = 0
-    for path, file in _walk(top, top, "", (top,)):
+    for path, file in found:
+        if path in ignored:
+            continue
         try:
             content = _read(file, path, MOST_BYTES - size)
         except FileNotFoundError:  # an editor is replacing it: the next change packs again
@@ -326,6 +334,20 @@ def _collect(root: Path) -> Iterator[tuple[str, bytes]]:
         yield path, content
         if count > MOST_FILES or size > MOST_BYTES:
             return
+
+
+def _ignored(top: Path, paths: Sequence[str]) -> frozenset[str]:
+    """Return which of these files of a project git ignores; none where it is in no repository."""
+    if not paths or not any((folder / ".git").exists() for folder in (top, *top.parents)):
+        return frozenset()
+    command = ["git", "-C", str(top), "check-ignore", "-z", "--stdin"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, input=os.fsencode("\0".join(paths)), capture_output=True, check=False
+        )
+    except OSError:  # there is no git
+        return frozenset()
+    return frozenset(os.fsdecode(done.stdout).split("\0"))
 
 
 def _read(file: Path, path: str, room: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -67,6 +68,25 @@ def test_packing_takes_the_sources_and_leaves_the_rest(tmp_path: Path) -> None:
     ]
     root = project(tmp_path, dict.fromkeys(taken + left, "x = 1\n"))
     assert paths(pack(root, "sales:x")) == sorted(taken)
+
+
+def test_packing_leaves_what_git_ignores_but_for_sources(tmp_path: Path) -> None:
+    ignored = ["key.json", "made/deployed.json", "made/models.py"]
+    files = [*ignored, "committed.json", "sales.py"]
+    root = project(tmp_path / "shop" / "sales", dict.fromkeys(files, "x = 1\n"))
+    (tmp_path / "shop" / "sales" / "link").symlink_to(root / "made")
+    assert paths(pack(root, "sales:x")) == sorted([*files, "link/deployed.json", "link/models.py"])
+    subprocess.run(["git", "init", "-q", str(tmp_path / "shop")], check=True)
+    (tmp_path / "shop" / ".gitignore").write_text("key.json\nmade/\ncommitted.json\n")
+    add = ["git", "-C", str(root), "add", "--force", "committed.json"]
+    subprocess.run(add, check=True)
+    assert paths(pack(root, "sales:x")) == [
+        "committed.json",
+        "link/deployed.json",
+        "link/models.py",
+        "made/models.py",
+        "sales.py",
+    ]
 
 
 def test_packing_and_opening_run_nothing(tmp_path: Path) -> None:
