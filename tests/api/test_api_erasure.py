@@ -177,3 +177,18 @@ async def test_an_event_that_is_on_its_way_meanwhile_is_not_taken(
         assert await fetch(database, f"SELECT * FROM {table}") == []
     blobs = world.host.settings.dir / "blobs"
     assert [each for each in blobs.rglob("*") if each.is_file()] == []
+
+
+async def test_bulks_over_what_it_had_go_with_it_as_they_name_records(world: Any, customer: str):
+    others = await world.customer("Others")
+    for where in ({"customer": customer}, {"instance": "orders"}, {"customer": others}, {}):
+        draft = {"do": "dismiss", "where": {**where, "key": CANARY}}
+        begun = await world.api("POST", "/api/bulks", draft)
+        assert begun.status == 201, begun.body
+    await disable(world)
+
+    done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
+
+    assert done.status == 200, done.body
+    left = (await world.api("GET", "/api/bulks")).json["items"]
+    assert [each["wanted"]["where"]["customer"] for each in left] == [None, others]

@@ -289,3 +289,19 @@ def test_a_trigger_takes_app_events_where_its_connection_says_how() -> None:
 
     with pytest.raises(DefinitionError, match=r"auth\.<name>"):
         AppEndpoint(verify=Unsigned("a test"), account=pointer("/team"), field="team")
+
+
+@ON_BOTH_STORES
+async def test_what_nobody_took_of_an_erased_customers_account_goes_with_it(chats: Chats) -> None:
+    mine = await chats.instance("ada", "T1")
+    both = [await chats.instance("ada", "T2", "right"), await chats.instance("bob", "T2")]
+    for each in (mine, *both):
+        await chats.api("POST", f"/api/instances/{each.id}/disable", wait=30)
+    for team in ("T1", "T2"):
+        assert (await chats.post(chats.message(team))).status == 200
+    assert {each["account"] for each in await chats.unrouted()} == {"T1", "T2"}
+
+    done = await chats.api("POST", f"/api/customers/{mine.customer}/erasure", {})
+
+    assert done.status == 200, done.body
+    assert [each["account"] for each in await chats.unrouted()] == ["T2"]  # bob's, too

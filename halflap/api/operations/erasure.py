@@ -104,6 +104,9 @@ class Erasure:
             yield
         while await self._store.payloads.erase_blobs(customer, AT_ONCE):
             yield
+        await catalogue.unrouted.forget(customer)
+        for each in (customer, *instances):
+            await catalogue.bulks.forget(each)
         for each in instances:
             await self._deployer.remove(each)
         for each in await catalogue.connections.list(customer):

@@ -34,6 +34,10 @@ UPDATE bulks SET state = 'running', reason = '', worker = '', lease_until = 0, w
 WHERE id = ? AND state = 'paused'
 """
 
+FORGET = """
+DELETE FROM bulks WHERE verb <> 'upgrade' AND (wanted LIKE ? ESCAPE '!' OR wanted LIKE ? ESCAPE '!')
+"""
+
 LIVE = ("running", "paused")
 
 _refusals = msgspec.json.Decoder(tuple[dict[str, str], ...])
@@ -108,6 +112,11 @@ class Bulks(CatalogueTable[Bulk]):
         live = f"verb = 'replay' AND state IN ({marks(LIVE)})"
         where = f"WHERE wanted LIKE ? ESCAPE '!' AND {live} ORDER BY id LIMIT 1"
         return await self._find(where, part, *LIVE)
+
+    async def forget(self, owner: str) -> None:
+        """Remove the bulks whose filter names a customer or an instance, by id."""
+        owners = [containing(f'"{name}":"{owner}"') for name in ("customer", "instance")]
+        await self._writer.note_by(FORGET, *owners)
 
     async def running(self) -> Sequence[Bulk]:
         """Return the bulks that are driven now, oldest first."""

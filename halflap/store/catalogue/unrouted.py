@@ -38,6 +38,14 @@ PRUNE = """
 DELETE FROM unrouted_events WHERE id IN (
     SELECT id FROM unrouted_events WHERE received_at <= ? ORDER BY received_at LIMIT ?)
 """
+# What somebody else's flows may still take stays.
+FORGET = """
+DELETE FROM unrouted_events
+WHERE EXISTS (SELECT 1 FROM connections AS c WHERE c.customer = ? AND c.account <> ''
+        AND c.component = unrouted_events.component AND c.account = unrouted_events.account)
+    AND NOT EXISTS (SELECT 1 FROM connections AS c WHERE coalesce(c.customer, '') <> ?
+        AND c.component = unrouted_events.component AND c.account = unrouted_events.account)
+"""
 SELECT = "SELECT id, component, account, reason, received_at FROM unrouted_events"
 
 
@@ -81,6 +89,10 @@ class UnroutedEvents(CatalogueNoun):
         """Remove an event of an app; raises `NotFound`."""
         sql = "DELETE FROM unrouted_events WHERE component = ? AND id = ?"
         await self._writer.note_by(sql, component, id, lacking=missing(id))
+
+    async def forget(self, customer: str) -> None:
+        """Remove what came for the accounts that a customer alone has connected."""
+        await self._writer.note_by(FORGET, customer, customer)
 
     async def prune(self, most: int) -> bool:
         """Remove some of what was kept for long enough; returns whether there may be more."""
