@@ -16,6 +16,7 @@ import { Actions } from "./actions"
 import { editedBy, EditedMark } from "./edited"
 import { Facts } from "./facts"
 import { Lineage } from "./lineage"
+import { Linked } from "./linked"
 import { Logs } from "./logs"
 import { failureText, isOfItsCode, lengthsOf, sentenceOf } from "./sentence"
 import { Steps } from "./steps"
@@ -105,7 +106,8 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
   const failed = (query.data ?? []).filter((each) => each.status === "failed")
   const counted = query.data !== undefined && !query.hasNextPage ? failed.length : undefined
   const [first] = failed
-  const ahead = execution.waiting?.execution ?? null
+  // A flow that caught a failure may wait for a try of its own, as the delivery of a webhook does.
+  const caught = failed.at(-1)
   return (
     <header className="flex flex-col gap-3 px-4 pt-4 pb-3">
       <div className="flex flex-wrap items-start justify-between gap-x-4 gap-y-2">
@@ -145,7 +147,7 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
         <Actions execution={execution} />
       </div>
       <p className="text-base break-words" data-testid="why">
-        {sentenceOf(execution, counted)}
+        <Linked text={sentenceOf(execution, counted)} />
         {state === "succeeded" && execution.reason === "" && first !== undefined && (
           <>
             {" "}
@@ -156,14 +158,6 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
             >
               {t`Show the first that failed`}
             </button>
-          </>
-        )}
-        {ahead !== null && (
-          <>
-            {" "}
-            <Link to="/executions/$execution" params={{ execution: ahead }} className="link">
-              {t`Open that one`}
-            </Link>
           </>
         )}
       </p>
@@ -205,9 +199,16 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
           )}
         </p>
       )}
-      {state !== "failed" && !over && failure !== null && (
+      {!over && failure !== null && (
         <p className="text-muted-foreground">
           <Trans>The last attempt failed: {failureText(failure)}</Trans>
+        </p>
+      )}
+      {!over && failure === null && caught?.failure != null && (
+        <p className="text-muted-foreground">
+          <Trans>
+            “{caught.title || caught.name}” failed: {failureText(caught.failure)}
+          </Trans>
         </p>
       )}
       {execution.payload_removed && (

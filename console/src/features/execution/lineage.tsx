@@ -5,6 +5,7 @@ import type { Execution } from "~/api/execution"
 import { Notice } from "~/ui/notice"
 import { type AnyState, StateBadge } from "~/ui/state"
 import { Time } from "~/ui/time"
+import { Linked } from "./linked"
 
 /** What an execution replays, its replays, what started it, and what it started. */
 export function Lineage({ execution }: { execution: Execution }) {
@@ -53,7 +54,11 @@ export function Lineage({ execution }: { execution: Execution }) {
                     : t`from the start`}
                 {each.edited && `, ${t`with an event that ${each.edited_by ?? ""} edited`}`}
               </span>
-              {each.reason !== "" && <span className="min-w-0 truncate">{each.reason}</span>}
+              {each.reason !== "" && (
+                <span className="min-w-0 break-words">
+                  <Linked text={each.reason} />
+                </span>
+              )}
             </li>
           ))}
         </Group>

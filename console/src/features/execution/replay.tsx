@@ -40,6 +40,7 @@ export function ReplayDialog({
 }) {
   const hasFailed = execution.state === "failed" && execution.step_count > 0
   const inDoubt = execution.failure?.in_doubt === true
+  const compares = execution.order?.rule === "pairs"
   const { event } = execution
   const editable =
     event !== null && !execution.payload_hidden && event.size > 0 && event.size <= LARGEST
@@ -149,7 +150,11 @@ export function ReplayDialog({
             checked={from === "failed"}
             onChange={() => draft.change({ from: "failed" })}
             label={step === null ? t`From the failed step` : t`From the failed step: ${step}`}
-            hint={t`What succeeded is not done again.`}
+            hint={
+              compares
+                ? t`What succeeded is not done again. It compares first, with what the app of its event has now where that can be asked, and ends as ignored where that was dealt with since.`
+                : t`What succeeded is not done again.`
+            }
           />
           <Choice
             type="radio"
@@ -157,9 +162,19 @@ export function ReplayDialog({
             checked={from === "start"}
             onChange={() => draft.change({ from: "start" })}
             label={t`From the start`}
-            hint={t`Every step is done again.`}
+            hint={compares ? undefined : t`Every step is done again.`}
           />
         </fieldset>
+      )}
+      {compares && from === "start" && (
+        <p className="text-waiting">
+          {t`Every step is done again, with what the app of its event has now: that is written over what was edited at the other app meanwhile.`}
+        </p>
+      )}
+      {compares && edits && (
+        <p className="text-waiting">
+          {t`Where the app can be asked for the record, its values are taken from there, not from the edited event.`}
+        </p>
       )}
       {inDoubt && (
         <fieldset className="flex flex-col gap-2 rounded-md border border-waiting/40 p-3">

@@ -2,7 +2,9 @@ import { beforeAll, expect, test } from "vitest"
 import { i18n } from "~/phrases"
 import type { Execution, Failure } from "~/api/execution"
 import { statusFirst, whyOf } from "~/features/executions/columns"
+import { Linked } from "./linked"
 import { sentenceOf } from "./sentence"
+import { pairedBy } from "./step"
 
 beforeAll(() => i18n.loadAndActivate({ locale: "en", messages: {} }))
 
@@ -49,4 +51,22 @@ test("the name of a signal that is waited for stands in quotes", () => {
   expect(waits("the signal a, the signal b and 3 more")).toBe(
     "It waits for the signal “a”, the signal “b” and 3 more.",
   )
+})
+
+test("the executions that a sentence names are links", () => {
+  const id = "exe_01m8pkje0me80t76kphb2tjn1p"
+  const parts = Linked({ text: `echo: contact 7 is as ${id} left it, not exe_1` })
+  const [before, link, after] = parts
+  expect([before, after]).toEqual(["echo: contact 7 is as ", " left it, not exe_1"])
+  expect(link).toMatchObject({ props: { params: { execution: id }, children: id } })
+  expect(Linked({ text: "It succeeded." })).toEqual(["It succeeded."])
+})
+
+test("a lookup of a pair leads to the record that it found", () => {
+  const step = (kind: string, text: string | null, cut = false) =>
+    pairedBy({ kind, result: text === null ? null : { text, size: 9, cut } })
+  expect(step("pair", '"0038"')).toBe("0038")
+  expect(step("action", '"0038"')).toBeNull()
+  for (const none of ["null", "", null]) expect(step("pair", none)).toBeNull()
+  expect(step("pair", '"00', true)).toBeNull()
 })

@@ -42,14 +42,31 @@ export function StepPanel({
   })
   const first = failure !== null ? "error" : step.result === null ? "input" : "output"
   const known = tabs.some((each) => each.key === place.tab)
+  const paired = pairedBy(step)
   return (
-    <Tabs
-      label={t`Parts of the step`}
-      tabs={tabs}
-      selected={known ? place.tab : first}
-      onSelect={(tab) => onPlace({ ...place, step: step.path, tab })}
-    />
+    <>
+      {paired !== null && (
+        <p className="px-4 pb-2">
+          <Link to="/executions" search={{ key: paired }} className="link break-all">
+            {t`Executions of the paired record ${paired}`}
+          </Link>
+        </p>
+      )}
+      <Tabs
+        label={t`Parts of the step`}
+        tabs={tabs}
+        selected={known ? place.tab : first}
+        onSelect={(tab) => onPlace({ ...place, step: step.path, tab })}
+      />
+    </>
   )
+}
+
+/** Return the id of the other app's record, where a step looked a pair up and found one. */
+export function pairedBy({ kind, result }: Pick<Step, "kind" | "result">): string | null {
+  if (kind !== "pair" || result === null || result.cut) return null
+  const found: unknown = result.text === "" ? null : JSON.parse(result.text)
+  return typeof found === "string" ? found : null
 }
 
 /** An error as it was recorded: its message first, its trace last. */

@@ -35,9 +35,24 @@ test("times are what people type", () => {
   expect(timeOf("13:00", now)).toBe(local(2026, 10, 28, 13, 0))
   expect(timeOf("Yesterday", now)).toBe(local(2026, 10, 28))
   expect(timeOf("today", now)).toBe(local(2026, 10, 29))
+  expect(timeOf("yesterday 10:00", now)).toBe(local(2026, 10, 28, 10, 0))
+  expect(timeOf("yesterday at 10", now)).toBe(local(2026, 10, 28, 10, 0))
+  expect(timeOf("today 13:30", now)).toBe(local(2026, 10, 29, 13, 30))
   expect(timeOf("2026-01-31", now)).toBe(local(2026, 0, 31))
   expect(timeOf("2026-01-31 14:00", now)).toBe(local(2026, 0, 31, 14, 0))
-  for (const none of ["soon", "30q", "5", "25:00", "order 4711", "2026-13-01", "999999w", "1h x"]) {
+  for (const none of [
+    "soon",
+    "30q",
+    "5",
+    "",
+    "at 10",
+    "25:00",
+    "today 25:00",
+    "order 4711",
+    "2026-13-01",
+    "999999w",
+    "1h x",
+  ]) {
     expect([none, timeOf(none, now)]).toEqual([none, null])
   }
 })

@@ -69,7 +69,7 @@ export function readFilter(search: Record<string, unknown>): Filter {
 const LENGTHS: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 }
 const UNIT = /^(?:s(?:ec(?:onds?)?)?|m(?:in(?:utes?)?)?|h(?:ours?)?|d(?:ays?)?|w(?:eeks?)?)$/
 const SPAN = /^(?:\d{1,6}(?:\.\d{1,6})?\s*[a-z]+\s*)+(?:ago)?$/
-const CLOCK = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/
+const DAY = /^(today|yesterday)?(?: ?(?:at )?(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?)?$/
 const LATEST = Date.UTC(10_000, 0)
 const DATE = /^\d{4}-\d{2}-\d{2}$/
 const MOMENT = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?$/i
@@ -78,7 +78,7 @@ const MOMENT = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[
  * Return a time as the API takes it; null where the text is none.
  *
  * `30s`, `2h`, `1h 30m` count back from now; `13:00` is when it last was so late; `today` and `yesterday`
- * begin at midnight. A date, and a time without its zone, are those of this browser.
+ * begin at midnight, and `yesterday 13:00` is that day's. A date, and a time without its zone, are those of this browser.
  */
 export function timeOf(text: string, now: number = Date.now()): string | null {
   const at = momentOf(text.trim().toLowerCase(), now)
@@ -86,19 +86,14 @@ export function timeOf(text: string, now: number = Date.now()): string | null {
 }
 
 function momentOf(text: string, now: number): number {
-  const day = new Date(now)
-  const clock = CLOCK.exec(text)
-  if (clock !== null) {
-    const [hours = 0, minutes = 0, seconds = 0] = clock.slice(1).map((each) => Number(each || 0))
-    if (hours > 23 || minutes > 59 || seconds > 59) return NaN
-    day.setHours(hours, minutes, seconds, 0)
-    if (day.getTime() > now) day.setDate(day.getDate() - 1)
-    return day.getTime()
-  }
   if (text === "now") return now
-  if (text === "today" || text === "yesterday") {
-    day.setHours(0, 0, 0, 0)
-    if (text === "yesterday") day.setDate(day.getDate() - 1)
+  const [found, name, hours, minutes, seconds] = DAY.exec(text) ?? []
+  if (found && (name || minutes)) {
+    const [h = 0, m = 0, s = 0] = [hours, minutes, seconds].map((each) => Number(each ?? 0))
+    if (h > 23 || m > 59 || s > 59) return NaN
+    const day = new Date(now)
+    day.setHours(h, m, s, 0)
+    if (name ? name === "yesterday" : day.getTime() > now) day.setDate(day.getDate() - 1)
     return day.getTime()
   }
   if (SPAN.test(text)) {
@@ -114,7 +109,8 @@ function momentOf(text: string, now: number): number {
 }
 
 /** Say how a time is written. */
-export const timeHint = (): string => t`such as 30s, 2h, 3d, 13:00, yesterday, or 2026-01-31 14:00`
+export const timeHint = (): string =>
+  t`such as 30s, 2h, 3d, 13:00, yesterday 10:00, or 2026-01-31 14:00`
 
 /** Return a time that was typed as the API takes it; throw where it is none. */
 export function timeIn(text: string | undefined, now?: number): string | undefined {

@@ -37,7 +37,7 @@ const groups = (): [string, [Name, string, string][]][] => [
   [
     t`When`,
     [
-      ["since", t`Since`, t`2h, yesterday, 13:00`],
+      ["since", t`Since`, t`2h, yesterday 10:00`],
       ["until", t`Until`, t`1h, 14:30`],
       ["min_ms", t`Ran at least`, "5 s"],
     ],

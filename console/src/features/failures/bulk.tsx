@@ -209,8 +209,8 @@ function PlanSummary({ plan }: { plan: Plan }) {
       {plan.overwrites.map((each) => (
         <p key={`${each.integration} ${each.flow}`} className="text-waiting">
           <Trans>
-            Nothing compares in “{each.flow}”: {each.count} older events would be written over what
-            the app has now.
+            “{each.flow}” does not compare an event with what the app has now: {each.count} older
+            events would be written over what is newer there.
           </Trans>
         </p>
       ))}

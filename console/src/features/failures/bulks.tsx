@@ -18,7 +18,7 @@ import { StateBadge, StateMark } from "~/ui/state"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { BulkProgress, BulkTurns, useBulk } from "./bulk"
-import { causesQuery } from "./page"
+import { type Cause, causesQuery } from "./page"
 
 const PAGE = 100
 const RENEW_MS = 1_000
@@ -44,7 +44,8 @@ export function BulksPage(place: ListPlace<BulkFilter>) {
     return answerOf(api.GET("/api/bulks", { params: { query }, signal }))
   })
   useRenewal(["bulks"], RENEW_MS, (news) => moved(news, "bulks"))
-  const columns = useMemo(() => bulkColumns(), [])
+  const causes = useCauses(list.rows?.some((each) => whichOf(each).cause !== undefined) === true)
+  const columns = useMemo(() => bulkColumns(causes), [causes])
   return (
     <CataloguePage
       title={t`Bulks`}
@@ -98,15 +99,11 @@ export function BulksPage(place: ListPlace<BulkFilter>) {
 
 function BulkDetail({ id }: { id: string }) {
   const query = useBulk(id)
-  const about = query.data && whichOf(query.data).cause
-  const causes = useQuery({
-    ...causesQuery({ dismissed: true }),
-    enabled: about !== undefined,
-  })
+  const causes = useCauses(query.data !== undefined && whichOf(query.data).cause !== undefined)
   if (query.data === undefined) return <Pending of={query} lines={4} />
   const bulk = query.data
   const which = whichOf(bulk)
-  const cause = causes.data?.find((each) => each.cause === which.cause)?.text
+  const cause = causes?.find((each) => each.cause === which.cause)?.text
   return (
     <article className="flex flex-col gap-4 p-4">
       <h2 className="text-lg font-semibold first-letter:uppercase">{titleOf(bulk)}</h2>
@@ -147,6 +144,11 @@ function BulkDetail({ id }: { id: string }) {
   )
 }
 
+/** The causes by which bulks were chosen, those of what was dealt with, too. */
+function useCauses(enabled: boolean): Cause[] | undefined {
+  return useQuery({ ...causesQuery({ dismissed: true }), enabled }).data
+}
+
 function nameOf(name: string): string {
   const names: Record<string, string> = {
     customer: t`Customer`,
@@ -160,13 +162,15 @@ function nameOf(name: string): string {
   return names[name] ?? name
 }
 
-function titleOf(bulk: Bulk): string {
-  const { integration, flow } = whichOf(bulk)
-  const of = [integration, flow].filter((each) => each !== undefined).join(" · ")
+/** Say what a bulk does, and with what: an integration, a flow, a cause. */
+export function titleOf(bulk: Pick<Bulk, "do" | "wanted">, causes?: Cause[]): string {
+  const { integration, flow, cause } = whichOf(bulk)
+  const text = causes?.find((each) => each.cause === cause)?.text
+  const of = [integration, flow, text].filter((each) => each !== undefined).join(" · ")
   return of === "" ? words()[bulk.do] : `${words()[bulk.do]}: ${of}`
 }
 
-function bulkColumns(): Column<Bulk>[] {
+function bulkColumns(causes?: Cause[]): Column<Bulk>[] {
   return [
     {
       key: "state",
@@ -179,7 +183,7 @@ function bulkColumns(): Column<Bulk>[] {
       title: t`What is done`,
       width: "minmax(120px, 1.4fr)",
       className: "font-medium",
-      cell: (row) => <span title={row.id}>{titleOf(row)}</span>,
+      cell: (row) => <span title={titleOf(row, causes)}>{titleOf(row, causes)}</span>,
     },
     {
       key: "progress",
