@@ -261,3 +261,19 @@ async def test_a_message_is_evaluated_before_its_fields() -> None:
     text = HEAD + "      - {log: '=$string(event.a + 1)', fields: {x: '=$uppercase(event.a)'}}\n"
     for result in await both(text, {"a": True}):
         assert "+" in result.reason, result.reason
+
+
+async def test_the_place_of_an_error_within_a_text_is_not_compared() -> None:
+    steps = """
+    - id: all
+      for: each
+      in: [a]
+      on_failure: continue
+      collect: =each
+      do: [{log: =event.list}]
+    - stop: {answer: =$string(all)}
+    """
+    one, other = await both(HEAD + indent(dedent(steps), " " * 6), {"list": [1]})
+    assert "ExpressionError" in str(one.result)
+    assert one.result != other.result
+    assert seen(one) == seen(other)

@@ -113,6 +113,7 @@ def seen(result: Result) -> dict[str, Any]:
         "logs": [(each.level, said(each.message), _fields(each.fields)) for each in result.logs],
     }
     text = _PLACE.sub("", ID.sub("exe", codec.encode(found).decode()))
+    text = _IN_TEXT.sub(lambda each: f"{each[1]}{said(each[3])}", text)
     return json.loads(text, parse_float=Decimal, object_hook=_error)
 
 
@@ -146,6 +147,8 @@ _AT_STEP = re.compile(
 """A message of a step of a document: its title and field before it, its place behind it; within the
 log line of what has passed the failure by.
 """
+_IN_TEXT = re.compile(r'((\\+")message\2:\2)(.*?)(?<!\\)(?=\2,\2kind\2:)', re.DOTALL)
+"""The message of an error that became part of a text, as by `$string(results)`."""
 _LINES = re.compile(r"(?<=in line )\d+|(?<=in lines )[\d, ]+")
 _ASKED = re.compile(
     r".*(?= is (null|true|false|the (?:text|number) .*|an? \w+.*), and has to be )", re.DOTALL
