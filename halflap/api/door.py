@@ -43,6 +43,9 @@ OPEN = frozenset(
 """The requests that need no principal."""
 SAFE = frozenset({"GET", "HEAD"})
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+UNKNOWN = (
+    "The token that was sent is none that is good now: it is mistyped, has ended or was revoked."
+)
 SESSION = "halflap_session"
 """The name of the session's cookie."""
 HEADERS = {
@@ -135,7 +138,8 @@ class Door:
             is_open = (scope["path"], scope["method"]) in OPEN or not scope["path"].startswith(
                 "/api"
             )
-            return None if is_open else problem.answer(problem.plain(401), CHALLENGE)
+            why = UNKNOWN if "authorization" in headers else None
+            return None if is_open else problem.answer(problem.plain(401, why), CHALLENGE)
         scope[SCOPE] = principal.scope
         if principal.session is not None and scope["method"] not in SAFE:
             why = self._forged(scope, headers, principal.session)

@@ -562,11 +562,11 @@ class FormsView(View):
     integration: str
     title: str
     description: str
-    config: Json
+    config: JsonObject
     """JSON Schema of the plain fields."""
     connections: dict[str, str]
     """By config field: the component, or the type, of the connection that it wants."""
-    forms: Json
+    forms: dict[str, JsonObject]
     """By config field: JSON Schema of what that connection is made of."""
 
 
@@ -577,7 +577,7 @@ class ConnectionSlot(View):
     """The component, or the type, as connections have it."""
     title: str
     """The name of the app, for people."""
-    form: Json
+    form: JsonObject
     """JSON Schema of what such a connection is made of."""
 
 

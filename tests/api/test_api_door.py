@@ -29,6 +29,7 @@ async def test_without_the_token_nothing_is_told(world: Any, token: str | None) 
         refused = await world.api("GET", path, token=token)
         assert (refused.status, refused.kind) == (401, "TokenRefused")
         assert refused.headers["www-authenticate"] == "Bearer"
+        assert refused.json["detail"].startswith("Send the token" if token is None else "The token")
 
 
 async def test_a_token_is_taken_as_a_bearers_only(world: Any) -> None:
