@@ -1,4 +1,4 @@
-import { BLOCKS, kindOf } from "../tree/kinds"
+import { blocksOf, kindOfStep } from "../tree/kinds"
 import { listAt, readdressed, samePath, spotAt, startsWith, stepsOf } from "../tree/walk"
 import type { DraftEdit, FlowOutline, NodeBlock, OutlineNode, Path } from "./types"
 
@@ -47,7 +47,7 @@ export function predicted(flows: Flows, edit: DraftEdit, name: () => string): Fl
 /** Return a step of a document as the outline has it. */
 export function nodeOf(value: unknown, path: Path, name: () => string): OutlineNode {
   const step = (typeof value === "object" && value !== null ? value : {}) as Fields
-  const kind = kindOf(step)
+  const kind = kindOfStep(step)
   const key = name()
   const { id, title, ...fields } = step
   const blocks: NodeBlock[] = []
@@ -56,14 +56,14 @@ export function nodeOf(value: unknown, path: Path, name: () => string): OutlineN
     const nodes = Array.isArray(steps) ? steps.map((each, n) => nodeOf(each, [...at, n], name)) : []
     blocks.push({ path: at, nodes })
   }
-  for (const each of BLOCKS[kind] ?? []) {
+  for (const each of blocksOf(kind)) {
     const held = fields[each]
     if (each === "cases") {
       for (const [label, steps] of Object.entries((held ?? {}) as Fields))
         block([each, label], steps)
     } else block([each], held)
   }
-  const own = Object.entries(fields).filter(([each]) => !(BLOCKS[kind] ?? []).includes(each))
+  const own = Object.entries(fields).filter(([each]) => !blocksOf(kind).includes(each))
   return {
     key,
     path,

@@ -1,56 +1,7 @@
-import {
-  ArrowLeftRight,
-  ArrowRightFromLine,
-  Braces,
-  CircleHelp,
-  CornerDownRight,
-  Database,
-  GitBranch,
-  Hourglass,
-  Link2,
-  Link2Off,
-  LogOut,
-  type LucideIcon,
-  MailQuestion,
-  OctagonX,
-  Repeat,
-  ScrollText,
-  ShieldAlert,
-  Square,
-  Timer,
-  Variable,
-  Workflow,
-} from "lucide-react"
+import { CircleHelp } from "lucide-react"
 import { AppTile } from "~/features/integrations/app"
 import type { OutlineNode } from "../draft/types"
-
-const ICONS: Record<string, LucideIcon> = {
-  if: GitBranch,
-  switch: GitBranch,
-  route: GitBranch,
-  for: Repeat,
-  while: Repeat,
-  try: ShieldAlert,
-  set: Variable,
-  code: Braces,
-  call: Workflow,
-  group: Workflow,
-  result: Workflow,
-  sleep: Timer,
-  wait: Hourglass,
-  links: MailQuestion,
-  state: Database,
-  paired: ArrowLeftRight,
-  pair: Link2,
-  unpair: Link2Off,
-  log: ScrollText,
-  break: ArrowRightFromLine,
-  continue: CornerDownRight,
-  stop: Square,
-  return: Square,
-  continue_with: LogOut,
-  throw: OctagonX,
-}
+import { kindOf } from "../tree/kinds"
 
 /** The icon of a kind of step; an action has that of its app. */
 export function StepIcon({ node, large = true }: { node: OutlineNode; large?: boolean }) {
@@ -62,7 +13,7 @@ export function StepIcon({ node, large = true }: { node: OutlineNode; large?: bo
 }
 
 export function KindIcon({ kind, large = false }: { kind: string; large?: boolean }) {
-  const Icon = ICONS[kind] ?? CircleHelp
+  const Icon = kindOf(kind)?.icon ?? CircleHelp
   return (
     <span
       aria-hidden

@@ -10,6 +10,7 @@ import { Loading, Pending } from "~/ui/notice"
 import { Tabs } from "~/ui/tabs"
 import type { DraftEdit, FlowOutline, OutlineNode, Path } from "../draft/types"
 import { CodeField } from "../fields/code"
+import { kindTitle } from "../frame/words"
 import { isObject, type Json } from "../fields/model"
 import { FieldsOf, useFields } from "../fields/scope"
 import { shapeOf, type Shape } from "../fields/shape"
@@ -116,7 +117,7 @@ function Subject({
   }, [focused])
   const isFlow = subject.kind === "flow" || subject.kind === "preprocess"
   const called = calledBy(subject)
-  const head = isFlow ? t`Trigger` : kindWords(subject.kind)
+  const head = isFlow ? t`Trigger` : kindTitle(subject.kind)
   const given = rare.filter((each) => Object.hasOwn(subject.held, each.name)).length
   const setup = fields.filter((each) => !each.rare)
   return (
@@ -172,31 +173,6 @@ function useHeld({ path, held }: Subject): Readonly<Record<string, Json>> {
 function calledBy(subject: Subject): string | null {
   const name = subject.held["action"] ?? subject.held["trigger"]
   return typeof name === "string" && name !== "" ? name : null
-}
-
-export function kindWords(kind: string): string {
-  const names: Record<string, string> = {
-    action: t`Action`,
-    if: t`Branch`,
-    switch: t`Choice of several`,
-    for: t`Loop`,
-    try: t`Try`,
-    set: t`Set variables`,
-    code: t`Code`,
-    call: t`Call a flow`,
-    sleep: t`Sleep`,
-    wait: t`Wait for a signal`,
-    links: t`Links to answer`,
-    state: t`State`,
-    log: t`Log`,
-    break: t`Leave the loop`,
-    stop: t`Stop`,
-    continue_with: t`Go on in a new execution`,
-    throw: t`Fail`,
-    route: t`Route`,
-    unknown: t`A step that is not finished`,
-  }
-  return names[kind] ?? words(kind)
 }
 
 function Setup({

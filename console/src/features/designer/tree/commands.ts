@@ -1,6 +1,6 @@
 import { predicted } from "../draft/predict"
 import type { DraftEdit, FlowOutline, OutlineNode, Path } from "../draft/types"
-import { BLOCKS } from "./kinds"
+import { blocksOf } from "./kinds"
 import { listOf, samePath, type Spot, spotOf, startsWith, stepsOf, TRIGGER } from "./walk"
 
 /** A place in a list where steps are put. */
@@ -65,7 +65,7 @@ export function moveIn(flow: FlowOutline, range: Range): DraftEdit[] {
 
 /** Return whether steps are put into a step: what a code step calls is read, not put there. */
 export function takesSteps(node: OutlineNode | undefined): boolean {
-  return node !== undefined && (BLOCKS[node.kind] ?? []).length > 0
+  return node !== undefined && blocksOf(node.kind).length > 0
 }
 
 /** Move steps to a place; nothing where it is within them, or where they are. */

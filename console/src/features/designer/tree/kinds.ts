@@ -1,86 +1,142 @@
-/** The kinds of steps of a document, each with the keys of its lists of steps. */
-export const BLOCKS: Readonly<Record<string, readonly string[]>> = {
-  action: [],
-  if: ["then", "else"],
-  switch: ["cases", "default"],
-  for: ["do"],
-  try: ["try", "catch"],
-  set: [],
-  code: [],
-  call: [],
-  sleep: [],
-  links: [],
-  wait: [],
-  state: [],
-  paired: [],
-  pair: [],
-  unpair: [],
-  log: [],
-  break: [],
-  stop: [],
-  continue_with: [],
-  throw: [],
+import type { MessageDescriptor } from "@lingui/core"
+import { msg } from "@lingui/core/macro"
+import {
+  ArrowLeftRight,
+  ArrowRightFromLine,
+  Braces,
+  CornerDownRight,
+  Database,
+  GitBranch,
+  Hourglass,
+  Link2,
+  Link2Off,
+  LogOut,
+  type LucideIcon,
+  MailQuestion,
+  OctagonX,
+  Repeat,
+  ScrollText,
+  ShieldAlert,
+  Square,
+  Timer,
+  Variable,
+  Workflow,
+} from "lucide-react"
+
+type Kind = {
+  title: MessageDescriptor
+  icon?: LucideIcon
+  /** The keys of its lists of steps. */
+  blocks?: readonly string[]
+  /** Its lists of steps stand beside each other, as the branches of a path. */
+  branches?: true
+  /** Nothing of its list is done after it. */
+  ends?: true
+  /** A new one: what is wanted of it is filled in beside it. Only kinds that a document has. */
+  begins?: () => Record<string, unknown>
 }
 
-/** The kinds whose lists of steps stand beside each other, as the branches of a path. */
-export const BRANCHING: ReadonlySet<string> = new Set(["if", "switch", "route"])
+/** All kinds of steps: those of documents, in which `call` comes before its own `wait`, and those that
+ * only the outline of Python has. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  action: { title: msg`Action`, begins: () => ({ action: "" }) },
+  if: {
+    title: msg`Branch`,
+    icon: GitBranch,
+    blocks: ["then", "else"],
+    branches: true,
+    begins: () => ({ if: "", then: [] }), // which is an error until it is filled in
+  },
+  switch: {
+    title: msg`Branch by value`,
+    icon: GitBranch,
+    blocks: ["cases", "default"],
+    branches: true,
+    begins: () => ({ switch: "=event.kind", cases: { a: [] } }),
+  },
+  for: {
+    title: msg`Loop`,
+    icon: Repeat,
+    blocks: ["do"],
+    begins: () => ({ for: "item", in: "=event.items", do: [] }),
+  },
+  try: {
+    title: msg`Try`,
+    icon: ShieldAlert,
+    blocks: ["try", "catch"],
+    begins: () => ({ try: [], catch: [] }),
+  },
+  set: { title: msg`Set variables`, icon: Variable, begins: () => ({ set: { name: null } }) },
+  code: { title: msg`Code`, icon: Braces, begins: () => ({ code: "return event" }) },
+  call: { title: msg`Call a flow`, icon: Workflow, begins: () => ({ call: "", event: "=event" }) },
+  sleep: { title: msg`Wait for a time`, icon: Timer, begins: () => ({ sleep: "1 min" }) },
+  links: {
+    title: msg`Links for an answer`,
+    icon: MailQuestion,
+    begins: () => ({ id: "links", links: "decision", choices: ["approve", "reject"] }),
+  },
+  wait: {
+    title: msg`Wait for an answer`,
+    icon: Hourglass,
+    begins: () => ({ wait: "decision", timeout: "1 day" }),
+  },
+  state: {
+    title: msg`Stored value`,
+    icon: Database,
+    begins: () => ({ id: "stored", state: "get", key: "name" }),
+  },
+  paired: {
+    title: msg`Look a pair up`,
+    icon: ArrowLeftRight,
+    begins: () => ({ id: "other", paired: "", with: {} }),
+  },
+  pair: { title: msg`Pair records`, icon: Link2, begins: () => ({ pair: "", with: {} }) },
+  unpair: { title: msg`Unpair records`, icon: Link2Off, begins: () => ({ unpair: "", with: {} }) },
+  log: { title: msg`Log`, icon: ScrollText, begins: () => ({ log: "A line for the log" }) },
+  break: {
+    title: msg`Leave the loop`,
+    icon: ArrowRightFromLine,
+    ends: true,
+    begins: () => ({ break: true }),
+  },
+  stop: { title: msg`Stop`, icon: Square, ends: true, begins: () => ({ stop: true }) },
+  continue_with: {
+    title: msg`Go on in a new execution`,
+    icon: LogOut,
+    ends: true,
+    begins: () => ({ continue_with: "=event" }),
+  },
+  throw: {
+    title: msg`Fail`,
+    icon: OctagonX,
+    ends: true,
+    begins: () => ({ throw: "What went wrong" }),
+  },
+  while: { title: msg`Loop`, icon: Repeat },
+  continue: { title: msg`Go on with the next item`, icon: CornerDownRight, ends: true },
+  return: { title: msg`Stop`, icon: Square, ends: true },
+  group: { title: msg`Function`, icon: Workflow },
+  result: { title: msg`Result of a flow`, icon: Workflow },
+  route: { title: msg`Route`, icon: GitBranch, branches: true },
+  unknown: { title: msg`Not finished` },
+}
 
-/** The kinds after which nothing of their list is done. */
-export const ENDING: ReadonlySet<string> = new Set([
-  "stop",
-  "throw",
-  "break",
-  "continue_with",
-  "continue",
-  "return",
-])
+/** Return what is known of a kind of step. */
+export function kindOf(name: string): Kind | undefined {
+  return Object.hasOwn(KINDS, name) ? KINDS[name] : undefined
+}
+
+/** Return the keys of a kind's lists of steps. */
+export function blocksOf(name: string): readonly string[] {
+  return kindOf(name)?.blocks ?? []
+}
 
 /** Return the kind of a step as a document writes it. */
-export function kindOf(value: Readonly<Record<string, unknown>>): string {
-  return Object.keys(BLOCKS).find((kind) => kind in value) ?? "unknown"
+export function kindOfStep(value: Readonly<Record<string, unknown>>): string {
+  return Object.keys(KINDS).find((name) => KINDS[name]?.begins && name in value) ?? "unknown"
 }
 
-/** What a new step of each kind begins as: what is wanted of it is filled in beside it. */
-export function begun(kind: string): Record<string, unknown> {
-  const steps = (): unknown[] => []
-  switch (kind) {
-    case "if":
-      return { if: "", then: steps() } // which is an error until it is filled in
-    case "switch":
-      return { switch: "=event.kind", cases: { a: steps() } }
-    case "for":
-      return { for: "item", in: "=event.items", do: steps() }
-    case "try":
-      return { try: steps(), catch: steps() }
-    case "set":
-      return { set: { name: null } }
-    case "code":
-      return { code: "return event" }
-    case "call":
-      return { call: "", event: "=event" }
-    case "sleep":
-      return { sleep: "1 min" }
-    case "links":
-      return { id: "links", links: "decision", choices: ["approve", "reject"] }
-    case "wait":
-      return { wait: "decision", timeout: "1 day" }
-    case "state":
-      return { id: "stored", state: "get", key: "name" }
-    case "paired":
-      return { id: "other", paired: "", with: {} }
-    case "pair":
-      return { pair: "", with: {} }
-    case "unpair":
-      return { unpair: "", with: {} }
-    case "break":
-      return { break: true }
-    case "stop":
-      return { stop: true }
-    case "continue_with":
-      return { continue_with: "=event" }
-    case "throw":
-      return { throw: "What went wrong" }
-    default:
-      return { [kind]: kind === "log" ? "A line for the log" : "" }
-  }
+/** What a new step of a kind begins as. */
+export function begun(name: string): Record<string, unknown> {
+  return kindOf(name)?.begins?.() ?? { [name]: "" }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { FlowOutline } from "../draft/types"
-import { BLOCKS } from "./kinds"
+import { blocksOf } from "./kinds"
 import { type Box, CARD, type Drawing, layOut } from "./layout"
 import { flowOf } from "./testing"
 import { spotsIn, TRIGGER, walked } from "./walk"
@@ -20,7 +20,7 @@ function stepsBy(roll: (most: number) => number, depth: number, most: number): u
       depth > 0 ? ["if", "for", "try", "switch", "log", "stop", "action"] : ["log", "set"]
     const kind = kinds[roll(kinds.length)] ?? "log"
     const step: Record<string, unknown> = { [kind]: "x" }
-    for (const block of BLOCKS[kind] ?? []) {
+    for (const block of blocksOf(kind)) {
       const steps = () => stepsBy(roll, depth - 1, most)
       step[block] = block === "cases" ? { a: steps(), b: steps(), c: steps() } : steps()
     }

@@ -1,5 +1,5 @@
 import type { FlowOutline, NodeBlock, OutlineNode, Path } from "../draft/types"
-import { BRANCHING, ENDING } from "./kinds"
+import { kindOf } from "./kinds"
 import { blockKey, stepsOf, TRIGGER } from "./walk"
 
 export const CARD = { width: 240, height: 56 }
@@ -52,7 +52,7 @@ export function layOut(flow: FlowOutline): Drawing {
 
 /** Return whether nothing of a list is done after a step. */
 export function ends(node: OutlineNode): boolean {
-  if (ENDING.has(node.kind)) return true
+  if (kindOf(node.kind)?.ends) return true
   const written = node.blocks.filter((each) => each.nodes.length > 0)
   return (
     node.kind === "if" &&
@@ -86,7 +86,7 @@ function sizeOf(node: OutlineNode, sizes: Map<object, Size>): Size {
     const width = columns.reduce((sum, each) => sum + each.width + BESIDE, -BESIDE)
     const height = CARD.height + 2 * FORK + LABEL + Math.max(...columns.map((each) => each.height))
     size = { width: Math.max(width, CARD.width), height }
-    if (!BRANCHING.has(node.kind)) {
+    if (!kindOf(node.kind)?.branches) {
       size = { width: size.width + 2 * PAD, height: size.height + 2 * PAD }
     }
   }
@@ -138,7 +138,7 @@ class Placing {
   private node(node: OutlineNode, axis: number, top: number): void {
     const { width, height } = this.size(node)
     const key = node.key ?? JSON.stringify(node.path)
-    const framed = node.blocks.length > 0 && !BRANCHING.has(node.kind)
+    const framed = node.blocks.length > 0 && !kindOf(node.kind)?.branches
     if (framed) this.drawing.frames.push({ x: axis - width / 2, y: top, width, height, key })
     const y = framed ? top + PAD : top
     this.drawing.cards.push({ ...CARD, x: axis - CARD.width / 2, y, key, node })
