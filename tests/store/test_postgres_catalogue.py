@@ -377,6 +377,8 @@ async def test_a_password_is_never_shown(url: str):
     told = caught.value
     assert "s3cret" not in f"{told!r} {told}"
     assert "s3cret" not in where("postgresql://ada:s3cret@db.example/shop?password=s3cret")
+    assert where("postgresql://a:b@db1:5,db2:6/shop") == "postgresql://db1:5,db2:6/shop"
+    assert where("postgresql://db1,db2/shop") == "postgresql://db1,db2/shop"
 
 
 async def test_a_store_says_where_it_is(store: Store):

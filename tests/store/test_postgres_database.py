@@ -242,6 +242,18 @@ async def test_a_transaction_that_the_database_ended_for_idling_is_run_again() -
     await database.close()
 
 
+async def test_a_server_that_takes_no_writes_is_a_store_that_failed() -> None:
+    url = fresh_url()
+    await (await Store.open(url, vault=VAULT)).close()
+    database = await PostgresDatabase.open(url, connections=1)
+    await database.run(lambda c: c.execute("SET default_transaction_read_only = on"))
+    with pytest.raises(StoreError, match=r"read-only.*name the primary"):
+        await database.write(lambda c: c.execute("SELECT 1"))
+    await database.close()
+    with pytest.raises(StoreError, match=r"read-only.*name the primary"):
+        await connect(f"{url}{quote(' -cdefault_transaction_read_only=on')}")
+
+
 @pytest.mark.usefixtures("unfiltered_logs")
 @pytest.mark.parametrize("patience", [0.3, 3600.0], ids=["bounded", "control"])
 async def test_a_close_does_not_wait_for_ever_for_what_is_under_way(

@@ -21,6 +21,8 @@ Connection: TypeAlias = psycopg.AsyncConnection[Any]
 SETTINGS: dict[str, Any] = {
     "connect_timeout": 10,
     "fallback_application_name": "halflap",
+    # Of several hosts the primary: a standby answers too, and refuses every write.
+    "target_session_attrs": "read-write",
     # A peer that is gone without a word is noticed within about 20 s.
     "keepalives": 1,
     "keepalives_idle": 10,

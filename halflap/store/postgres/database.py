@@ -166,7 +166,7 @@ class PostgresDatabase:
                 except (
                     psycopg.OperationalError,
                     psycopg.InterfaceError,
-                    errors.IdleInTransactionSessionTimeout,
+                    psycopg.InternalError,
                     StoreError,
                 ) as error:
                     if not _worth_another_try(error, seat):

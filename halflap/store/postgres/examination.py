@@ -32,7 +32,7 @@ SLOW_SECONDS = 0.05
 SETTINGS = """
 SELECT current_setting('server_encoding'), current_setting('fsync'),
     current_setting('full_page_writes'), current_setting('synchronous_commit'),
-    pg_is_in_recovery(), current_schema(), to_regclass('settings') IS NOT NULL,
+    current_schema(), to_regclass('settings') IS NOT NULL,
     current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE')
 """
 ROOM = """
@@ -113,14 +113,13 @@ def _findings(
 ) -> Iterator[ExaminedItem]:
     row = connection.execute(SETTINGS).fetchone()
     assert row is not None
-    encoding, fsync, whole, commit, standby, schema, made, may_make = row
-    yield _store(connection, place, standby=standby, made=made, may_make=may_make, schema=schema)
+    encoding, fsync, whole, commit, schema, made, may_make = row
+    yield _store(connection, place, made=made, may_make=may_make, schema=schema)
     if encoding != ENCODING:
         why = f"{encoding}, which cannot hold every text"
         yield ExaminedItem("encoding", "fail", why, MAKE_ENCODED)
     yield _disk(fsync, whole, commit)
-    if not standby:
-        yield _commit(connection)
+    yield _commit(connection)
     yield _pooler(connection)
     yield _clock(connection)
     yield _room(connection)
@@ -149,7 +148,6 @@ def _store(
     connection: psycopg.Connection[Any],
     place: str,
     *,
-    standby: bool,
     made: bool,
     may_make: bool,
     schema: str | None,
@@ -158,8 +156,6 @@ def _store(
     said = f"{place}, PostgreSQL {version // 10_000}.{version % 10_000}"
     if version < OLDEST:
         return ExaminedItem("store", "fail", said, f"Halflap needs PostgreSQL {OLDEST // 10_000}")
-    if standby:
-        return ExaminedItem("store", "fail", f"{said}, a standby", "name the primary")
     if not made and not may_make:
         mend = f"GRANT CREATE ON SCHEMA {schema or 'public'} TO {connection.info.user}"
         return ExaminedItem("store", "fail", f"{said}: this user may make no tables there", mend)

@@ -8,6 +8,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from halflap.errors import ConfigError, HalflapError, StoreError, StoreFull
 
+READ_ONLY = "session is read-only"
+"""What libpq says of a server that `target_session_attrs` passes over."""
+
 
 def where(url: str) -> str:
     """A URL as it may be shown: its host, port and database, without user and password.
@@ -20,9 +23,12 @@ def where(url: str) -> str:
         raise StoreError(
             "the store's URL cannot be read; write postgresql://user:password@host:5432/database"
         ) from None
-    host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"postgresql://{host}{port}/{parts.get('dbname') or parts.get('user') or ''}"
+    hosts = str(parts.get("host") or parts.get("hostaddr") or "localhost").split(",")
+    ports = str(parts.get("port") or "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    places = [f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False)]
+    return f"postgresql://{','.join(places)}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
 def explain(error: BaseException, place: str) -> BaseException:
@@ -42,8 +48,11 @@ def explain(error: BaseException, place: str) -> BaseException:
             told = StoreError(f"{place}: {said}; make it (createdb), or name another one.")
         case sql.InsufficientPrivilege():
             told = StoreError(f"{place}: {said}; give Halflap's user that right (GRANT).")
-        case sql.ReadOnlySqlTransaction():
-            told = StoreError(f"{place}: {said}; this is a standby: name the primary.")
+        case psycopg.Error() if isinstance(error, sql.ReadOnlySqlTransaction) or READ_ONLY in said:
+            told = StoreError(
+                f"{place}: {said}; a standby, or a server that was made read-only (for want of room, "
+                "say): name the primary, or have it take writes again."
+            )
         case sql.LockNotAvailable() | sql.QueryCanceled() | sql.IdleInTransactionSessionTimeout():
             told = StoreError(
                 f"{place}: {said}; another process holds what this one waits for: try again, and "
