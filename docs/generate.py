@@ -498,15 +498,28 @@ scrape_configs:
 ```
 
 Metrics of this process add up over processes; live executions, dead letters, the oldest due, and what is
-parked or rests are the store's, the same at every process: take the maximum. They are missing, and
-`halflap_store_up` is 0, while the store does not answer. No label has a customer's name, or any other
-that grows with their number.
+parked or rests are the store's, the same at every process: take the maximum. They are missing
+while the store does not answer; `halflap_store_up` is 0 then, and while it takes no write (a full
+disk, say). No label has a customer's name, or any other that grows with their number.
 
 {table}
 
-Worth an alert: `halflap_store_up` at 0, `halflap_oldest_due_seconds` over a minute,
-`halflap_connections_parked` over 0, a growing `halflap_dead_letters`, and `halflap_hook_answers_total`
-with `status="503"`. See [operating](../operate.md#probes).
+Worth an alert:
+
+```yaml
+groups:
+  - name: halflap
+    rules:
+      - {{alert: HalflapDown, expr: 'up{{job="halflap"}} == 0', for: 1m}}
+      - {{alert: HalflapStoreDown, expr: halflap_store_up == 0, for: 1m}}
+      - {{alert: HalflapRefuses, expr: 'sum(rate(halflap_hook_answers_total{{status="503"}}[5m])) > 0'}}
+      - {{alert: HalflapIsBehind, expr: max(halflap_oldest_due_seconds) > 60, for: 2m}}
+      - {{alert: HalflapConnectionParked, expr: max(halflap_connections_parked) > 0, for: 15m}}
+      - {{alert: HalflapDeadLetters, expr: 'max(delta(halflap_dead_letters[1h])) > 0'}}
+      - {{alert: HalflapShortOfFiles, expr: process_open_fds / process_max_fds > 0.8}}
+```
+
+See [operating](../operate.md#probes).
 """
 
 

@@ -7,9 +7,10 @@ the metrics would learn them.
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ import halflap
 from halflap.engine.journal import JournalEngine
 from halflap.gateway.app import Gateway
 from halflap.gateway.edge import EdgeCounters
-from halflap.model import Outcome, Start
+from halflap.model import ENDED, Outcome, Start
 from halflap.sdk.conformity import DEVIATIONS
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
@@ -30,12 +31,17 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric family: its name, its type, its description, and its label where it has one."""
+    """A metric family: its name, its type, its description, and its label where it has one.
+
+    values: those of the label that have a sample from the start; Prometheus sees no rise in a
+    counter that was not there before.
+    """
 
     name: str
     type: Literal["counter", "gauge", "info"]
     help: str
     label: str = ""
+    values: Sequence[str] = ()
 
     @property
     def sample(self) -> str:
@@ -45,20 +51,31 @@ class Metric:
 
 METRICS = (
     Metric("halflap", "info", "The version and the role of this process."),
-    Metric("halflap_hook_answers", "counter", "Answers to requests at hooks.", "status"),
+    Metric(
+        "halflap_hook_answers",
+        "counter",
+        "Answers to requests at hooks.",
+        "status",
+        ("200", "401", "404", "429", "503"),
+    ),
     Metric(
         "halflap_events",
         "counter",
-        "Events at hooks: accepted, duplicate, filtered, handshake, backlog (refused with 429) or "
-        "rejected.",
+        "Events at hooks: accepted, duplicate, filtered, handshake, backlog (refused with 429), "
+        "unrouted (at a shared URL, for nobody's account) or rejected.",
         "result",
+        ("accepted", "duplicate", "filtered", "handshake", "backlog", "unrouted", "rejected"),
     ),
     Metric("halflap_edge_connections", "counter", "Connections that were accepted."),
     Metric("halflap_edge_requests", "counter", "Requests that passed the edge."),
     Metric("halflap_edge_refusals", "counter", "Requests that the edge refused.", "code"),
     Metric("halflap_attempts", "counter", "Attempts of executions that began in this process."),
     Metric(
-        "halflap_executions_ended", "counter", "Executions that ended in this process.", "state"
+        "halflap_executions_ended",
+        "counter",
+        "Executions that ended in this process.",
+        "state",
+        sorted(ENDED),
     ),
     Metric("halflap_executions_running", "gauge", "Executions that run in this process now."),
     Metric(
@@ -68,13 +85,14 @@ METRICS = (
         "action",
     ),
     Metric("halflap_store_commits", "counter", "Transactions that this process committed."),
-    Metric("halflap_store_up", "gauge", "1 where the store answered, else 0."),
+    Metric("halflap_store_up", "gauge", "1 where the store took a write, else 0."),
     Metric("halflap_executions_live", "gauge", "Executions without an outcome, in all.", "state"),
     Metric("halflap_dead_letters", "gauge", "Failed executions that nobody dismissed."),
     Metric(
         "halflap_oldest_due_seconds",
         "gauge",
-        "How long the execution has waited that is due and not begun; 0 where none is.",
+        "How long the execution has waited that is due and not begun, a customer's limits included; "
+        "0 where none is.",
     ),
     Metric("halflap_executions_parked", "gauge", "Executions that wait for a connection's mend."),
     Metric("halflap_connections_parked", "gauge", "Connections that executions wait for."),
@@ -83,6 +101,7 @@ METRICS = (
     Metric("process_cpu_seconds", "counter", "CPU time of this process."),
     Metric("process_resident_memory_bytes", "gauge", "Resident memory of this process."),
     Metric("process_open_fds", "gauge", "Open file descriptors of this process."),
+    Metric("process_max_fds", "gauge", "File descriptors that this process may have open."),
     Metric("process_start_time_seconds", "gauge", "When this process started, since 1970."),
 )
 
@@ -127,6 +146,7 @@ class Metrics:
             pages = int((proc / "statm").read_text().split()[1])
             found["process_resident_memory_bytes"] = {"": pages * PAGE}
             found["process_open_fds"] = {"": len(list((proc / "fd").iterdir()))}
+            found["process_max_fds"] = {"": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
         return found
 
     async def of_store(self) -> Samples:
@@ -134,7 +154,7 @@ class Metrics:
         journal = self.store.journal
         live = await journal.count(Filter(states=LIVE))
         failed = await journal.count(Filter(dead_letters=True))
-        due = await journal.next_due()
+        due = await journal.next_due(held_back=True)
         parked, resting = await journal.parked(), await journal.resting()
         late = 0.0 if due is None else max(self.store.clock() - due, 0) / 1e6
         return {
@@ -157,6 +177,7 @@ class Metrics:
             yield f"# HELP {each.name} {each.help}"
             if each.type == "info":
                 yield f'{each.sample}{{version="{halflap.__version__}",role="{self.role}"}} 1'
-            for value, number in sorted(samples.get(each.name, {}).items()):
+            found = dict.fromkeys(each.values, 0) | dict(samples.get(each.name, {}))
+            for value, number in sorted(found.items()):
                 label = f'{{{each.label}="{value}"}}' if each.label else ""
                 yield f"{each.sample}{label} {number}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +77,11 @@ class Probes:
             )
             return status, {**headers, b"www-authenticate": b"Bearer"}, body
         samples = self.metrics.of_process()
-        try:
+        samples["halflap_store_up"] = {"": 0}
+        with suppress(HalflapError, TimeoutError):
             samples |= await self.pulse.attend(self.metrics.of_store())
+            await self.pulse.check()
             samples["halflap_store_up"] = {"": 1}
-        except HalflapError:
-            samples["halflap_store_up"] = {"": 0}
         return 200, {b"content-type": MEDIA_TYPE.encode()}, self.metrics.write(samples)
 
     def _shows(self, scope: Any, *tokens: str) -> bool:

@@ -332,10 +332,11 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
 
         return await self._database.write(job)
 
-    async def next_due(self, *, probation: bool = False) -> Micros | None:
+    async def next_due(self, *, probation: bool = False, held_back: bool = False) -> Micros | None:
         now = self._clock()
+        turns = TurnRotation() if held_back else self._turns[probation]
         return await self._database.write(
-            lambda connection: next_due(connection, now, probation, self._turns[probation])
+            lambda connection: next_due(connection, now, probation, turns)
         )
 
     async def callers(self, connection: str) -> int:

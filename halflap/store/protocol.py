@@ -438,11 +438,12 @@ class Journal(Protocol):
         """Note an unclean end of a claim; back to the queue, on probation."""
         ...
 
-    async def next_due(self, *, probation: bool = False) -> Micros | None:
+    async def next_due(self, *, probation: bool = False, held_back: bool = False) -> Micros | None:
         """When the next execution becomes due that may be claimed; None where none does by time.
 
         Sees what `claim` sees: with `probation`, only what is on probation, else only the others;
-        and nothing of those that the last claim held back, before their rate lets them go on.
+        and nothing of those that the last claim held back, before their rate lets them go on. With
+        `held_back`, of these too.
         """
         ...
 

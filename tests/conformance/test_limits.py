@@ -78,6 +78,7 @@ async def test_no_more_run_at_once_than_a_customer_may(journal: Journal, clock: 
     assert journal.held_back == {"cus_a"}
     assert await journal.claim(100, LEASE) == []
     assert await journal.next_due() is None  # nothing to look for before one of them has ended
+    assert await journal.next_due(held_back=True) == clock.now
     await flood(journal, "cus_b", 1)
     assert await journal.next_due() == clock.now
     one = next(each for each in claims if each.start.flow.customer == "cus_a")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from ruamel.yaml import YAML
 
 from halflap.engine.bundle import pack
 from halflap.errors import StoreError, StoreFull
@@ -151,6 +152,11 @@ async def test_readiness_names_a_store_that_fails_without_its_place(
     assert answer.headers["retry-after"] == "2"
     assert text == f'{{"status":"not ready","missing":{{"store":"{missing}"}}}}'
     assert error.message in (await up.get("/readyz", TOKEN))[1]
+    found = await up.metrics()
+    assert (found["halflap_store_up"], found["halflap_dead_letters"]) == (
+        0,
+        0,
+    )  # it reads all the same
     assert (await up.get("/healthz"))[0] == 200
 
 
@@ -166,6 +172,7 @@ async def test_metrics_want_their_token_or_the_apis(up: Up) -> None:
 
 async def test_metrics_count_events_and_what_became_of_them(up: Up) -> None:
     before = await up.metrics()
+    assert before['halflap_hook_answers_total{status="503"}'] == 0  # a rate sees the first
     for n in (1, 2, 2, -1):
         assert await up.send(n) < 300
     assert (await up.get(up.hook.replace("hk_", "no_")))[0] == 404
@@ -201,6 +208,11 @@ async def test_every_metric_in_the_table_has_a_sample_and_no_other_is_told(up: U
     DEVIATIONS["shop.list"] += 1
     names = {each.partition("{")[0] for each in await up.metrics()}
     assert names == {each.sample for each in METRICS}
+    page = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text()
+    alerts = page.split("Worth an alert", 1)[1]
+    rules = YAML(typ="safe").load(alerts.split("```yaml", 1)[1].split("```", 1)[0])
+    told = " ".join(each["expr"] for each in rules["groups"][0]["rules"])
+    assert set(re.findall(r"(?:halflap|process)_\w+", told)) <= names
 
 
 async def test_a_gauge_of_the_oldest_due_grows_while_there_is_no_room(up: Up) -> None:

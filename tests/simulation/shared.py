@@ -292,10 +292,10 @@ class SharedJournal(SqliteJournal):
         self._tell()
         return dismissed
 
-    async def next_due(self, *, probation: bool = False) -> Micros | None:
+    async def next_due(self, *, probation: bool = False, held_back: bool = False) -> Micros | None:
         token = NOTE.set(None)
         try:
-            return await super().next_due(probation=probation)
+            return await super().next_due(probation=probation, held_back=held_back)
         finally:
             NOTE.reset(token)
 

@@ -255,9 +255,11 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     async def blame(self, executions: Sequence[str], *, alone: bool) -> None:
         await self._void("id = ANY(%s)", (Texts(executions),), crashes=int(alone))
 
-    async def next_due(self, *, probation: bool = False) -> Micros | None:
+    async def next_due(self, *, probation: bool = False, held_back: bool = False) -> Micros | None:
         soonest = await self._soonest(probation)
-        if not self._turns[probation].held_back or soonest is None or soonest > self._clock():
+        if held_back or not self._turns[probation].held_back:
+            return soonest
+        if soonest is None or soonest > self._clock():
             return soonest
         return await self._whole.run(
             lambda c: claiming.next_of_others(c, probation, self._turns[probation])
