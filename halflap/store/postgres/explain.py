@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from halflap.errors import ConfigError, HalflapError, StoreError, StoreFull
 
 READ_ONLY = "session is read-only"
-"""What libpq says of a server that `target_session_attrs` passes over."""
+"""Part of the message of libpq about a server that `target_session_attrs` passes over."""
 
 
 def where(url: str) -> str:
