@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, StorageState, async_playwright, expect
+from playwright.async_api import Browser, Page, StorageState, async_playwright, expect
 
 from tests.built import build_console
 from tests.conftest import start_zygote
@@ -59,13 +59,24 @@ async def place(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def session(place: Place, browser: Browser) -> StorageState:
     """The cookies of an owner who has signed in."""
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.goto(await place.link())
-    await page.wait_for_url("**/console/overview")
+    context = await browser.new_context(base_url=place.url)
+    link = (await place.link()).partition("#link=")[2]
+    answer = await context.request.post(
+        "/api/session", data={"link": link}, headers={"origin": place.url}
+    )
+    assert answer.ok, await answer.text()
     found = await context.storage_state()
     await context.close()
     return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def kept(place: Place) -> AsyncIterator[list[Page]]:
+    """The tabs that a module's tests have put away."""
+    tabs = list[Page]()
+    yield tabs
+    for each in tabs:
+        await each.context.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -80,9 +91,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def desk(browser: Browser, place: Place, session: StorageState) -> Desk:
+def desk(browser: Browser, place: Place, session: StorageState, kept: list[Page]) -> Desk:
     """The desk of an owner."""
-    return Desk(browser, place, session)
+    return Desk(browser, place, session, kept)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

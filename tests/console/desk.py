@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from playwright.async_api import Browser, Page, Request, StorageState, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    StorageState,
+    ViewportSize,
+    expect,
+)
 
 from tests.console.place import Place
 from tests.polling import DEADLINE, until
 
 PAGE_DEADLINE = DEADLINE * 1_000
 """Milliseconds that a click waits, and what is expected of a page."""
+VIEWPORT: ViewportSize = {"width": 1280, "height": 720}
 QUIET_MS = 100
 """Milliseconds without a request, after which a page asks for nothing more."""
 AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
@@ -43,31 +53,85 @@ class Desk:
     browser: Browser
     place: Place
     session: StorageState
+    kept: list[Page] | None = None
+    """Tabs at rest, for whoever opens a page next; None where each gets a browser of its own."""
+
+    @property
+    def out(self) -> Desk:
+        """The same where nobody has signed in."""
+        return replace(self, session={"cookies": [], "origins": []})
 
 
 @asynccontextmanager
 async def opened(
-    desk: Desk, path: str, *, beside: Page | None = None, **context: Any
+    desk: Desk, path: str, *, beside: Page | None = None, viewport: ViewportSize = VIEWPORT
 ) -> AsyncIterator[Page]:
     """Open a page of the console; at the end nothing may have gone wrong in it.
 
+    It is loaded in a tab that was put away, where there is one: that has compiled the console's scripts,
+    and a new one takes twice as long.
+
     beside: another tab of the same browser.
     """
-    context = {"base_url": desk.place.url, "storage_state": desk.session, **context}
-    tabs = await desk.browser.new_context(**context) if beside is None else beside.context
-    page = await tabs.new_page()
+    if desk.kept and beside is None:
+        page = desk.kept.pop()
+        await page.set_viewport_size(viewport)
+        await page.context.add_cookies([{**each} for each in desk.session["cookies"]])
+    else:
+        tabs = beside.context if beside else await new_tabs(desk, viewport)
+        page = await tabs.new_page()
+        await page.add_init_script(WATCH)
+        page.set_default_timeout(PAGE_DEADLINE)
     wrong = list[str]()
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    await page.add_init_script(WATCH)
-    page.set_default_timeout(PAGE_DEADLINE)
+
+    def fail(error: Error) -> None:
+        wrong.append(str(error))
+
+    def listen(said: ConsoleMessage) -> None:
+        if said.type == "error":
+            wrong.append(said.text)
+
+    page.on("pageerror", fail)
+    page.on("console", listen)
     await page.goto(f"/console{path}")
     yield page
     wrong += await page.evaluate("window.wrong")
+    page.remove_listener("pageerror", fail)
+    page.remove_listener("console", listen)
     wrong = [each for each in wrong if "Failed to load resource" not in each]
     if wrong:
         raise AssertionError("\n".join(wrong))
-    await (tabs if beside is None else page).close()
+    if beside is not None:
+        await page.close()
+    elif desk.kept is None or page.context.pages != [page]:
+        await page.context.close()
+    else:
+        await put_away(page)
+        desk.kept.append(page)
+
+
+async def new_tabs(desk: Desk, viewport: ViewportSize) -> BrowserContext:
+    """A browser of its own, without a tab yet."""
+    return await desk.browser.new_context(
+        base_url=desk.place.url, storage_state=desk.session, viewport=viewport
+    )
+
+
+async def put_away(page: Page) -> None:
+    """Leave a tab as new as another one: on a page where no script runs, with nothing of the last one.
+
+    Its process stays, as it is the same site's.
+    """
+    await page.unroute_all(behavior="ignoreErrors")
+    await page.context.set_offline(False)
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Emulation.setScriptExecutionDisabled", {"value": True})
+    await page.goto("/console/")
+    await devtools.detach()
+    await page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    await page.context.clear_cookies()
+    await page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    await page.mouse.move(-1, -1)
 
 
 async def visit(page: Page, path: str) -> None:

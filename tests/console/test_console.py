@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import oidc_provider_mock
 import pytest
-from playwright.async_api import Browser, Page, Request, Route, expect
+from playwright.async_api import Page, Request, Route, expect
 
 from halflap.api.operations.executions import Executions
 from halflap.api.operations.oidc import Provider, ProviderSettings
@@ -38,11 +38,10 @@ def number() -> str:
 
 
 async def test_who_is_not_signed_in_signs_in_and_comes_to_where_they_wanted(
-    place: Place, browser: Browser
+    place: Place, desk: Desk
 ) -> None:
     added = await place.api("POST", "/users", {"email": "ada@example.com", "role": "support"})
-    out = Desk(browser, place, {"cookies": [], "origins": []})
-    async with opened(out, f"/sign-in#link={added['link']}") as page:
+    async with opened(desk.out, f"/sign-in#link={added['link']}") as page:
         await page.get_by_label("New password").fill("too short")
         await expect(page.get_by_text("It is shorter than 12 characters.")).to_be_visible()
         await page.get_by_label("New password").fill("correct horse battery")
@@ -50,7 +49,7 @@ async def test_who_is_not_signed_in_signs_in_and_comes_to_where_they_wanted(
         await expect(page.get_by_text("Your password is set")).to_be_visible()
         await page.get_by_role("button", name="Sign out").click()
         await page.get_by_role("heading", name="Sign in to Halflap").wait_for()
-    async with opened(out, "/executions?state=%5B%22failed%22%5D") as page:
+    async with opened(desk.out, "/executions?state=%5B%22failed%22%5D") as page:
         await page.get_by_label("Email").fill("ada@example.com")
         await page.get_by_label("Password").fill("a wrong password")
         await page.get_by_role("button", name="Sign in").click()
@@ -68,7 +67,7 @@ async def test_who_is_not_signed_in_signs_in_and_comes_to_where_they_wanted(
 
 @pytest.mark.filterwarnings("ignore")  # the provider's own
 async def test_people_sign_in_at_the_teams_provider(
-    place: Place, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    place: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await place.api("POST", "/users", {"email": "may@example.com", "role": "support"})
     known = {"email": "may@example.com", "email_verified": True}
@@ -77,12 +76,12 @@ async def test_people_sign_in_at_the_teams_provider(
         oidc_provider_mock.User(sub="may", claims=known),
         oidc_provider_mock.User(sub="nobody", claims=unknown),
     ]
-    host, out = place.host, Desk(browser, place, {"cookies": [], "origins": []})
+    host = place.host
     with oidc_provider_mock.run_server_in_thread(require_nonce=True, user_claims=users) as server:
         named = f"localhost:{server.server_port}"
         settings = ProviderSettings(f"http://{named}", "us", "a secret as long as a key is", "")
         monkeypatch.setattr(host.operations.people, "provider", provider_of(host, settings))
-        async with opened(out, "/failures") as page:
+        async with opened(desk.out, "/failures") as page:
             button = page.get_by_role("button", name=f"Sign in with {named}")
             await button.click()
             await page.get_by_role("button", name="Deny").click()
@@ -102,7 +101,7 @@ async def test_people_sign_in_at_the_teams_provider(
             await button.wait_for()
     # It is away: that is said, and there are other ways in.
     monkeypatch.setattr(host.operations.people, "provider", provider_of(host, settings))
-    async with opened(out, "/failures") as page:
+    async with opened(desk.out, "/failures") as page:
         await page.get_by_role("button", name=f"Sign in with {named}").click()
         await expect(page.get_by_role("alert")).to_contain_text("provider")
         await expect(page.get_by_label("Email")).to_be_editable()
@@ -115,12 +114,11 @@ def provider_of(host: Host, settings: ProviderSettings) -> Provider:
     )
 
 
-async def test_a_viewer_sees_no_payloads_and_no_buttons(place: Place, browser: Browser) -> None:
+async def test_a_viewer_sees_no_payloads_and_no_buttons(place: Place, desk: Desk) -> None:
     failed = await place.send("Initech", number(), "refuse 422 a secret of ours")
     await place.until(failed, "failed")
     added = await place.api("POST", "/users", {"email": "eve@example.com", "role": "viewer"})
-    out = Desk(browser, place, {"cookies": [], "origins": []})
-    async with opened(out, f"/sign-in#link={added['link']}") as page:
+    async with opened(desk.out, f"/sign-in#link={added['link']}") as page:
         await page.wait_for_url("**/console/account")
         await visit(page, f"/executions/{failed}")
         await page.get_by_role("option", name="webhook.request").click()
@@ -879,6 +877,23 @@ async def test_the_pages_have_no_serious_barrier(place: Place, desk: Desk) -> No
                 await page.get_by_role("button", name="Replay").click()
                 await page.get_by_role("dialog").wait_for()
                 await at_rest(page)
+
+
+async def test_a_tab_that_was_put_away_is_as_a_new_one(desk: Desk) -> None:
+    async with opened(desk, "/account") as first:
+        await first.evaluate("localStorage.setItem('a', '1'); sessionStorage.setItem('b', '2')")
+        await first.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        await first.set_viewport_size({"width": 390, "height": 800})
+        await first.route("**/*", lambda route: route.abort())
+        await first.context.set_offline(True)
+    async with opened(desk.out, "/account") as page:
+        assert page is first
+        await expect(page.get_by_role("heading", name="Sign in to Halflap")).to_be_visible()
+        assert await page.context.cookies() == []
+        left = "[localStorage.length, sessionStorage.a, sessionStorage.b, innerWidth]"
+        assert await page.evaluate(left) == [0, None, None, 1280]
+        assert not await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        assert not await page.evaluate("matchMedia('(prefers-reduced-motion: reduce)').matches")
 
 
 async def test_a_page_is_shown_once_it_has_taken_the_place_of_the_one_before(

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, Route, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.console.desk import Desk, at_rest, opened, press, visit
 from tests.console.place import Place
@@ -272,17 +272,16 @@ async def test_newer_components_say_what_they_have_otherwise_before_they_are_use
 
 
 async def test_two_editors_lose_nothing_and_one_takes_a_flow_over(
-    desk: Desk, browser: Browser
+    desk: Desk,
 ) -> None:
     place, name = desk.place, fresh_name()
     email = f"{name}@example.com"
     await place.api("POST", "/users", {"email": email, "role": "developer"})
-    guest = Desk(browser, place, {"cookies": [], "origins": []})
     text = TWO.format(name=name)
     made = await place.api("POST", "/drafts", {"integration": name, "text": text})
     path = f"/drafts/{made['id']}"
     link = (await place.link(email)).removeprefix(f"{place.url}/console")
-    async with opened(desk, path) as one, opened(guest, link) as other:
+    async with opened(desk, path) as one, opened(desk.out, link) as other:
         await other.get_by_label("New password").fill("correct horse battery")
         await other.get_by_role("button", name="Set the password").click()
         await other.get_by_text("Your password is set").wait_for()

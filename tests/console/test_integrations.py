@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
 from tests.console.desk import Desk, at_rest, barriers, opened, press, visit
 from tests.console.place import ORDERS, Place
@@ -126,12 +126,11 @@ async def test_a_canary_that_fails_is_rolled_back_and_a_mended_version_goes_to_a
 
 
 async def test_a_viewer_compares_versions_and_changes_nothing(
-    place: Place, browser: Browser, tmp_path: Path
+    place: Place, desk: Desk, tmp_path: Path
 ) -> None:
     await place.publish(tmp_path / "four", f"{TITLED}\n# the fourth\n", target="")
     added = await place.api("POST", "/users", {"email": "vic@example.com", "role": "viewer"})
-    out = Desk(browser, place, {"cookies": [], "origins": []})
-    async with opened(out, f"/sign-in#link={added['link']}") as page:
+    async with opened(desk.out, f"/sign-in#link={added['link']}") as page:
         await page.wait_for_url("**/console/account")
         await visit(page, "/integrations/orders?view=changes&upgrade=4")
         await expect(page.get_by_text("# the fourth")).to_be_visible()

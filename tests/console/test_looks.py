@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, StorageState, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.console.desk import Desk, opened, show
 from tests.console.looks import FOLDER, differences, look_of, style
@@ -91,11 +91,9 @@ def within_of(name: str) -> str:
     return "body" if name == "overview" else "main"
 
 
-async def test_the_main_pages_look_as_they_did(
-    browser: Browser, place: Place, session: StorageState, ids: dict[str, str]
-) -> None:
+async def test_the_main_pages_look_as_they_did(desk: Desk, ids: dict[str, str]) -> None:
     wrong: list[str] = []
-    async with opened(Desk(browser, place, session), "/account", viewport=VIEW) as page:
+    async with opened(desk, "/account", viewport=VIEW) as page:
         await page.route("**/api/stats*", even)
         for name in PAGES:
             file = FOLDER / f"{name}.txt"
@@ -115,9 +113,9 @@ async def test_the_main_pages_look_as_they_did(
 
 
 async def test_control_another_colour_column_or_part_is_found(
-    browser: Browser, place: Place, session: StorageState, ids: dict[str, str]
+    desk: Desk, ids: dict[str, str]
 ) -> None:
-    async with opened(Desk(browser, place, session), "/account", viewport=VIEW) as page:
+    async with opened(desk, "/account", viewport=VIEW) as page:
         before = await shown(page, "customers", ids)
         for rules in (
             ".dark { --primary: #2563eb }",

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Locator, Page, StorageState, expect
+from playwright.async_api import Locator, Page, expect
 
 from halflap.model import Throttled
 from halflap.sdk.action import Retry
@@ -160,8 +160,7 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
     await place.api("POST", f"/customers/{other['id']}/receivers", url)
     draft = {"customer": own["id"], "access": "manage", "lasts_seconds": 900}
     token = (await place.api("POST", "/tokens", draft))["token"]
-    nobody: StorageState = {"cookies": [], "origins": []}
-    async with opened(desk, f"/portal/webhooks#token={token}", storage_state=nobody) as page:
+    async with opened(desk.out, f"/portal/webhooks#token={token}") as page:
         await page.get_by_role("button", name="New receiver").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_label("URL").fill("own.example/hooks")
@@ -188,9 +187,7 @@ async def test_a_customers_own_people_manage_its_webhooks_by_a_token_alone(desk:
         assert "others.example" not in await page.content()
         assert token not in page.url
         assert await barriers(page) == []
-    async with opened(
-        desk, "/portal/webhooks#token=halflap_tok_wrong", storage_state=nobody
-    ) as page:
+    async with opened(desk.out, "/portal/webhooks#token=halflap_tok_wrong") as page:
         await expect(page.get_by_text("This link is not good any more")).to_be_visible()
 
 
@@ -206,10 +203,7 @@ async def test_another_link_in_the_same_tab_shows_its_customer_and_an_ended_one_
         draft = {"customer": found["id"], "access": "manage", "lasts_seconds": 900}
         links.append(await place.api("POST", "/tokens", draft))
     first, second = links
-    nobody: StorageState = {"cookies": [], "origins": []}
-    async with opened(
-        desk, f"/portal/webhooks#token={first['token']}", storage_state=nobody
-    ) as page:
+    async with opened(desk.out, f"/portal/webhooks#token={first['token']}") as page:
         await expect(page.get_by_text("https://first.example/hooks")).to_be_visible()
         await page.goto(f"/console/portal/webhooks#token={second['token']}")
         await expect(page.get_by_text("https://second.example/hooks")).to_be_visible()
