@@ -19,7 +19,7 @@ from halflap.errors import DefinitionError, ExpressionError
 from halflap.model import StepKind, frozen
 from halflap.sdk import running
 from halflap.sdk.fit import fit_input, misfit
-from halflap.sdk.pairs import RecordState, Writes
+from halflap.sdk.pairs import RecordState, Writes, check_writes
 from halflap.sdk.records import IDS, check_batch, in_batches
 from halflap.sdk.schema import UNSET, InputField, Shape, read_signature, summary, where
 
@@ -173,6 +173,8 @@ class Action(Generic[P, R]):
             )
         if batch is not None:
             check_batch(shape, self.name, batch, self.where)
+        if self.writes is not None:
+            check_writes(self.writes, [*shape.by_name], shape.output, self.name, self.where)
         if self.component and not shape.description:
             raise DefinitionError(
                 f"{self.name}: the docstring is missing; its first line is shown to customers",

@@ -8,7 +8,7 @@ apps belong together: `opportunities = integration.pairs("opportunities", …)`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr
 from halflap.errors import DefinitionError
 from halflap.model import Order
 from halflap.sdk import codec
+from halflap.sdk.reference import alternatives
 from halflap.sdk.schema import UNSET, File
 
 
@@ -79,6 +80,58 @@ class RecordState:
 
     def __str__(self) -> str:
         return f"{self.component}.{self.kind} {self.id or '(new)'}"
+
+
+def check_reads(reads: Reads, event: Any, trigger: str, where: str) -> None:
+    """Raise where a field of `Reads` is none that the trigger's event has: it would always be null."""
+    known = app_names(event)
+    names = (reads.record,) if reads.within else (reads.record, *reads.fields)
+    for name in names if known else ():
+        if name not in known.values():
+            has = known.get(name) or ", ".join(known.values())
+            raise DefinitionError(
+                f"{trigger}: its reads= names {name!r}, and its event has {has}, as the app calls it; "
+                "write that",
+                where=where,
+            )
+
+
+def check_writes(
+    writes: Writes, inputs: Collection[str], result: Any, action: str, where: str
+) -> None:
+    """Raise where a field of `Writes` is no input, or its result has it by another name."""
+    known = app_names(result)
+    called = {} if writes.within else {name: each for name, each in known.items() if name != each}
+    for name in writes.fields:
+        if name not in inputs:
+            said = f"names {name!r}, which is no input; its inputs: {', '.join(inputs)}"
+        elif name in called and name not in called.values():
+            said = f"names {name!r}, which its result has as {called[name]}; name the input so, too"
+        else:
+            continue
+        raise DefinitionError(f"{action}: its writes= {said}", where=where)
+    if known and writes.record not in (*inputs, *known.values()):
+        raise DefinitionError(
+            f"{action}: its writes= has record={writes.record!r}, which is neither an input nor a "
+            f"field of its result as the app calls it: {', '.join(known.values())}",
+            where=where,
+        )
+
+
+def app_names(annotation: Any) -> dict[str, str]:
+    """Return how the app calls the fields of a type, by their names in Python.
+
+    Of what is no model, or may have more fields, there is nothing to tell.
+    """
+    found: dict[str, str] = {}
+    for each in alternatives(annotation):
+        if not (isinstance(each, type) and issubclass(each, BaseModel)):
+            return {}
+        if not each.__pydantic_complete__ or each.model_config.get("extra") == "allow":
+            return {}
+        for name, known in (each.model_fields | each.model_computed_fields).items():
+            found[name] = getattr(known, "serialization_alias", None) or known.alias or name
+    return found
 
 
 IN_BRACES = re.compile(r"\{(\w+)\}")

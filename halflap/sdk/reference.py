@@ -115,6 +115,13 @@ def is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType)
 
 
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of which a type is one, without None."""
+    annotation = bare(annotation)
+    parts = get_args(annotation) if is_union(annotation) else (annotation,)
+    return tuple(each for each in parts if each is not type(None))
+
+
 def name_of_type(annotation: Any) -> str:
     """Return a type as an author writes it."""
     annotation = bare(annotation)

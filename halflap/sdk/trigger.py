@@ -12,7 +12,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    overload,
+)
 from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -23,9 +34,9 @@ from halflap.sdk.action import StepSpec
 from halflap.sdk.event_type import is_pattern
 from halflap.sdk.fit import worded
 from halflap.sdk.listener import Batch, ListenerSpec, Listening, OnExpired, Ownership
-from halflap.sdk.pairs import Reads
+from halflap.sdk.pairs import Reads, check_reads
 from halflap.sdk.polling import PolledPage, Polling, PollSpec, polled
-from halflap.sdk.reference import FieldReference, accepts, name_of_type
+from halflap.sdk.reference import FieldReference, accepts, alternatives, name_of_type
 from halflap.sdk.request import Request
 from halflap.sdk.schema import (
     InputField,
@@ -224,6 +235,9 @@ class Trigger(Generic[P, E]):
                 f"{self.name}: the docstring is missing; its first line is shown to customers",
                 where=self.where,
             )
+        if declaration.reads is not None:
+            told = [each for each in alternatives(self.shape.output) if each is not Ignore]
+            check_reads(declaration.reads, Union[tuple(told)], self.name, self.where)  # noqa: UP007
         if declaration.app_endpoint:
             check_takes_app_events(self, declaration)
         if not self.shape.skipped:

@@ -13,6 +13,7 @@ from halflap import (
     Connection,
     Context,
     DefinitionError,
+    Ignore,
     Integration,
     Json,
     Model,
@@ -134,6 +135,12 @@ class Thing(Model):
     amount: Decimal | None = Field(None, alias="Amount")
 
 
+@left.trigger(reads=Reads("thing", "Id", fields=("Name", "Amount")))
+async def renamed(request: Request) -> Thing | Ignore | None:
+    """A thing has another name."""
+    return Thing.model_validate(request.json())
+
+
 def test_an_event_tells_of_a_record_by_the_apps_names() -> None:
     event = Thing.model_validate({"Id": "t1", "Name": "A", "Amount": "1.50"})
     found = read_of(Reads("thing", record="Id"), "left", event)
@@ -142,6 +149,46 @@ def test_an_event_tells_of_a_record_by_the_apps_names() -> None:
         "left/thing/t1",
         {"Name": "A", "Amount": Decimal("1.50")},
     )
+
+
+@pytest.mark.parametrize(
+    ("reads", "reason"),
+    [
+        (Reads("thing"), "reads= names 'id', and its event has Id, as the app calls it"),
+        (
+            Reads("thing", "Id", fields=("Name", "amount")),
+            "names 'amount', and its event has Amount",
+        ),
+        (
+            Reads("thing", "Id", fields=("Prise",)),
+            "names 'Prise', and its event has Id, Name, Amount",
+        ),
+    ],
+)
+def test_a_field_that_no_event_has_would_be_null_for_ever(reads: Reads, reason: str) -> None:
+    async def changed(request: Request) -> Thing | Ignore:
+        """A thing changed."""
+        return Thing.model_validate(request.json())
+
+    with pytest.raises(DefinitionError, match=reason):
+        left.trigger(key=pointer("/Id"), reads=reads)(changed)
+
+
+@pytest.mark.parametrize(
+    ("writes", "reason"),
+    [
+        (Writes("thing", "Id", fields=("nmae",)), "'nmae', which is no input; its inputs: name"),
+        (Writes("thing", "Id", fields=("name",)), "'name', which its result has as Name"),
+        (Writes("thing"), "record='id', which is neither .* as the app calls it: Id, Name, Amount"),
+    ],
+)
+def test_what_is_written_has_the_apps_names_too(writes: Writes, reason: str) -> None:
+    async def make(crm: Left, name: str) -> Thing:
+        """Make a thing."""
+        return Thing(Id="1", Name=name)
+
+    with pytest.raises(DefinitionError, match=reason):
+        left.action(writes=writes)(make)
 
 
 def test_what_is_ignored_and_what_makes_the_kind_is_not_compared() -> None:
