@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import click
 
-from halflap.cli.output import clean, inline
+from halflap.cli.control import clean
+from halflap.cli.output import inline
 from halflap.errors import ConfigError
 from halflap.sdk import codec
 from halflap.sdk.condition import When, hidden

@@ -9,7 +9,7 @@ import click
 
 from halflap.api.view import ChoicesView, ChoiceView
 from halflap.cli.ask import FormField, question, read, sides_of, source_of
-from halflap.cli.output import clean
+from halflap.cli.control import clean
 from halflap.errors import ConfigError
 
 MOST_CHOICES = 20

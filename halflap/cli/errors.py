@@ -83,7 +83,8 @@ def show(error: HalflapError) -> None:
 def write(text: str) -> None:
     """An error on stderr; what it repeats of others cannot move the cursor."""
     # `output` needs Rich, which most commands that fail have loaded, and `--help` need not.
-    from halflap.cli.output import clean, in_own_words
+    from halflap.cli.control import clean
+    from halflap.cli.output import in_own_words
 
     first, _, rest = clean(in_own_words(text)).partition("\n")
     mark = "error:"

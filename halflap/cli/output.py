@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from halflap.cli.control import clean
 from halflap.model import Micros
 from halflap.sdk import codec
 
@@ -34,10 +35,6 @@ GAP = 2
 LEAST = 10
 """So much room has to be left for columns that may be left out."""
 
-# Control characters, and those of Unicode that turn a line's direction or hide text.
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
 # A request's field as a message says it, and the place of a version's files at the server.
 _FIELD = re.compile(r"`(again|done|overwrite|repeat|step|version): (\w+)`")
 _PLACE = re.compile(r"[^\s\"]*/bundles/[0-9a-f]{64}/")
@@ -217,16 +214,6 @@ def text(*parts: Part) -> Text:
 def state(name: str) -> Text:
     """A state in its colour."""
     return Text(clean(name), _STATES.get(name, ""))
-
-
-def clean(said: str) -> str:
-    r"""A text whose control characters are visible (`\x1b`); newlines and tabs stay."""
-    return _CONTROL.sub(_visible, said)
-
-
-def _visible(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def in_own_words(said: str) -> str:

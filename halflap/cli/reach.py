@@ -120,7 +120,7 @@ def settings_here(start: Path | None = None, *, own: bool = False, **given: Any)
 
 def sure(yes: bool, question: str) -> None:
     """Ask before what cannot be taken back; `yes` is the answer where nobody is asked."""
-    from halflap.cli.output import clean
+    from halflap.cli.control import clean
 
     if not yes and not click.confirm(clean(question), err=True):
         raise click.exceptions.Exit(1)

@@ -24,11 +24,11 @@ from halflap.api.execution_view import (
 )
 from halflap.api.view import PauseView
 from halflap.cli import twoway
+from halflap.cli.control import clean
 from halflap.cli.output import (
     Output,
     Part,
     ago,
-    clean,
     in_own_words,
     inline,
     quoted,

@@ -15,6 +15,7 @@ import click
 
 import halflap
 from halflap.cli import errors
+from halflap.cli.control import in_lines
 from halflap.cli.reach import settings_here
 from halflap.errors import HalflapError
 from halflap.server.role import GATEWAY, SERVE, WORKER, Role
@@ -200,13 +201,10 @@ def configure_log(settings: Settings) -> None:
     import structlog
 
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    last: Any = (
-        structlog.processors.JSONRenderer()
-        if settings.log == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=colours, exception_formatter=structlog.dev.plain_traceback
-        )
-    )
+    last: list[Any] = [structlog.processors.JSONRenderer()]
+    if settings.log != "json":
+        plain = structlog.dev.plain_traceback
+        last = [in_lines, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -214,7 +212,7 @@ def configure_log(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             without_secrets,
-            last,
+            *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from halflap.api.view import AuthorizationView, ConnectionView
 from halflap.cli.client import Client
-from halflap.cli.output import Output, clean
+from halflap.cli.control import clean
+from halflap.cli.output import Output
 from halflap.errors import ConfigError, HalflapError, UpstreamError
 
 WITHIN = 600.0

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from halflap.cli.output import Output, ago, clean, in_own_words, took
+from halflap.cli.control import clean
+from halflap.cli.output import Output, ago, in_own_words, took
 
 
 class Terminal(io.StringIO):
