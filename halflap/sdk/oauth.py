@@ -12,7 +12,9 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -85,13 +87,12 @@ class Tokens(Auth):
         """Ask the token endpoint; its answer replaces the tokens that are there."""
         response = await egress.request("POST", self.token_url, form=form, **extra)
         answer = granted(response)
-        expires = answer.get("expires_in")
         update: dict[str, Any] = {
-            "access_token": SecretStr(str(answer["access_token"])),
-            "expires_at": datetime.now(UTC) + timedelta(seconds=int(expires)) if expires else None,
+            "access_token": SecretStr(answer["access_token"]),
+            "expires_at": expiry(answer.get("expires_in")),
         }
-        if answer.get("refresh_token"):
-            update["refresh_token"] = SecretStr(str(answer["refresh_token"]))
+        if (refresh := answer.get("refresh_token")) and isinstance(refresh, str):
+            update["refresh_token"] = SecretStr(refresh)
         if any(len(each) > LONGEST for each in update.values() if isinstance(each, SecretStr)):
             raise Unauthorized(f"the app gave a token of more than {LONGEST:,} characters")
         return self.model_copy(update={**update, **self.keep(answer)})
@@ -340,14 +341,24 @@ def signed_jwt(claims: dict[str, Any], private_key: str) -> str:
     return (signing + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
+def expiry(seconds: Any) -> datetime | None:
+    """Return when a token expires that lasts so long, as its app says; None where that is no time."""
+    with suppress(ArithmeticError, TypeError, ValueError):
+        lasts = int(Decimal(str(seconds)))
+        return datetime.now(UTC) + timedelta(seconds=lasts) if lasts > 0 else None
+    return None
+
+
 def granted(response: Response) -> dict[str, Any]:
     """A token endpoint's answer; a refusal is `Unauthorized` with what the app says."""
     try:
         answer: Any = response.json()
     except UpstreamError:
         answer = {}
-    if response.status == 200 and isinstance(answer, dict) and "access_token" in answer:
-        return answer  # pyright: ignore[reportUnknownVariableType]
+    if response.status == 200 and isinstance(answer, dict):
+        token: Any = answer.get("access_token")  # pyright: ignore[reportUnknownMemberType]
+        if token and isinstance(token, str):
+            return answer  # pyright: ignore[reportUnknownVariableType]
     if response.status >= 500 or response.status == 429:
         response.raise_for_status()
     said = ""

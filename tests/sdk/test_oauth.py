@@ -40,7 +40,7 @@ class Provider:
     access: str = "access-0"
     refusal: tuple[int, dict[str, Any]] | None = None
     slow: float = 0.0
-    more: dict[str, str] = field(default_factory=dict[str, str])
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
 
     async def token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
@@ -150,6 +150,31 @@ async def test_a_refresh_replaces_both_tokens(provider: Provider, egress: Egress
     assert fresh.access_token == SecretStr("access-1")
     assert fresh.refresh_token == SecretStr("refresh-1")
     assert not fresh.is_stale()
+
+
+@pytest.mark.parametrize("expires", ["soon", [1], 1e30, "1" * 400, -5, None, {"s": 1}, True, "NaN"])
+async def test_tokens_are_kept_though_they_expire_at_no_time(
+    provider: Provider, egress: Egress, expires: object
+) -> None:
+    provider.more = {"expires_in": expires}
+    fresh = await code_flow(provider, refresh_token=SecretStr("refresh-0")).refresh(egress)
+    assert (fresh.refresh_token, fresh.expires_at) == (SecretStr("refresh-1"), None)
+
+
+async def test_a_time_to_live_may_be_a_text(provider: Provider, egress: Egress) -> None:
+    provider.more = {"expires_in": "3599.0"}
+    fresh = await code_flow(provider, refresh_token=SecretStr("refresh-0")).refresh(egress)
+    assert fresh.expires_at is not None
+    assert timedelta(hours=0.9) < fresh.expires_at - datetime.now(UTC) <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize("token", [None, {}, 7, ""])
+async def test_what_is_no_token_is_a_refusal(
+    provider: Provider, egress: Egress, token: object
+) -> None:
+    provider.more = {"access_token": token}
+    with pytest.raises(Unauthorized, match="refused to give a token"):
+        await code_flow(provider, refresh_token=SecretStr("refresh-0")).refresh(egress)
 
 
 async def test_a_token_that_is_too_long_is_not_kept(provider: Provider, egress: Egress) -> None:
