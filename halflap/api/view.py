@@ -577,7 +577,7 @@ class ConnectionSlot(View):
     """The component, or the type, as connections have it."""
     title: str
     """The name of the app, for people."""
-    form: JsonObject
+    form: Json
     """JSON Schema of what such a connection is made of."""
 
 
