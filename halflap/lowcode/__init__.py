@@ -1,8 +1,8 @@
 """Low-code: an integration as one YAML document, which runs as the same integration.
 
-A document is read (`source`), checked (`shape`, `document`, `steps`), compiled (`compile`,
+A document is read (`source`), checked (`shape`, `document`, `kinds`), compiled (`compile`,
 `template`, `expressions`), and made into an `Integration` whose flows are ordinary flow functions
-(`build`, `interpret`): the same runner, the same journal. `outline` says what flows may do, of
+(`builder`): the same runner, the same journal. `outline` says what flows may do, of
 documents and of Python sources alike.
 """
 
@@ -10,13 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from halflap.lowcode.builder import build
-    from halflap.lowcode.coding import close_runner
-    from halflap.lowcode.names import components_in, heading, name_in
-    from halflap.lowcode.registry import Components
-    from halflap.lowcode.rewrite import Draft, DraftChange, DraftEdit, StaleDraft, UnwritableEdit
-    from halflap.lowcode.shape import NotADocument, document_of
-    from halflap.lowcode.source import SourceText, read
+    from halflap.lowcode.builder import build as build
+    from halflap.lowcode.coding import close_runner as close_runner
+    from halflap.lowcode.names import components_in as components_in
+    from halflap.lowcode.names import heading as heading
+    from halflap.lowcode.names import name_in as name_in
+    from halflap.lowcode.registry import Components as Components
+    from halflap.lowcode.rewrite import Draft as Draft
+    from halflap.lowcode.rewrite import DraftChange as DraftChange
+    from halflap.lowcode.rewrite import DraftEdit as DraftEdit
+    from halflap.lowcode.rewrite import StaleDraft as StaleDraft
+    from halflap.lowcode.rewrite import UnwritableEdit as UnwritableEdit
+    from halflap.lowcode.shape import NotADocument as NotADocument
+    from halflap.lowcode.shape import document_of as document_of
+    from halflap.lowcode.source import SourceText as SourceText
+    from halflap.lowcode.source import read as read
 
 _HOMES = {
     "builder": "build",
@@ -37,20 +45,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
 
 
-__all__ = [
-    "Components",
-    "Draft",
-    "DraftChange",
-    "DraftEdit",
-    "NotADocument",
-    "SourceText",
-    "StaleDraft",
-    "UnwritableEdit",
-    "build",
-    "close_runner",
-    "components_in",
-    "document_of",
-    "heading",
-    "name_in",
-    "read",
-]
+if not TYPE_CHECKING:  # what checkers read is imported above, each as itself
+    __all__ = [*_HOME_OF]

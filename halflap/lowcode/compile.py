@@ -1,4 +1,4 @@
-"""Compiles the steps of a document, once per version, into what `interpret` runs."""
+"""Compiles the steps of a document, once per version, into what a flow's function runs."""
 
 from __future__ import annotations
 

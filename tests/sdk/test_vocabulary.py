@@ -17,13 +17,14 @@ from halflap import lowcode
 def test_each_name_is_what_type_checkers_take_it_for(door: ModuleType) -> None:
     assert door.__file__ is not None
     read = ast.parse(Path(door.__file__).read_text())
-    [checked] = [each for each in read.body if isinstance(each, ast.If)]
+    checked = next(each for each in read.body if isinstance(each, ast.If))
     names: set[str] = set()
     for each in checked.body:
         assert isinstance(each, ast.ImportFrom)
         home = import_module(each.module or "")
         for alias in each.names:
             assert getattr(door, alias.name) is getattr(home, alias.name), alias.name
+            assert alias.asname == alias.name, "else checkers take it for private"
             names.add(alias.name)
     assert names == set(door.__all__)
 
