@@ -32,6 +32,7 @@ from halflap.gateway.large import (
     taken,
     too_large,
 )
+from halflap.gateway.outage import Outage
 from halflap.gateway.route import AppRoute, EndpointRoute, Find, Intake, Large, Receivers
 from halflap.model import (
     Chance,
@@ -134,6 +135,7 @@ class Gateway:
         self._in_memory = body_bytes if large is None else in_memory
         self._store_seconds = store_seconds
         self._pulse = pulse
+        self._outage = Outage()
         self.answers: Counter[int] = Counter()
         self.events: Counter[str] = Counter()
 
@@ -186,7 +188,7 @@ class Gateway:
         except NotFound:  # the customer was erased meanwhile; others may take the same event
             return problem(503, retry_after=2) if isinstance(route, AppRoute) else nothing_here()
         except StoreError as error:
-            log.error("not accepted: the store failed", endpoint=endpoint, error=str(error))
+            self._outage.note(endpoint, str(error))
             return problem(503, retry_after=2)
         except HalflapError:
             log.exception("not accepted: the integration's definition failed", endpoint=endpoint)
