@@ -102,8 +102,8 @@ def from_problem(status: int, problem: Mapping[str, Any], where: str) -> Halflap
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
     if status == 401 and kind == "TokenRefused":
         return ConfigError(
-            f"{where} refused the token. It is the text of the file `token` in that server's "
-            "directory: set HALFLAP_TOKEN to it, or give --token"
+            f"{where} refused the token. It is that server's HALFLAP_TOKEN, or the text of the file "
+            "`token` in its directory: set HALFLAP_TOKEN to it, or give --token"
         )
     if kind == "InternalError":
         return HalflapError(f"{where} failed on this request, by an error of its own; see its log")

@@ -134,6 +134,8 @@ def start(
 def run(role: Role, settings: Settings, *, as_json: bool) -> None:
     """Run the server in this process; what it ends with tells the supervisor whether to try again."""
     # Here, not above: a supervisor needs none of it, and a signal is heard while it is loaded.
+    import structlog
+
     from halflap.cli.output import Output
     from halflap.gateway.server import run_loop
     from halflap.server.process import ServerProcess
@@ -141,40 +143,62 @@ def run(role: Role, settings: Settings, *, as_json: bool) -> None:
 
     configure_log(settings)
     output = Output(json=as_json)
+    log = structlog.get_logger("halflap.server")
+
+    def tell(event: str, words: str, **facts: Any) -> None:
+        if settings.log == "json":
+            log.info(event, **facts)
+        else:
+            output.progress(words)
+
+    def ready(host: Host) -> None:
+        if settings.log == "json" and not as_json:
+            log.info("started", **about(host))
+        else:
+            announce(host, output)
 
     def draining(running: int) -> None:
         wait = (
             f"{running} running may take {settings.drain_seconds:g} s to end; " if running else ""
         )
-        output.progress(f"stopping: {wait}a second signal ends it now")
+        words = f"stopping: {wait}a second signal ends it now"
+        tell("stopping", words, running=running, seconds=settings.drain_seconds)
 
-    server = ServerProcess(
-        role, settings, ready=lambda host: announce(host, output), draining=draining
-    )
+    server = ServerProcess(role, settings, ready=ready, draining=draining)
     try:
         run_loop(server.run())
     except HalflapError as error:
         errors.show(error)
         sys.exit(exit_code(error, started=server.listened))
-    output.progress("stopped")
+    tell("stopped", "stopped")
+
+
+def about(host: Host) -> dict[str, Any]:
+    """Return who a server is, for machines."""
+    url = {"url": host.address.url} if host.role.listens else {}
+    return {
+        "pid": os.getpid(),
+        "role": host.role.name,
+        **url,
+        "public_url": host.base_url,
+        "store": host.address.store,
+        "version": halflap.__version__,
+    }
 
 
 def announce(host: Host, output: Output) -> None:
     """Say that a server runs, and where."""
     role, folder = host.role, host.settings.dir.absolute()
     url = host.address.url if role.listens else None
-    store = host.address.store
-    if output.json:
-        about = {"pid": os.getpid(), "role": role.name, **({"url": url} if url else {})}
-        about |= {"public_url": host.base_url, "store": store, "version": halflap.__version__}
-        output.emit(about)
+    if output.emitted(about(host)):
         return
     line = output.line
     title = f" {halflap.__version__}" + ("" if role is SERVE else f" {role.name}")
     line(("Halflap", "bold"), title, *((" on ", (url, "cyan")) if url else ()))
     if host.base_url != url:
         line("  senders reach it at ", (host.base_url, "cyan"))
-    line(f"  store {store}" + (f", the API's token in {folder / 'token'}" if url else ""))
+    token = "HALFLAP_TOKEN" if host.settings.token else folder / "token"
+    line(f"  store {host.address.store}" + (f", the API's token in {token}" if url else ""))
     line(("  Ctrl-C stops", "dim"))
 
 
@@ -197,7 +221,9 @@ def without_secrets(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableM
 
 
 def configure_log(settings: Settings) -> None:
-    """Write the log to stderr: for people, or as JSON lines."""
+    """Write the log to stderr, that of libraries too: for people, or as JSON lines."""
+    import logging
+
     import structlog
 
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
@@ -205,15 +231,22 @@ def configure_log(settings: Settings) -> None:
     if settings.log != "json":
         plain = structlog.dev.plain_traceback
         last = [in_lines, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ends: list[Any] = [structlog.processors.format_exc_info, without_secrets, *last]
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ends],
+        )
+    )
+    logging.basicConfig(handlers=[libraries])
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            without_secrets,
-            *last,
-        ],
+        processors=[*before, *ends],
         wrapper_class=structlog.make_filtering_bound_logger(20),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )

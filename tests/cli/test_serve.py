@@ -1,12 +1,18 @@
-"""`halflap serve` as one types it: which store it takes."""
+"""`halflap serve` as one types it: which store it takes, and what it prints."""
 
+import asyncio
+import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from halflap.cli import main
+from tests.commands import start
+from tests.polling import DEADLINE
+from tests.zygote import PYTHON
 
 
 @pytest.fixture
@@ -30,3 +36,51 @@ def test_the_store_of_a_parent_folder_has_to_be_named(below: Path, role: str) ->
     assert f"--dir {below.parent / '.halflap'}" in answer.stderr
     assert list(below.iterdir()) == []
     assert list((below.parent / ".halflap").iterdir()) == []
+
+
+async def first_line(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    async with asyncio.timeout(DEADLINE):
+        return (await stream.readline()).decode()
+
+
+async def test_a_log_in_json_is_json_from_the_start_to_the_stop(tmp_path: Path) -> None:
+    process = await start(tmp_path, "serve", "--dir", "store", "--port", "0", "--log", "json")
+    started = json.loads(await first_line(process.stderr))
+    assert started["event"] == "started"
+    assert started["url"].startswith("http://127.0.0.1:")
+    process.terminate()
+    async with asyncio.timeout(DEADLINE):
+        out, errors = await process.communicate()
+    assert out == b""
+    assert [json.loads(line)["event"] for line in errors.splitlines()] == ["stopping", "stopped"]
+
+
+@pytest.mark.parametrize("given", [{}, {"HALFLAP_TOKEN": "the-token"}], ids=["made", "given"])
+async def test_people_are_told_where_the_token_is(tmp_path: Path, given: dict[str, str]) -> None:
+    process = await start(tmp_path, "serve", "--dir", "store", "--port", "0", **given)
+    await first_line(process.stdout)
+    place = "HALFLAP_TOKEN" if given else str(tmp_path / "store" / "token")
+    assert (await first_line(process.stdout)).rstrip().endswith(f"the API's token in {place}")
+    process.terminate()
+    async with asyncio.timeout(DEADLINE):
+        await process.communicate()
+
+
+def test_what_a_library_logs_is_a_line_of_json_too(tmp_path: Path) -> None:
+    code = r"""
+import logging
+from halflap.cli.serve import configure_log
+from halflap.server.settings import Settings
+
+configure_log(Settings(log="json"))
+try:
+    raise ValueError("in two\nlines")
+except ValueError:
+    logging.getLogger("psycopg").warning("it was %s", "lost", exc_info=True)
+"""
+    ended = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
+    (line,) = ended.stderr.splitlines()
+    found = json.loads(line)
+    assert (found["event"], found["level"]) == ("it was lost", "warning")
+    assert "ValueError: in two" in found["exception"]
