@@ -78,11 +78,12 @@ async def sign_in(draft: SignInDraft, request: Request, operations: Ops) -> Resp
     check_page(request)
     people = operations.people
     if draft.link is not None:
-        session = await people.follow_link(draft.link.get_secret_value())
+        session = await people.follow_link(draft.link.get_secret_value(), address_of(request))
     elif draft.code is not None:
         begun = cookie_in(request.scope, BEGUN) or ""
         code = draft.code.get_secret_value()
-        session = await people.identify(begun, code, draft.state, draft.iss)
+        address = address_of(request)
+        session = await people.identify(begun, code, draft.state, draft.iss, address)
     elif draft.email is not None and draft.password is not None:
         password = draft.password.get_secret_value()
         user = await operations.catalogue.users.find("email", normalized(draft.email))

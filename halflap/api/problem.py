@@ -16,7 +16,7 @@ from starlette.routing import Match
 from halflap.api.draft_view import WriterView, summary_of
 from halflap.api.operations.drafts import StaleEdit
 from halflap.api.operations.oidc import ProviderRefused
-from halflap.api.operations.people import MissingRight, SignInRefused, TooManyAttempts
+from halflap.api.operations.people import MissingRight, SignInRefused
 from halflap.api.principal import ANYBODY, OBJECTS, PRINCIPAL
 from halflap.api.view import PATTERN_MESSAGES, Problem, Upstream
 from halflap.errors import (
@@ -54,6 +54,7 @@ from halflap.problem import MEDIA_TYPE, title_of
 from halflap.sdk import codec
 from halflap.store.catalogue.drafts import FlowHeld
 from halflap.store.catalogue.precondition import Stale
+from halflap.store.catalogue.sessions import TooManyAttempts
 from halflap.store.catalogue.versions import OvertakenVersion
 
 log = structlog.get_logger("halflap.api")

@@ -13,6 +13,7 @@ from aiohttp import web
 from halflap.errors import StoreError
 from halflap.model import A_DAY, new_id
 from halflap.store.catalogue.audit import COLUMNS, AuditLog
+from halflap.store.rules.sign_in import FREE
 from tests.api.conftest import Browser, document_of, signed_in
 from tests.api.test_api_upgrades import driven, upgraded
 
@@ -117,6 +118,20 @@ async def test_what_is_refused_is_in_the_log(world: Any) -> None:
     assert known["objects"] == {"user": browser.user}
     assert (unknown["objects"], unknown["actor"], unknown["label"]) == ({}, "", "")
     assert "wrong-field" not in str(unknown)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{"link": "guess"}, {"code": "c", "state": "s"}, {"email": "a@example.com", "password": "x"}],
+)
+async def test_who_guesses_from_one_address_fills_no_log(world: Any, way: dict[str, str]) -> None:
+    attempts, at = world.host.operations.people.catalogue.attempts, world.host.clock()
+    attempts._clock = lambda: at
+    answers = [await Browser(world.api).sign_in(**way) for _ in range(2 * FREE["address"])]
+    statuses = [each.status for each in answers]
+    most = FREE["account" if "email" in way else "address"]
+    assert statuses == [401] * most + [429] * (len(answers) - most)
+    assert len(await entries(world, operation="sign_in")) == most
 
 
 async def test_no_secret_and_no_payload_is_in_the_log(world: Any) -> None:

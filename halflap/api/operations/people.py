@@ -14,6 +14,7 @@ from halflap.api.rights import ACCESSES, ROLES, Right
 from halflap.errors import Conflict, HalflapError
 from halflap.model import Micros, TeamRole, User, UserSession
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.sessions import TooManyAttempts
 from halflap.store.catalogue.users import LOCAL
 from halflap.store.vault import Vault
 
@@ -30,14 +31,6 @@ FLOODED: Micros = 5_000_000
 
 class SignInRefused(HalflapError):
     """Nobody can be signed in with that. It does not say which part is wrong."""
-
-
-class TooManyAttempts(HalflapError):
-    """Too many attempts to sign in; `seconds` says when the next one is taken."""
-
-    def __init__(self, wait: Micros) -> None:
-        self.seconds = -(-wait // 1_000_000)
-        super().__init__(f"too many attempts to sign in; try again in {self.seconds} s")
 
 
 class MissingRight(HalflapError):
@@ -98,28 +91,34 @@ class People:
             raise TooManyAttempts(FLOODED)
         counted = known if is_known else f"account:{_digest(email)}"
         by_address = f"address:{address}"
-        if wait := await attempts.begin(counted, by_address):
-            raise TooManyAttempts(wait)
+        await attempts.begin(counted, by_address)
         user, hash = await self.catalogue.users.password(email) or (None, None)
         matches = await self.passwords.verify(hash, password, address, known=is_known)
         if user is None or not matches or user.disabled:
             raise SignInRefused
-        await attempts.succeed(counted, by_address, known)
+        await attempts.succeed(by_address, counted, known)
         return user
 
-    async def follow_link(self, link: str) -> UserSession:
-        """Sign in the user of a link, and spend it; raises `SignInRefused`."""
+    async def follow_link(self, link: str, address: str) -> UserSession:
+        """Sign in the user of a link, and spend it; raises `SignInRefused` or `TooManyAttempts`."""
+        by_address = f"address:{address}"
+        await self.catalogue.attempts.begin(by_address)
         user = await self.catalogue.users.take_link(link)
         if user is None or user.disabled:
             raise SignInRefused
+        await self.catalogue.attempts.succeed(by_address)
         return await self.catalogue.sessions.start(user, "link")
 
-    async def identify(self, cookie: str, code: str, state: str, issuer: str | None) -> UserSession:
-        """Sign in whom the provider has identified; raises `ProviderRefused` or `SignInRefused`.
+    async def identify(
+        self, cookie: str, code: str, state: str, issuer: str | None, address: str
+    ) -> UserSession:
+        """Sign in whom the provider has identified; raises as `follow_link` does, and `ProviderRefused`.
 
         A user is found by the provider's subject, at first by the verified email. With a role claim,
         users are added, and have their role from it.
         """
+        by_address = f"address:{address}"
+        await self.catalogue.attempts.begin(by_address)
         if self.provider is None:
             raise SignInRefused("There is no sign-in provider here.")
         found = await self.provider.end(cookie, code, state, issuer)
@@ -140,6 +139,7 @@ class People:
             raise SignInRefused
         if role is not None and user.role != role:
             user = await users.change(user.id, role=role)
+        await self.catalogue.attempts.succeed(by_address)
         return await self.catalogue.sessions.start(user, "oidc")
 
     async def set_password(

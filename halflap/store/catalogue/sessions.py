@@ -1,4 +1,4 @@
-"""Sessions of users, and the attempts to sign in with a password."""
+"""Sessions of users, and the attempts to sign in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from halflap.errors import HalflapError
 from halflap.model import Micros, SignInMethod, User, UserSession, new_id
 from halflap.store.catalogue import users
 from halflap.store.catalogue.table import CatalogueNoun, CatalogueTable
@@ -53,6 +54,14 @@ KNOW = """
 INSERT INTO sign_ins (name, failures, at, until) VALUES (?, 0, ?, 0)
 ON CONFLICT (name) DO UPDATE SET failures = 0, at = excluded.at, until = 0
 """
+
+
+class TooManyAttempts(HalflapError):
+    """Too many attempts to sign in; `seconds` says when the next one is taken."""
+
+    def __init__(self, wait: Micros) -> None:
+        self.seconds = -(-wait // 1_000_000)
+        super().__init__(f"too many attempts to sign in; try again in {self.seconds} s")
 
 
 def read(row: Any) -> UserSession:
@@ -129,34 +138,35 @@ class SignInAttempts(CatalogueNoun):
         """Note a name for a day; return whether it was not noted yet."""
         return await self._writer.note_by(ONCE, name, self._clock()) == 1
 
-    async def begin(self, *names: str) -> Micros:
-        """Count an attempt as failed, until it succeeds; returns how long to wait instead, else 0."""
+    async def begin(self, *names: str) -> None:
+        """Count an attempt as failed, until it succeeds; raises `TooManyAttempts`, and counts nothing."""
         now = self._clock()
 
-        def job(connection: JobTransaction) -> Micros:
+        def job(connection: JobTransaction) -> TooManyAttempts | None:
             waits = [row[0] - now for name in names for row in _until(connection, name)]
             if any(each > 0 for each in waits):
-                return max(waits)
+                return TooManyAttempts(max(waits))
             connection.execute(FORGET, (now - KNOWN, now - FORGOTTEN))
             for name in sorted(names):
                 row = one(connection, TRY, name, now, now - FORGOTTEN)
                 if row is None:  # another process counted one just now
-                    return max(row[0] - now for row in _until(connection, name))
+                    return TooManyAttempts(max(row[0] - now for row in _until(connection, name)))
                 wait = wait_after(name, row[0])
                 connection.execute(
                     "UPDATE sign_ins SET until = ? WHERE name = ?", (now + wait, name)
                 )
-            return 0
+            return None
 
-        return await self._writer.note(job)
+        await self._writer.note(job)
 
-    async def succeed(self, counted: str, address: str, known: str) -> None:
-        """Forget the failures that were counted, but for the address's, and know it from now on."""
+    async def succeed(self, address: str, counted: str = "", known: str = "") -> None:
+        """Take an attempt back from the failures of its address, and forget those of the account."""
         now = self._clock()
 
         def job(connection: JobTransaction) -> None:
             connection.execute("DELETE FROM sign_ins WHERE name = ?", (counted,))
-            connection.execute(KNOW, (known, now))
+            if known:
+                connection.execute(KNOW, (known, now))
             row = one(
                 connection,
                 "UPDATE sign_ins SET failures = failures - 1 WHERE name = ? RETURNING failures",
