@@ -72,6 +72,10 @@ def test_no_message_below_the_command_line_says_its_options() -> None:
         for room in ("api", "gateway", "engine", "store/rules")
         for path in (prose.ROOT / "halflap" / room).rglob("*.py")
         for line in path.read_text().splitlines()
-        if option.search(line) and '"' in line and "halflap " not in line and '"""' not in line
+        if option.search(line)
+        and '"' in line
+        and "halflap " not in line
+        and '"""' not in line
+        and '["git"' not in line
     ]
     assert said == []
