@@ -158,6 +158,15 @@ class RanLog(View):
     message: str
 
 
+class RanEvent(View):
+    """The event of an execution of a run."""
+
+    flow: str
+    execution: int
+    event: RanValue | None
+    """As its steps see it; null where it cannot be shown."""
+
+
 class RunEnd(View):
     """The end of a run."""
 
@@ -173,6 +182,8 @@ class RunEnd(View):
     logs: list[RanLog]
     cut: bool
     """True if there were more rows than are told."""
+    events: list[RanEvent]
+    """The events that the flow, and those that it called, began with."""
     config: str | None
     """The values of the config that it had and that are no defaults, as JSON in a text."""
 

@@ -111,7 +111,7 @@ class RowTracer(Tracer):
         if self._room <= 0:
             self.is_cut |= value is not UNSET
             return None
-        data = _shown(value)
+        data = shown_data(value)
         self._room -= len(data or b"")
         return data
 
@@ -130,7 +130,7 @@ def failure_of_step(error: Exception) -> tuple[str, str]:
     return found["kind"], message if redactor is None else redactor.text(message)
 
 
-def _shown(value: Any) -> bytes | None:
+def shown_data(value: Any) -> bytes | None:
     """Return a value as JSON without secrets; None where there is none."""
     if value is UNSET:
         return None

@@ -25,12 +25,12 @@ from halflap.errors import DefinitionError, HalflapError
 from halflap.lowcode import Components, SourceText
 from halflap.lowcode.assist.analysis import analyse
 from halflap.lowcode.assist.queries import sample_of, shown_event
-from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, scope_of
+from halflap.lowcode.frame import SCOPE, Frame, LoopLeft, Stopped, plain, scope_of
 from halflap.lowcode.kinds.run import PlacedStep, Steps
 from halflap.lowcode.lint.declared import DeclaredEvents
 from halflap.lowcode.lint.shapes import Shapes, output_schema
 from halflap.lowcode.observer import TracedStep
-from halflap.lowcode.rows import RowTracer, StepRun, failure_of_step, row_of_step
+from halflap.lowcode.rows import RowTracer, StepRun, failure_of_step, row_of_step, shown_data
 from halflap.lowcode.source import Path, mapping_of, value_at
 from halflap.lowcode.template import ExpressionHost
 from halflap.model import to_micros
@@ -65,6 +65,8 @@ MOST_SHOWN = 16 * 1024
 MOST_SENT = 4 << 20
 MOST_RUNS = 5_000
 """The most rows that are sent of a run."""
+MOST_EVENTS = 100
+"""The most executions of a run whose events are sent."""
 EXCERPT = 200
 
 Given = Mapping[str, Any]
@@ -113,11 +115,13 @@ class DraftAnswers(Stubs):
         source: SourceText,
         pins: Mapping[Path, Pin],
         fixture: Fixture | None,
+        rows: RunRows,
         *,
         real: bool = False,
     ) -> None:
         super().__init__({}, {}, networked=real)
         self._source = source
+        self._rows = rows
         self._pins = pins
         self._real = real
         self._steps = [] if fixture is None else list(fixture.steps)
@@ -170,11 +174,12 @@ class DraftAnswers(Stubs):
 
     def flow(self, flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
         """Return a flow that is called: it ends as it did then, as often as it was called then."""
+        begun = self._rows.noting(flow)
 
         async def answer(ctx: Any, event: Any) -> Any:
             same = [each for each in self._children if each["flow"] == flow.name]
             if not same:
-                return await flow.function(ctx, event)
+                return await begun.function(ctx, event)
             self._children.remove(same[0])
             return answered(same[0])
 
@@ -227,6 +232,22 @@ class RunRows:
         self._executions: dict[str, int] = {}
         self._most = MOST_SENT
         self.is_cut = False
+        self.events: list[dict[str, Any]] = []
+        """Of each execution, the event as its steps see it."""
+
+    def noting(self, flow: Flow[Any, Any, Any]) -> Flow[Any, Any, Any]:
+        """Return a flow whose event is noted as it begins."""
+
+        async def function(ctx: Any, event: Any) -> Any:
+            number = self._executions.setdefault(ctx.execution, len(self._executions))
+            if len(self.events) < MOST_EVENTS and all(
+                e["execution"] != number for e in self.events
+            ):
+                value = self._excerpt(shown_data(plain(event)))
+                self.events.append({"flow": flow.name, "execution": number, "event": value})
+            return await flow.function(ctx, event)
+
+        return with_function(flow, function)
 
     def begin(self, execution: str) -> None:
         """Count the flow's own execution as the first."""
@@ -348,12 +369,12 @@ async def _run(
     if "only" in given:
         taken = alone(opened, flow, given)
     else:
-        taken, start = judged(flow, event, request, start)
+        taken, start = judged(rows.noting(flow), event, request, start)
     if event is not MISSING:
         taken = copy.copy(taken)
         taken.trigger = GivenTrigger(flow.trigger, event)
     answers = fixture if development is None else None
-    work = DraftAnswers(opened.source, pins, answers, real=development is not None)
+    work = DraftAnswers(opened.source, pins, answers, rows, real=development is not None)
     sent = [*(fixture.sent() if fixture else ()), *payloads(given.get("signals") or {})]
     result = await execute(taken, start, made, work, kept, clock, sent)
     return outcome_of(opened, result, rows) | {"config": told_config(made.config)}
@@ -470,6 +491,7 @@ def outcome_of(opened: OpenedText, result: Result, rows: RunRows) -> dict[str, A
         "path": tracer.failed if is_failed and tracer.failed else None,
         "logs": [{"level": each.level, "message": each.message} for each in result.logs[:500]],
         "cut": rows.is_cut or tracer.is_cut,
+        "events": rows.events,
     }
 
 
@@ -485,5 +507,6 @@ def refusal(error: HalflapError) -> dict[str, Any]:
         "path": None,
         "logs": [],
         "cut": False,
+        "events": [],
         "config": None,
     }

@@ -106,6 +106,9 @@ async def test_a_flow_runs_with_its_effects_made_up(world: Any) -> None:
     assert rows[5]["gave"]["text"] == '{"last":8}'
     assert (end["state"], end["result"]) == ("succeeded", "3.00")
     assert end["config"] == '{"limit":1}'
+    text = '{"id":"a","items":[7,8]}'
+    began = {"text": text, "size": len(text), "cut": False}
+    assert end["events"] == [{"flow": "one", "execution": 0, "event": began}]
     listed = (await world.api("GET", "/api/executions")).json["items"]
     assert listed == []
 
@@ -219,6 +222,10 @@ async def test_an_execution_comes_again_and_its_steps_answer_as_they_did(
     # Without one, all is made up, and nobody is called either.
     rows, end = await run(world.api, draft, flow="incoming", event={"id": "o2", "token": "t"})
     assert {each["source"] for each in rows if each["inputs"]} == {"sample"}
+    assert [(each["flow"], each["execution"]) for each in end["events"]] == [
+        ("incoming", 0),
+        ("ship", 1),
+    ]
     assert len(world.shop.orders) == made
     # Whoever may not see payloads may not have them run, either.
     key = await world.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})

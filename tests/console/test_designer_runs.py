@@ -251,6 +251,49 @@ async def test_an_execution_is_drawn_and_becomes_a_test(desk: Desk) -> None:
         await expect(bar.get_by_text("succeeded")).to_be_visible()
 
 
+READ = """\
+name: {name}
+config:
+  Connect:
+    hubspot: {{connection: hubspot}}
+flows:
+  contact:
+    trigger: hubspot.changed_record
+    with: {{object: contacts}}
+    steps:
+      - action: hubspot.get_record
+        title: Read the owner
+        with: {{object: owners, id: =event.properties.owner}}
+"""
+
+
+async def test_a_step_alone_is_given_the_event_of_the_run(desk: Desk) -> None:
+    name = f"read-m{uuid4().int % 10**8}x"
+    wanted = {"integration": name, "text": READ.format(name=name)}
+    draft = (await desk.place.api("POST", "/drafts", wanted))["id"]
+    event = (
+        '{"id": "1", "properties": {"owner": "owner-4711"}, "createdAt": "2026-01-31T12:00:00Z", '
+    )
+    event += '"updatedAt": "2026-01-31T12:00:00Z", "archived": false, "object": "contacts"}'
+    async with opened(desk, f"/drafts/{draft}") as page:
+        await page.get_by_role("button", name="Test", exact=True).click()
+        await page.get_by_label("Event, as JSON").fill(event)
+        await page.get_by_role("button", name="Run the test").click()
+        bar = page.get_by_role("region", name="The test")
+        await expect(bar.get_by_text("succeeded")).to_be_visible()
+        await page.get_by_role("treeitem", name="Read the owner").click()
+        # What the fields show is of the run: no trigger's event has to be a webhook's body for that.
+        await expect(
+            page.locator("[data-live=value]").filter(has_text="owner-4711")
+        ).to_be_visible()
+        await page.get_by_role("tab", name="Result").click()
+        result = page.get_by_role("region", name="Result")
+        await expect(result).to_contain_text("owner-4711")
+        async with page.expect_response("**/steps/run") as answered:
+            await page.get_by_role("button", name="Run only this step").click()
+        assert "owner-4711" in (await (await answered.value).json())["rows"][0]["inputs"]["text"]
+
+
 REAL = """\
 name: {name}
 config:

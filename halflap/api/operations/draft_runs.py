@@ -50,7 +50,7 @@ MOST_QUEUED = 16 << 20
 """Characters that a run has told and its caller has not taken, from which on the run waits."""
 ENOUGH_RUN = "has as many executions running as it may; wait until one has ended"
 ENDED: Mapping[str, Any] = {
-    "result": None, "path": None, "where": "", "logs": [], "cut": False, "config": None,
+    "result": None, "path": None, "where": "", "logs": [], "cut": False, "events": [], "config": None,
 }  # fmt: skip
 
 DESCRIBING = ("describe_set", "describe_version", "describe_published")

@@ -14,7 +14,7 @@ export type Runs = {
   execution: number
   showExecution: (execution: number) => void
   showItem: (loop: string, at: number) => void
-  /** The event that the run began with, as JSON; null where it is not known here. */
+  /** The event of the execution that is shown, as its steps see it, as JSON; null where it is not known. */
   event: string | null
   /** What the flow that is drawn was run with last. */
   last: () => Asked | null

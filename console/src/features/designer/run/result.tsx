@@ -25,6 +25,7 @@ import { wrongJson } from "./dialog"
 import { type Pin, usePinning, usePins } from "./pins"
 import { keyOf, type Row } from "./rows"
 import { Stepper } from "./stepper"
+import { givenOf } from "./store"
 
 /** What the step that is selected did in the latest run, and what it answers in the next. */
 export function StepResult({ spot }: { spot: Spot }) {
@@ -156,7 +157,6 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
   const key = keyOf(node)
   const run = useMutation({
     mutationFn: async (effects: "stubbed" | "real") => {
-      const { event, ...scope } = samples
       const items = spot.holders.flatMap((each) => {
         const found = runs.over?.loops.get(keyOf(each))
         return found !== undefined ? [found.at] : each.kind === "for" ? [0] : []
@@ -164,8 +164,9 @@ function RunAlone({ draft, spot, runs }: { draft: DraftHandle; spot: Spot; runs:
       const members = [
         `"node":${JSON.stringify(key)}`,
         `"revision":${draft.revision}`,
-        `"scope":${plainJson(scope)}`,
-        ...(event === undefined ? [] : [`"event":${plainJson(event)}`]),
+        `"scope":${plainJson(samples)}`,
+        // The same event, too large to be shown as it may be, and what the trigger and the run know beside it.
+        ...(runs.run?.asked.flow === flow.name ? givenOf(runs.run.asked) : []),
         ...(items.length === 0 ? [] : [`"item":${JSON.stringify(items)}`]),
         ...(effects === "real" ? ['"effects":"real"'] : []),
       ]

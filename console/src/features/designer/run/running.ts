@@ -1,6 +1,4 @@
-import { useQuery } from "@tanstack/react-query"
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react"
-import { valueQuery } from "~/api/execution"
 import { PREFIX } from "~/features/session/draft"
 import { useSession } from "~/features/session/context"
 import type { DraftHandle } from "../draft/handle"
@@ -83,14 +81,9 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
     (loop: string, at: number) => setItems((now) => new Map(now).set(loop, at)),
     [],
   )
-  const recorded = run?.asked.execution ?? null
-  const body = useQuery({
-    ...valueQuery(recorded ?? "", "body"),
-    enabled: recorded !== null,
-    retry: false,
-  })
-  const isBody = run !== null && isWebhook(draft, run.asked.flow)
-  const event = run === null ? null : recorded === null ? run.asked.event : (body.data ?? null)
+  const began = run?.end?.events.find(
+    (each) => each.flow === flow?.name && each.execution === execution,
+  )
   return {
     run,
     over,
@@ -101,7 +94,7 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
       if (flow !== null) setShown((now) => new Map(now).set(flow.name, at))
     },
     showItem,
-    event: isBody && run.asked.flow === flow?.name ? event : null,
+    event: began?.event?.cut === false ? began.event.text : null,
     last: () => lastOf(name),
     again,
     ask: onAsk,
@@ -122,11 +115,6 @@ export function useRunning(draft: DraftHandle, flow: FlowOutline | null, onAsk: 
 }
 
 const EMPTY = { cards: new Map(), loops: new Map(), blocks: new Map(), rows: new Map() }
-
-function isWebhook(draft: DraftHandle, flow: string): boolean {
-  const found = draft.flows.find((each) => each.name === flow)
-  return found?.trigger.startsWith("webhook.") === true
-}
 
 /** Return the key of the step of whose failure a run failed, and its flow. */
 export function failedStep(

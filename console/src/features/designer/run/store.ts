@@ -97,13 +97,20 @@ export class RunStore {
   }
 }
 
-/** The body of a run: the event is in it as it was typed, with all its digits. */
-export function bodyOf(asked: Asked, revision: number): string {
-  const members = [`"flow":${JSON.stringify(asked.flow)}`, `"revision":${revision}`]
+/** What a run is given, as members of its body: the event as it was typed, with all its digits. */
+export function givenOf(asked: Asked): string[] {
+  const members = []
   if (asked.execution !== null) members.push(`"execution":${JSON.stringify(asked.execution)}`)
   else if (asked.event !== null) members.push(`"event":${asked.event}`)
   if (asked.signals.trim() !== "") members.push(`"signals":${asked.signals}`)
   if (asked.config.trim() !== "") members.push(`"config":${asked.config}`)
+  return members
+}
+
+/** The body of a run. */
+export function bodyOf(asked: Asked, revision: number): string {
+  const members = [`"flow":${JSON.stringify(asked.flow)}`, `"revision":${revision}`]
+  members.push(...givenOf(asked))
   if (asked.effects === "real") members.push('"effects":"real"')
   if (asked.unpinned.length > 0) members.push(`"unpinned":${JSON.stringify(asked.unpinned)}`)
   return `{${members.join(",")}}`

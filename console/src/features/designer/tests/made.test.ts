@@ -18,6 +18,7 @@ const END: RunEnd = {
   where: "",
   path: null,
   logs: [],
+  events: [],
   cut: false,
   config: '{"rate": 1.10}',
 }
