@@ -30,6 +30,18 @@ def volunteer() -> None:
         file.write("1000")
 
 
+def raise_file_limit() -> int:
+    """Let this process have as many files open as it may; return how many that are.
+
+    A shell and systemd start a process with a soft limit of 1,024, for programs that use `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
 def limit_memory(size: int) -> None:
     """Let this process have at most `size` bytes of address space; what asks for more fails."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)

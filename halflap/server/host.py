@@ -29,7 +29,7 @@ from halflap.engine.line import Begin
 from halflap.engine.listening import Listeners
 from halflap.engine.parking import Parking
 from halflap.engine.probation import Probation
-from halflap.engine.process import memory_of_machine
+from halflap.engine.process import memory_of_machine, raise_file_limit
 from halflap.engine.pruner import Pruner
 from halflap.engine.resolver import Resolver
 from halflap.engine.room import Room
@@ -365,7 +365,7 @@ class Host:
         limits = EdgeLimits(
             header_bytes=self.settings.header_bytes,
             body_bytes=self.settings.body_bytes,
-            connections=self.settings.connections,
+            connections=connections_within(raise_file_limit(), self.settings.connections),
             connections_per_address=self.settings.connections_per_address,
             trusted_proxies=self.settings.trusted_proxies,
         )
@@ -488,6 +488,21 @@ def origin_of(url: str) -> str:
     """Return the origin of a URL: its scheme, host and port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def connections_within(files: int, wanted: int) -> int:
+    """Return how many connections to take: a quarter of the files is for the store and for apps.
+
+    What comes beyond them is refused, and counted; without a file, it would be reset without a word.
+    """
+    most = files * 3 // 4
+    if most < wanted:
+        log.warning(
+            "fewer connections than HALFLAP_CONNECTIONS: raise the limit of open files (LimitNOFILE)",
+            connections=most,
+            files=files,
+        )
+    return min(most, wanted)
 
 
 def mail_server(settings: Settings, gateway: Gateway, find: Find) -> MailServer:
