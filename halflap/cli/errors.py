@@ -64,7 +64,10 @@ def aborted(error: click.Abort) -> int:
     """Print what Ctrl-C ended, or a question that there is no terminal to answer."""
     if not isinstance(error.__cause__ or error.__context__, EOFError):
         return INTERRUPTED
-    write("a question was asked and there is nobody to answer it; give the answer as an option")
+    write(
+        "a question was asked and there is nobody to answer it; give the answer as an option: "
+        "--yes confirms"
+    )
     return FAILED
 
 

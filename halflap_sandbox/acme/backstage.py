@@ -147,11 +147,12 @@ class Backstage:
     def _asked_for(self, request: Request) -> Workspace:
         return self._workspace(request.query_params.get("workspace", ""))
 
-    def _workspace(self, id: str) -> Workspace:
-        found = self._world.workspaces.get(id)
-        if found is None:
-            raise not_found("workspace", id)
-        return found
+    def _workspace(self, named: str) -> Workspace:
+        workspaces = self._world.workspaces
+        for found in (workspaces.get(named), *workspaces.values()):
+            if found is not None and named in (found.id, found.name):
+                return found
+        raise not_found("workspace", named)
 
 
 def _exact(opportunity: Opportunity) -> dict[str, Any]:

@@ -169,7 +169,13 @@ MERGED = BOMB.replace("[", "{<<: [").replace("]", "]}").replace("{<<: [x]}", "{k
         (
             "a:\n  summary: All: each",
             (),
-            ':2:15: this is not YAML: mapping values are not allowed in this context; a text with ": ',
+            ':2:15: this is not YAML: mapping values are not allowed here; a text with ": ',
+        ),
+        # YAML 1.2, which the fast reader is not
+        (
+            "openapi: '2.9'\nsecurity: [{o: [read:pets]}]\nservers: [{url: https://x/v1}]",
+            (),
+            "is OpenAPI 2.9",
         ),
         ("{", (), "is not JSON"),
         ("[]", (), "is no OpenAPI document"),

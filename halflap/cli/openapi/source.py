@@ -73,10 +73,16 @@ def parsed_source(data: bytes, name: str) -> Mapping[str, Any]:
 
         from halflap.lowcode.source import explained
 
-        try:
-            read: Any = YAML(typ="safe", pure=False)
+        def load(*, pure: bool) -> Any:
+            read: Any = YAML(typ="safe", pure=pure)
             check_size(read.parse(data), name)
-            found = read.load(data)
+            return read.load(data)
+
+        try:
+            try:
+                found = load(pure=False)
+            except MarkedYAMLError:  # the fast one reads YAML 1.1: [read:contacts] is none there
+                found = load(pure=True)
         except MarkedYAMLError as error:
             raise ConfigError(str(explained(error, data.decode(errors="replace"), name))) from error
         except (YAMLError, ValueError) as error:
