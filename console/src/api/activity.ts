@@ -12,17 +12,19 @@ export const LEVELS = ["error", "warning", "info", "debug"] as const
 export type Level = (typeof LEVELS)[number]
 
 type Whose = { customer?: string; integration?: string }
-export type LogFilter = Whose & { q?: string; level?: Level; flow?: string; instance?: string }
+/** Times as they are typed. */
+type Period = { since?: string; until?: string }
+/** The same, as the API takes them. */
+export type Moments = { since: string | null; until: string | null }
+export type LogFilter = Whose &
+  Period & { q?: string; level?: Level; flow?: string; instance?: string }
 export type RejectionFilter = Whose & { q?: string; status?: string; instance?: string }
 export type ScheduleFilter = Whose
-export type AuditFilter = {
+export type AuditFilter = Period & {
   actor?: string
   operation?: string
   on?: string
   customer?: string
-  /** Times as they are typed. */
-  since?: string
-  until?: string
 }
 
 const PAGE = 100
@@ -30,7 +32,7 @@ const FIELDS = new Set(["fields"])
 
 /** Lines keep the digits of their fields. */
 export async function loadLogs(
-  filter: LogFilter,
+  filter: Omit<LogFilter, keyof Moments> & Moments,
   before: string | undefined,
   signal: AbortSignal,
 ): Promise<Page<Logged>> {
@@ -67,7 +69,7 @@ export function loadSchedules(
 
 /** `filter`: with its times as the API takes them. */
 export function loadAudit(
-  filter: Omit<AuditFilter, "since" | "until"> & { since: string | null; until: string | null },
+  filter: Omit<AuditFilter, keyof Moments> & Moments,
   before: string | undefined,
   signal: AbortSignal,
 ): Promise<Page<AuditEntry>> {

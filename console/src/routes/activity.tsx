@@ -23,7 +23,7 @@ const AuditPage = lazyRouteComponent(() => import("~/features/activity/audit"), 
 type Search = Record<string, unknown>
 const readLogs = (search: Search): LogFilter =>
   given({
-    ...texts(search, ["q", "customer", "integration", "flow", "instance"]),
+    ...texts(search, ["q", "customer", "integration", "flow", "instance", "since", "until"]),
     level: LEVELS.find((each) => each === search["level"]),
   })
 const readRejections = (search: Search): RejectionFilter =>

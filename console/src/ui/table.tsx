@@ -233,7 +233,7 @@ export function Table<Row>({
                     <div
                       role="gridcell"
                       key={each.key}
-                      style={{ flexShrink: shareOf(each) ** 3 }}
+                      style={{ flexShrink: each.wide === "most" ? 1_000 : shareOf(each) ** 3 }}
                       className="min-w-0 truncate"
                     >
                       {each.title} <span className="text-foreground">{shown}</span>

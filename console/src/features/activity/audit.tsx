@@ -5,7 +5,6 @@ import { ShieldCheck } from "lucide-react"
 import { useMemo } from "react"
 import { type AuditEntry, type AuditFilter, loadAudit, operationsQuery } from "~/api/activity"
 import { useRows } from "~/api/list"
-import { timeHint, timeIn } from "~/features/executions/filter"
 import { cx } from "~/ui/class"
 import { Combobox, type Option } from "~/ui/combobox"
 import { FactList, Section } from "~/ui/facts"
@@ -15,7 +14,7 @@ import { Notice } from "~/ui/notice"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
 import { aboutOf, NamedId, whoseOf, wordOf } from "./about"
-import { LoadAnew, timeColumn } from "./parts"
+import { LoadAnew, periodFields, periodHints, timeColumn, withMoments } from "./parts"
 import { ActivityTabs } from "./tabs"
 
 const idOf = (row: AuditEntry) => row.id
@@ -30,10 +29,9 @@ const titleOf = (titles: Titles, operation: string): string =>
 /** Who changed what, and who looked at secrets and payloads. */
 export function AuditPage(place: ListPlace<AuditFilter>) {
   const { filter, onFilter } = place
-  const list = useRows(["audit", filter], (before, signal) => {
-    const times = { since: timeIn(filter.since) ?? null, until: timeIn(filter.until) ?? null }
-    return loadAudit({ ...filter, ...times }, before, signal)
-  })
+  const list = useRows(["audit", filter], async (before, signal) =>
+    loadAudit(withMoments(filter), before, signal),
+  )
   const operations = useQuery(operationsQuery)
   const options = useMemo(
     () =>
@@ -64,10 +62,9 @@ export function AuditPage(place: ListPlace<AuditFilter>) {
         ["actor", t`Who: email or name`],
         ["customer", t`Customer`],
         ["on", t`Id of what`],
-        ["since", t`Since, e.g. 2h`],
-        ["until", t`Until`],
+        ...periodFields(),
       ]}
-      hints={{ since: timeHint(), until: timeHint() }}
+      hints={periodHints()}
       filters={
         <div className="min-w-36 flex-1 sm:w-56 sm:flex-none">
           <Combobox

@@ -14,7 +14,7 @@ import { CataloguePage, type ListPlace, Toggles } from "~/ui/list-page"
 import { Notice } from "~/ui/notice"
 import type { Column } from "~/ui/table"
 import { Time } from "~/ui/time"
-import { LoadAnew, timeColumn } from "./parts"
+import { LoadAnew, periodFields, periodHints, timeColumn, withMoments } from "./parts"
 import { ActivityTabs } from "./tabs"
 
 const COLOURS: Record<string, string> = {
@@ -26,7 +26,9 @@ const idOf = (row: Logged) => `${row.execution}.${row.id}`
 /** What authors' code logged, over all executions. It is loaded anew by hand: each look is audited. */
 export function LogsPage(place: ListPlace<LogFilter>) {
   const { filter, onFilter } = place
-  const list = useRows(["logs", filter], (before, signal) => loadLogs(filter, before, signal))
+  const list = useRows(["logs", filter], async (before, signal) =>
+    loadLogs(withMoments(filter), before, signal),
+  )
   const columns = useMemo(() => logColumns(), [])
   return (
     <CataloguePage
@@ -43,7 +45,9 @@ export function LogsPage(place: ListPlace<LogFilter>) {
         ["customer", t`Customer`],
         ["integration", t`Integration`],
         ["flow", t`Flow`],
+        ...periodFields(),
       ]}
+      hints={periodHints()}
       filters={
         <Toggles<Level>
           label={t`Level`}

@@ -1,5 +1,6 @@
 import { t } from "@lingui/core/macro"
 import { RefreshCw } from "lucide-react"
+import { timeHint, timeIn } from "~/features/executions/filter"
 import { Button } from "~/ui/button"
 import type { Column } from "~/ui/table"
 import { Time, zone } from "~/ui/time"
@@ -11,6 +12,20 @@ export function LoadAnew({ onLoad }: { onLoad: () => void }) {
       {t`Load anew`}
     </Button>
   )
+}
+
+/** The fields of a period, as they stand in a filter. */
+export const periodFields = (): ["since" | "until", string][] => [
+  ["since", t`Since, e.g. 2h`],
+  ["until", t`Until`],
+]
+
+/** How the times of a period are written. */
+export const periodHints = () => ({ since: timeHint(), until: timeHint() })
+
+/** Return a filter with its times as the API takes them; throw where one is none. */
+export function withMoments<Filter extends { since?: string; until?: string }>(filter: Filter) {
+  return { ...filter, since: timeIn(filter.since) ?? null, until: timeIn(filter.until) ?? null }
 }
 
 /** Return the column of when something happened. */

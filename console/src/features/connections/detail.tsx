@@ -180,8 +180,8 @@ function sentence(connection: ConnectionDetail): ReactNode {
   if (connection.away && connection.away_since !== null) {
     return (
       <Trans>
-        The app has not answered for <Since at={connection.away_since} />. What needs it waits.{" "}
-        {connection.rests_because}
+        The app has not answered for <Since at={connection.away_since} />
+        {connection.rests_because && ` (${connection.rests_because})`}. What needs it waits.
       </Trans>
     )
   }

@@ -17,7 +17,7 @@ export function EventPanel({ execution }: { execution: Execution }) {
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
         <h2 className="font-semibold">{t`Event`}</h2>
         {event.url === "" ? (
-          <span className="text-muted-foreground">{t`by itself`}</span>
+          !execution.payload_hidden && <span className="text-muted-foreground">{t`by itself`}</span>
         ) : (
           <code className="min-w-0 break-all">
             {event.method} {event.url}

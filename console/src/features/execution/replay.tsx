@@ -72,8 +72,6 @@ export function ReplayDialog({
     saysJson(event?.headers ?? []) || (original.data != null && faultOf(original.data) === null)
   const bodyFault = edits && wasJson && body != null ? noJson(body) : null
 
-  const entered = (typed !== null && typed !== original.data) || result.trim() !== ""
-
   const replay = useMutation({
     mutationFn: () => {
       const params = { path: { execution: execution.id } }
@@ -122,7 +120,7 @@ export function ReplayDialog({
       onSubmit={() => resultFault === null && bodyFault === null && replay.mutate()}
       footer={
         <>
-          {entered && (
+          {draft.changed && (
             <Button look="ghost" onClick={draft.drop}>{t`Discard what I entered`}</Button>
           )}
           <Button onClick={onClose}>{t`Close`}</Button>

@@ -29,6 +29,12 @@ test("a fault in the flow's own code says its class", () => {
   expect(sentenceOf(execution({ state: "failed", failure }))).toBe("KeyError: 'total'")
 })
 
+test("a failure whose message is hidden says its cause", () => {
+  const cause = "UpstreamError at shop.create (422)"
+  const failure = { kind: "UpstreamError", message: "", cause, step: "", trace: "" } as Failure
+  expect(sentenceOf(execution({ state: "failed", failure }))).toBe(cause)
+})
+
 test("in a list the status of the call comes first, without its address", () => {
   const reason = "Create the order: POST http://127.0.0.1:1/orders answered 401: reconnect"
   expect(statusFirst(reason)).toBe("401 Create the order: reconnect")

@@ -57,10 +57,9 @@ function faultText({ kind, message }: Failure): string {
   return message === "" || message === kind ? kind : `${kind}: ${message}`
 }
 
-/** Return a failure's message, or its class where it has none. */
+/** Return a failure's message; where it has none, or it is hidden, its cause, or its class. */
 export function failureText(failure: Failure): string {
-  const text = failure.message.trim()
-  return text === "" ? failure.kind : text
+  return failure.message.trim() || failure.cause || failure.kind
 }
 
 function runningSentence({ attempt }: Told): string {
