@@ -123,6 +123,27 @@ async def test_a_rotated_secret_is_good_for_a_grace_period(signed: Any) -> None:
     assert unknown.status == 404
 
 
+async def test_a_second_rotation_voids_no_secret_that_is_promised_to_be_good(signed: Any) -> None:
+    path = f"{signed.path}/secrets/given"
+    old = (await signed.api("GET", f"{signed.path}/secrets")).json["given"]
+    new = (await signed.api("POST", path, {})).json["secret"]
+
+    again = await signed.api("POST", path, {})
+
+    assert (again.status, again.kind, "would void it" in again.json["detail"]) == (
+        409,
+        "Conflict",
+        True,
+    )
+    assert [await taken(signed, "given", each) for each in (old, new)] == [200, 200]
+    # The sender's own, which was mistyped at first, and is said twice.
+    for secret in ("sender's ovn", "sender's own", "sender's own"):
+        given = await signed.api("POST", path, {"secret": secret})
+        assert given.status == 200, given.body
+    secrets = (old, new, "sender's ovn", "sender's own")
+    assert [await taken(signed, "given", each) for each in secrets] == [200, 401, 401, 200]
+
+
 async def test_a_senders_public_key_is_the_secret_of_an_instances_own_url(signed: Any) -> None:
     key = Ed25519PrivateKey.generate()
     public = "whpk_" + b64encode(key.public_key().public_bytes_raw()).decode()

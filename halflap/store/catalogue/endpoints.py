@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from halflap.errors import NotFound
-from halflap.model import EndpointRecord, Micros
+from halflap.errors import Conflict, NotFound
+from halflap.model import EndpointRecord, Micros, to_datetime
 from halflap.sdk.signature import new_secret
 from halflap.store.catalogue import instances
 from halflap.store.catalogue.shared import OVERLAP, unguessable
@@ -87,18 +87,32 @@ class Endpoints(CatalogueTable[EndpointRecord]):
         return self._signers(place(row[0], endpoint), *row[1:])
 
     async def rotate(self, endpoint: str, grace: Micros = OVERLAP, given: str | None = None) -> str:
-        """Give an endpoint another secret; return it. The one before is good for the grace period."""
-        chosen = given or new_secret()
-        until = self._clock() + grace
+        """Give an endpoint another secret; return it. The one before is good for the grace period.
+
+        While one from before is still good, a `given` one takes the place of the newest alone; for
+        one that is made, `Conflict` is raised unless there is no grace.
+        """
+        chosen, now = given or new_secret(), self._clock()
+        until = now + grace
+        if chosen == await self.secret(endpoint):
+            return chosen
 
         def job(connection: JobTransaction) -> str | Refused:
-            row = one(connection, "SELECT customer, secret FROM endpoints WHERE id = ?", endpoint)
+            sql = "SELECT customer, secret, former, former_until FROM endpoints WHERE id = ?"
+            row = one(connection, sql, endpoint)
             if row is None:
                 return missing()
+            overlaps = grace > 0 and row[3] > now
+            if overlaps and given is None:
+                before = to_datetime(row[3]).isoformat(timespec="seconds")
+                return Conflict(
+                    f"the secret was rotated already, and the one before is good until {before}: "
+                    "another rotation would void it; wait, or rotate without a grace, which voids both"
+                )
             sealed = self._vault.seal(chosen, place(row[0], endpoint))
             connection.execute(
                 "UPDATE endpoints SET secret = ?, former = ?, former_until = ? WHERE id = ?",
-                (sealed, row[1], until, endpoint),
+                (sealed, *(row[2:] if overlaps else (row[1], until)), endpoint),
             )
             return chosen
 
