@@ -24,7 +24,7 @@ from halflap.store import gates, reading
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.claiming import EVENT, STEPS
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Journal, Page, Position
-from halflap.store.rules.listing import Found, merge, plan_lanes, sum_up
+from halflap.store.rules.listing import Found, merge, plan_scans, sum_up
 from halflap.store.sqlite import Ways
 
 LOGS = f"""
@@ -60,14 +60,14 @@ class History:
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
     ) -> Page:
         def job(connection: sqlite3.Connection) -> list[Found]:
-            lanes = plan_lanes(which)
-            return [reading.read_lane(connection, e, which, after, examine) for e in lanes]
+            scans = plan_scans(which)
+            return [reading.read_scan(connection, e, which, after, examine) for e in scans]
 
         return merge(await self._database.read(job), which)
 
     async def count_listed(self, which: Filter, most: int, *, examine: int) -> int | None:
         def job(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-            return [reading.count_lane(connection, e, which, examine) for e in plan_lanes(which)]
+            return [reading.count_scan(connection, e, which, examine) for e in plan_scans(which)]
 
         return sum_up(await self._database.read(job), most, examine)
 

@@ -31,7 +31,7 @@ from halflap.store.rules.listing import (
     LARGEST_SEARCHED,
     Comparison,
     Found,
-    Lane,
+    IndexScan,
     compare_all,
     conjunction,
 )
@@ -349,16 +349,18 @@ def compared(each: Comparison) -> tuple[str, tuple[Any, ...]]:
             return f"{each.column} {each.how} ?", (each.value,)
 
 
-def lane_sql(lane: Lane, which: Filter, after: Position | None) -> tuple[str, tuple[Any, ...]]:
-    """Return what a lane reads of, newest first, and its values; what is compared is left out."""
-    rows, time, values = _rows_of(lane, which, after)
+def scan_sql(scan: IndexScan, which: Filter, after: Position | None) -> tuple[str, tuple[Any, ...]]:
+    """Return what a scan reads of, newest first, and its values; what is compared is left out."""
+    rows, time, values = _rows_of(scan, which, after)
     return f"{rows} ORDER BY {time} DESC, id DESC LIMIT ?", values
 
 
-def _rows_of(lane: Lane, which: Filter, after: Position | None) -> tuple[str, str, tuple[Any, ...]]:
-    text, values = conjunction(lane.by, compared)
+def _rows_of(
+    scan: IndexScan, which: Filter, after: Position | None
+) -> tuple[str, str, tuple[Any, ...]]:
+    text, values = conjunction(scan.by, compared)
     # What is live or of a bulk is little: it is sorted, and not looked for along the time.
-    time = f"+{which.time}" if lane.index in ("live", "bulk", "ids") else which.time
+    time = f"+{which.time}" if scan.index in ("live", "bulk", "ids") else which.time
     for bound, value in ((">=", which.since), ("<", which.until)):
         if value is not None:
             text, values = f"{text} AND {time} {bound} ?", (*values, value)
@@ -368,30 +370,38 @@ def _rows_of(lane: Lane, which: Filter, after: Position | None) -> tuple[str, st
     return f"FROM executions WHERE {text}", time, values
 
 
-def read_lane(
-    connection: sqlite3.Connection, lane: Lane, which: Filter, after: Position | None, examine: int
+def read_scan(
+    connection: sqlite3.Connection,
+    scan: IndexScan,
+    which: Filter,
+    after: Position | None,
+    examine: int,
 ) -> Found:
     """Read along one index: one execution more than the page has, or as many as are to be examined."""
-    source, values = lane_sql(lane, which, after)
-    rest, more = conjunction(lane.rest, compared)
+    source, values = scan_sql(scan, which, after)
+    rest, more = conjunction(scan.rest, compared)
     # The columns of a row that is left out are not read where the row is wide.
-    chosen = f"SELECT number FROM (SELECT {_named(lane)} {source}) WHERE {rest} LIMIT ?"
+    chosen = f"SELECT number FROM (SELECT {_named(scan)} {source}) WHERE {rest} LIMIT ?"
     sql = f"{EXECUTION} WHERE number IN ({chosen})"
     limit = which.limit + 1
-    most = examine if lane.rest else limit
+    most = examine if scan.rest else limit
     found = connection.execute(sql, (*values, most, *more, limit)).fetchall()
     stopped: Position | None = None
-    if len(found) < limit and lane.rest:
-        stopped = last_examined(connection, lane, which, after, examine)
+    if len(found) < limit and scan.rest:
+        stopped = last_examined(connection, scan, which, after, examine)
     return Found([execution(row) for row in found], stopped)
 
 
 def last_examined(
-    connection: sqlite3.Connection, lane: Lane, which: Filter, after: Position | None, examine: int
+    connection: sqlite3.Connection,
+    scan: IndexScan,
+    which: Filter,
+    after: Position | None,
+    examine: int,
 ) -> Position | None:
-    """Return the last of so many rows of a lane; `None` where it has not as many."""
+    """Return the last of so many rows of a scan; `None` where it has not as many."""
     # Times are in the index; ids are looked up only of those of one moment.
-    rows, time, values = _rows_of(lane, which, after)
+    rows, time, values = _rows_of(scan, which, after)
     sql = f"SELECT {time} {rows} ORDER BY {time} DESC LIMIT 1 OFFSET ?"
     last = connection.execute(sql, (*values, examine - 1)).fetchone()
     if last is None:
@@ -402,20 +412,20 @@ def last_examined(
     return connection.execute(sql, (*values, examine - 1 - newer)).fetchone()
 
 
-def count_lane(
-    connection: sqlite3.Connection, lane: Lane, which: Filter, examine: int
+def count_scan(
+    connection: sqlite3.Connection, scan: IndexScan, which: Filter, examine: int
 ) -> tuple[int, int]:
-    """Return how many rows of a lane were examined, and how many of them match."""
-    rows, _, values = _rows_of(lane, which, None)
-    rest, more = conjunction(lane.rest, compared)
-    sql = f"SELECT count(*), count(*) FILTER (WHERE {rest}) FROM (SELECT {_named(lane)} {rows} LIMIT ?)"
+    """Return how many rows of a scan were examined, and how many of them match."""
+    rows, _, values = _rows_of(scan, which, None)
+    rest, more = conjunction(scan.rest, compared)
+    sql = f"SELECT count(*), count(*) FILTER (WHERE {rest}) FROM (SELECT {_named(scan)} {rows} LIMIT ?)"
     return connection.execute(sql, (*more, *values, examine)).fetchone()
 
 
-def _named(lane: Lane) -> str:
-    """Return the columns that a lane compares."""
+def _named(scan: IndexScan) -> str:
+    """Return the columns that a scan compares."""
     columns = {"number"}
-    for each in lane.rest:
+    for each in scan.rest:
         columns |= COMPARED_TOGETHER.get((each.column, each.how), {each.column})
     return ", ".join(sorted(columns))
 

@@ -17,10 +17,10 @@ from halflap.store import migrate, reading, schema
 from halflap.store.postgres import schema as postgres_schema
 from halflap.store.postgres.columns import Texts, register
 from halflap.store.postgres.history import FIRST
-from halflap.store.postgres.listing import lanes_of_places
+from halflap.store.postgres.listing import scans_of_places
 from halflap.store.postgres.migrate import migrate as migrate_postgres
 from halflap.store.protocol import Filter
-from halflap.store.rules.listing import plan_lanes
+from halflap.store.rules.listing import plan_scans
 from tests.cases import for_each
 from tests.cluster import fresh_url
 
@@ -113,8 +113,8 @@ def empty() -> sqlite3.Connection:
 def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after: Any) -> None:
     connection = empty()
     which = Filter(**{name: OFFERED[name]})
-    for lane in plan_lanes(which):
-        source, values = reading.lane_sql(lane, which, after)
+    for scan in plan_scans(which):
+        source, values = reading.scan_sql(scan, which, after)
         sql = f"EXPLAIN QUERY PLAN SELECT id {source}"
         plan = [row[3] for row in connection.execute(sql, (*values, 50)).fetchall()]
         used = [each for each in plan if "executions" in each]
@@ -131,8 +131,8 @@ def test_sqlite_reads_along_the_index_and_never_the_whole_table(name: str, after
 def test_sqlite_reads_a_period_along_the_end(name: str, bound: str, after: Any) -> None:
     connection = empty()
     which = Filter(**PERIODS[name], **{bound: 5})
-    for lane in plan_lanes(which):
-        source, values = reading.lane_sql(lane, which, after)
+    for scan in plan_scans(which):
+        source, values = reading.scan_sql(scan, which, after)
         rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id {source}", (*values, 50))
         plan, sorted_by = [row[3] for row in rows]
         assert "executions_by_end (state=? AND ended_at" in plan, plan
@@ -143,8 +143,8 @@ def test_sqlite_reads_a_period_along_the_end(name: str, bound: str, after: Any) 
 def test_sqlite_finds_what_is_live_without_its_history(states: Any) -> None:
     connection = empty()
     for which in (Filter(states=states), Filter(states=states, since=5, until=50)):
-        [lane] = plan_lanes(which)
-        source, values = reading.lane_sql(lane, which, None)
+        [scan] = plan_scans(which)
+        source, values = reading.scan_sql(scan, which, None)
         rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id {source}", (*values, 50))
         assert "executions_live" in next(rows)[3]
 
@@ -168,15 +168,15 @@ def test_postgresql_reads_along_the_index_and_never_the_whole_history(
     history: Any, name: str
 ) -> None:
     which = Filter(**{name: OFFERED[name]})
-    lanes = [
+    scans = [
         each
-        for lane in plan_lanes(which)
-        for each in lanes_of_places(lane, which, None)
+        for scan in plan_scans(which)
+        for each in scans_of_places(scan, which, None)
         if each.place == "history"
     ]
-    assert bool(lanes) != (name == "dead_letters")  # which are in a table of their own
-    for lane in lanes:
-        sql, values = lane.select(51, 20_000)
+    assert bool(scans) != (name == "dead_letters")  # which are in a table of their own
+    for scan in scans:
+        sql, values = scan.select(51, 20_000)
         rows = history.execute(b"EXPLAIN " + sql.encode(), values).fetchall()
         plan = "\n".join(row[0] for row in rows)
         assert re.search(r"Seq Scan on history_\d", plan) is None, plan
@@ -189,7 +189,7 @@ def test_postgresql_reads_a_period_along_the_end_and_the_days_of_it_alone(
     history: Any, name: str
 ) -> None:
     which = Filter(**PERIODS[name], since=86_400_000_000)
-    for each in (e for lane in plan_lanes(which) for e in lanes_of_places(lane, which, None)):
+    for each in (e for scan in plan_scans(which) for e in scans_of_places(scan, which, None)):
         sql, values = each.select(51, 20_000)
         rows = history.execute(b"EXPLAIN " + sql.encode(), values).fetchall()
         plan = "\n".join(row[0] for row in rows)

@@ -29,7 +29,7 @@ from halflap.store.postgres.database import PostgresWays
 from halflap.store.postgres.slots import OF_A_DAY, first_slot
 from halflap.store.protocol import MOST_EXAMINED, Attempt, Filter, Page, Position
 from halflap.store.retention import DAY
-from halflap.store.rules.listing import Found, compare_all, conjunction, merge, plan_lanes, sum_up
+from halflap.store.rules.listing import Found, compare_all, conjunction, merge, plan_scans, sum_up
 
 PLACES = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 SINCE = {"executions": "", "letters": "", "history": " AND slot >= %(since)s"}
@@ -160,13 +160,13 @@ class PostgresHistory:
         self, which: Filter, after: Position | None = None, *, examine: int = MOST_EXAMINED
     ) -> Page:
         limit = which.limit + 1
-        lanes = [
+        scans = [
             each
-            for lane in plan_lanes(which)
-            for each in listing.lanes_of_places(lane, which, after)
+            for scan in plan_scans(which)
+            for each in listing.scans_of_places(scan, which, after)
         ]
         found: list[Found] = []
-        for each in lanes:
+        for each in scans:
             sql, values = each.select(limit, examine)
             read = [rows.execution(row) for row in await self._database.fetch(sql, values)]
             stopped: Position | None = None
@@ -178,8 +178,8 @@ class PostgresHistory:
 
     async def count_listed(self, which: Filter, most: int, *, examine: int) -> int | None:
         counts: list[tuple[int, int]] = []
-        for lane in plan_lanes(which):
-            for each in listing.lanes_of_places(lane, which, None):
+        for scan in plan_scans(which):
+            for each in listing.scans_of_places(scan, which, None):
                 [found] = await self._database.fetch(*each.count(examine))
                 counts.append((found[0], found[1]))
         return sum_up(counts, most, examine)

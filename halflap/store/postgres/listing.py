@@ -12,7 +12,7 @@ from halflap.store.postgres import rows
 from halflap.store.postgres.slots import first_slot
 from halflap.store.protocol import Filter, Position
 from halflap.store.reading import OF_BULK, OF_EVENTS, of_bulk, spelt_flows
-from halflap.store.rules.listing import LARGEST_SEARCHED, Comparison, Lane, conjunction
+from halflap.store.rules.listing import LARGEST_SEARCHED, Comparison, IndexScan, conjunction
 
 COLUMNS = {"executions": rows.LIVE, "letters": rows.LETTER, "history": rows.HISTORY}
 INDEXED = {
@@ -25,14 +25,14 @@ INDEXED = {
         "integration", "end", "bulk",
     },
 }  # fmt: skip
-"""By place: the indexes of lanes that it has; along all others it is read by time."""
+"""By place: the indexes of scans that it has; along all others it is read by time."""
 OF_FAILURES = frozenset({"cause", "status", "component", "failure_kind"})
-"""Lanes without an index in the history, which are read among what failed."""
+"""Scans without an index in the history, which are read among what failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceLane:
-    """A lane in one of the places: what is read of it, and what is compared."""
+class PlaceScan:
+    """A scan in one of the places: what is read of it, and what is compared."""
 
     place: str
     source: str
@@ -70,13 +70,13 @@ class PlaceLane:
         return sql, (*self.values, examine - 1)
 
 
-def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterator[PlaceLane]:
-    """Yield a lane for each place where there may be what a filter looks for."""
-    for place in _places(lane, which):
-        by, rest = lane.by, lane.rest
-        if lane.index not in INDEXED.get(place, ()):
+def scans_of_places(scan: IndexScan, which: Filter, after: Position | None) -> Iterator[PlaceScan]:
+    """Yield a scan for each place where there may be what a filter looks for."""
+    for place in _places(scan, which):
+        by, rest = scan.by, scan.rest
+        if scan.index not in INDEXED.get(place, ()):
             by, rest = (), (*by, *rest)
-            if place == "history" and lane.index in OF_FAILURES:
+            if place == "history" and scan.index in OF_FAILURES:
                 by = (Comparison("state", "=", "failed"),)
         if place == "executions" and not which.payload:  # it is little: compared, then sorted
             by, rest = (*by, *rest), ()
@@ -94,11 +94,11 @@ def lanes_of_places(lane: Lane, which: Filter, after: Position | None) -> Iterat
             text = f"{text} AND {time} <= %s AND ({time}, id) < (%s, %s)"
             values = (*values, after[0], *after)
         source = f"FROM {place} WHERE {text}"
-        yield PlaceLane(place, source, values, *conjunction(rest, sql), time)
+        yield PlaceScan(place, source, values, *conjunction(rest, sql), time)
 
 
-def _places(lane: Lane, which: Filter) -> Iterator[str]:
-    own = [each.value for each in lane.by if each.column == "state" and each.how != "live"]
+def _places(scan: IndexScan, which: Filter) -> Iterator[str]:
+    own = [each.value for each in scan.by if each.column == "state" and each.how != "live"]
     return places_of(which, own or which.states)
 
 

@@ -39,7 +39,7 @@ MORE_COLUMNS = (
 two come dead letters and unusual states, along which reasons are found too."""
 
 
-MOST_LANES = 20
+MOST_SCANS = 20
 """The most flows each of which is read along its index."""
 
 
@@ -57,7 +57,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class IndexScan:
     """One index to read along: what it is searched for, and what is compared of each row."""
 
     index: str
@@ -122,47 +122,49 @@ def compare_all(which: Filter) -> list[Comparison]:
     return [*compare(which).values(), *found]
 
 
-def plan_lanes(which: Filter) -> list[Lane]:
+def plan_scans(which: Filter) -> list[IndexScan]:
     """Return along which indexes a filter is read: one, or one for each of several states."""
     rest = compare(which)
     states = () if which.dead_letters else tuple(dict.fromkeys(which.states))
 
-    def lane(index: str, *by: Comparison, but: str = "") -> Lane:
-        return Lane(index, by, tuple(each for name, each in rest.items() if name != (but or index)))
+    def scan(index: str, *by: Comparison, but: str = "") -> IndexScan:
+        return IndexScan(
+            index, by, tuple(each for name, each in rest.items() if name != (but or index))
+        )
 
     if which.bulk is not None:
-        return [lane("bulk", rest["bulk"])]
+        return [scan("bulk", rest["bulk"])]
     if which.ids is not None:
-        return [lane("ids", rest["ids"])]
+        return [scan("ids", rest["ids"])]
     if which.reference is not None:
         by_id = Comparison("id", "=", which.reference)
         by_key = Comparison("record_key", "=", which.reference)
-        return [lane("ids", by_id, but="reference"), lane("record_key", by_key, but="reference")]
+        return [scan("ids", by_id, but="reference"), scan("record_key", by_key, but="reference")]
     if which.reason:  # what succeeds has none
         states = tuple(each for each in states or sorted(UNUSUAL) if each in UNUSUAL)
     if which.time == "ended_at":
         is_failed = which.dead_letters or not (states or which.reason)
         among = ("failed",) if is_failed else states
-        return [lane("end", Comparison("state", "ended", each), but="state") for each in among]
+        return [scan("end", Comparison("state", "ended", each), but="state") for each in among]
     # its index has an order by it
     if rest.get("cause") == Comparison("cause", "begins", which.cause):
         states = ("failed",)
     for column, _ in COLUMNS:
         if column in rest and rest[column].how == "=":
-            return [lane(column, rest[column])]
+            return [scan(column, rest[column])]
     if which.dead_letters:
-        return [lane("dead", rest["dead"])]
+        return [scan("dead", rest["dead"])]
     if states and LIVE.issuperset(states) and not which.reason:
-        return [lane("live", Comparison("state", "live", None))]
+        return [scan("live", Comparison("state", "live", None))]
     if which.reason or (states and UNUSUAL.issuperset(states)):
-        return [lane("state", Comparison("state", "=", each)) for each in states]
+        return [scan("state", Comparison("state", "=", each)) for each in states]
     for column, _ in MORE_COLUMNS:
         if column in rest:
-            return [lane(column, rest[column])]
-    if which.flows is not None and len(which.flows) <= MOST_LANES:
+            return [scan(column, rest[column])]
+    if which.flows is not None and len(which.flows) <= MOST_SCANS:
         names = sorted({flow for _, flow in which.flows})
-        return [lane("flow", Comparison("flow", "=", each)) for each in names]
-    return [lane("time")]
+        return [scan("flow", Comparison("flow", "=", each)) for each in names]
+    return [scan("time")]
 
 
 def position_of(execution: Execution, which: Filter) -> Position:
@@ -194,7 +196,7 @@ def merge(found: Sequence[Found], which: Filter) -> Page:
 def sum_up(counts: Sequence[tuple[int, int]], most: int, examine: int) -> int | None:
     """Return the sum of what matches, up to `most`; None where rows were left that may match.
 
-    `counts` has how many rows of each lane were examined, and how many of them match.
+    `counts` has how many rows of each scan were examined, and how many of them match.
     """
     total = sum(matching for _, matching in counts)
     if total >= most:
