@@ -408,8 +408,10 @@ def test_a_name_that_is_not_there_is_noticed() -> None:
     assert SAYS_ABSENT.search("Kafka is not supported.")
 
 
-def test_modules_that_the_glossary_names_are_there() -> None:
-    text = (ROOT / "docs/glossary.md").read_text("utf-8")
-    named = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text)
-    assert len(named) > 50
-    assert [each for each in named if not (ROOT / "halflap" / each).exists()] == []
+def test_modules_that_the_glossary_and_the_tour_name_are_there() -> None:
+    for page, least in (("glossary", 50), ("architecture", 25)):
+        text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+        named = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.(?:py|ts))?)`", text)
+        assert len(named) > least
+        there = [(ROOT / "halflap" / each).exists() or (ROOT / each).exists() for each in named]
+        assert [each for each, is_there in zip(named, there, strict=True) if not is_there] == []
