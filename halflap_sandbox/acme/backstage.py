@@ -148,11 +148,10 @@ class Backstage:
         return self._workspace(request.query_params.get("workspace", ""))
 
     def _workspace(self, named: str) -> Workspace:
-        workspaces = self._world.workspaces
-        for found in (workspaces.get(named), *workspaces.values()):
-            if found is not None and named in (found.id, found.name):
-                return found
-        raise not_found("workspace", named)
+        found = [each for each in self._world.workspaces.values() if named in (each.id, each.name)]
+        if len(found) != 1:
+            raise not_found("workspace", named)
+        return found[0]
 
 
 def _exact(opportunity: Opportunity) -> dict[str, Any]:
