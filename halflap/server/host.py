@@ -66,6 +66,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("halflap.host")
 
+OWN_FILES = 64
+"""Files that a server has open at least, for its store, its loop and its children."""
+
 POLL_SECONDS = 2.0
 """Seconds between looks for work that another process made due, where its hint was lost."""
 STOP_SECONDS = 6.0
@@ -491,11 +494,11 @@ def origin_of(url: str) -> str:
 
 
 def connections_within(files: int, wanted: int) -> int:
-    """Return how many connections to take: a quarter of the files is for the store and for apps.
+    """Return how many connections to take: the other files are for the store and for apps.
 
     What comes beyond them is refused, and counted; without a file, it would be reset without a word.
     """
-    most = files * 3 // 4
+    most = min(files * 3 // 4, files - OWN_FILES)
     if most < wanted:
         log.warning(
             "fewer connections than HALFLAP_CONNECTIONS: raise the limit of open files (LimitNOFILE)",
