@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from halflap.api.operations.connections import MOST_SIGN_INS
 from halflap.sdk.oauth import allowed_origin
 from tests.api.conftest import ON_ONE_STORE
 from tests.api.test_api_scopes import offer
@@ -190,3 +191,26 @@ async def test_without_an_app_a_client_is_asked_for(sold: Any) -> None:
 def test_an_origin_is_allowed_by_its_whole_host(url: str, allowed: bool) -> None:
     origins = ("https://login.app.example", "https://*.my.app.example")
     assert allowed_origin(url, origins) is allowed
+
+
+@ON_ONE_STORE
+async def test_a_customer_voids_no_other_ones_sign_in(sold: Any) -> None:
+    path = await connected(sold)
+    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.token)
+    await sold.customer("Other")
+    minted = await sold.api("POST", "/api/tokens", {"customer": "Other"})
+    sold.token, mine = minted.json["token"], sold.token
+    other = await connected(sold)
+    states = [
+        (await sold.api("POST", f"{other}/authorize", {}, token=sold.token)).json["state"]
+        for _ in range(MOST_SIGN_INS + 1)
+    ]
+
+    for state, token, status in (
+        (begun.json["state"], mine, 200),
+        (states[0], sold.token, 422),  # of one customer's too many, the newest are kept
+        (states[-1], sold.token, 200),
+    ):
+        answer = {"state": state, "code": "the-code"}
+        ended = await sold.api("POST", "/api/connections/authorized", answer, token=token)
+        assert ended.status == status, ended.body

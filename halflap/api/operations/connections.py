@@ -35,7 +35,8 @@ from halflap.store.catalogue.connections import Status, missing
 
 TEST_SECONDS = 30.0
 SIGN_IN: Micros = 600_000_000
-MOST_SIGN_INS = 1_000
+MOST_SIGN_INS = 50
+"""The most sign-ins that are under way to connections of one customer, or of the team."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,12 @@ class SigningIn:
     def begin(
         self, stored: StoredConnection, session: str | None, authorization: Authorization
     ) -> None:
-        """Keep a sign-in until it is ended, or ten minutes old; of too many, the newest."""
+        """Keep a sign-in until it is ended, or ten minutes old; of too many of a customer, the newest."""
         now = self.clock()
         self._begun = {key: each for key, each in self._begun.items() if each.until > now}
-        while len(self._begun) >= MOST_SIGN_INS:
-            del self._begun[next(iter(self._begun))]
+        own = [key for key, each in self._begun.items() if each.customer == stored.customer]
+        if len(own) >= MOST_SIGN_INS:
+            del self._begun[own[0]]
         begun = Begun(stored.id, stored.customer, session, authorization, now + SIGN_IN)
         self._begun[digest(authorization.state)] = begun
 
