@@ -179,6 +179,7 @@ class WorkBuilder:
                     raise
                 fields, secrets = take_apart(fresh)
                 held.learnt = Learnt(generation, secrets, fields)
+        self._judges.renewed(held.account.stored)
         return held.account
 
     def url(self, endpoint: str) -> str:

@@ -35,7 +35,6 @@ from halflap.errors import (
     NotFound,
     RateLimited,
     StoreError,
-    Unauthorized,
     UpstreamError,
 )
 from halflap.model import (
@@ -379,7 +378,6 @@ class ShardReader:
         self.start = shard.start
         self.is_over = False
         self.redactor = Redactor()
-        self.has_refreshed = False
         """True once credentials were refreshed, and nothing was accepted with the new ones yet."""
         self._host = host
         self._failures = 0
@@ -534,7 +532,7 @@ class ShardReader:
 
     def works(self) -> None:
         """A batch was accepted: forget failures."""
-        self._failures, self.has_refreshed = 0, False
+        self._failures = 0
 
 
 class ShardStream(Listening):
@@ -780,19 +778,10 @@ class ShardStream(Listening):
         self._credited = 0
 
     async def _learnt(self, error: UpstreamError) -> UpstreamError:
-        """Return what an app's error means: its credentials are refreshed once, then judged."""
-        connection = self._connection
-        link = None if connection is None else connection._link
+        """Return what an app's error means, once the gate of its connection has seen it."""
+        link = None if self._connection is None else self._connection._link
         gate = self._step.through or (None if link is None else link.gate)
-        if gate is None or link is None or connection is None:
-            return error
-        reader, asked = self._reader, self._step.through is None
-        if isinstance(error, Unauthorized) and asked and link.refresh and not reader.has_refreshed:
-            with contextlib.suppress(Unauthorized):  # a request refreshes by itself
-                await link.refresh(connection)
-                reader.has_refreshed = True
-                return error
-        return await seen_by(gate, error)
+        return error if gate is None else await seen_by(gate, error)
 
 
 def check_text(cursor: str) -> None:

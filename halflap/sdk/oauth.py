@@ -73,6 +73,11 @@ class Tokens(Auth):
             return {}
         return {"Authorization": f"Bearer {self.access_token.get_secret_value()}"}
 
+    @property
+    def is_renewable(self) -> bool:
+        """True if there is something to get fresh tokens with."""
+        return True
+
     def is_stale(self) -> bool:
         """Return whether there is no token, or one that is about to expire."""
         if self.access_token is None:
@@ -168,6 +173,10 @@ class OAuth2Code(Tokens):
             **self._client("token_url"),
         }
         return await self.ask(egress, form)
+
+    @property
+    def is_renewable(self) -> bool:
+        return self.refresh_token is not None
 
     async def refresh(self, egress: Egress) -> Self:
         if self.refresh_token is None:

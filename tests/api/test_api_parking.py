@@ -8,7 +8,7 @@ from typing import Any
 
 from halflap.api.view import rfc3339
 from halflap.model import Throttled
-from tests.api.conftest import World
+from tests.api.conftest import ORDERS, SHOP, World
 from tests.polling import until
 
 EVENT = {"id": "7", "amount": 5}
@@ -148,6 +148,86 @@ async def test_where_the_connections_own_test_passes_the_step_just_fails(world: 
     execution = await world.send(instance, EVENT)
     assert (await world.ended(execution))["state"] == "failed"
     assert (await shown(world))["status"] == "working"
+
+
+SAYS_SO = SHOP.replace("api_key: SecretStr\n", "auth: ClientCredentials\n")
+SAYS_SO = SAYS_SO.replace("import Component,", "import ClientCredentials, Component, Unauthorized,")
+SAYS_SO = (
+    SAYS_SO[: SAYS_SO.index("    def headers")]
+    + """
+    async def test(self) -> None:
+        await told(self, "/orders", json={})
+
+
+async def told(shop: Shop, path: str, **body: Any) -> Any:
+    answer = await shop.request("POST" if body else "GET", path, check=False, **body)
+    if answer.status == 401 or "ended" in answer.text:
+        raise Unauthorized("the session has ended")
+    return answer.json()
+
+"""
+    + SAYS_SO[SAYS_SO.index("\nclass Order") :]
+)
+SAYS_SO = SAYS_SO.replace('await shop.post("/orders", json=', 'await told(shop, "/orders", json=')
+SAYS_SO = SAYS_SO.replace(
+    "from decimal import Decimal", "from decimal import Decimal\nfrom typing import Any"
+)
+
+
+async def sign_in_by_secret(world: World) -> dict[str, Any]:
+    """An instance whose connection gets its tokens by itself, at an app that refuses them by a 200."""
+    bundle = world.packed("orders:integration", {"orders.py": ORDERS, "shop.py": SAYS_SO})
+    await world.publish(bundle)
+    customer = await world.customer()
+    auth = {"kind": "client_credentials", "client_id": "c", "client_secret": "a-good-secret"}
+    auth["token_url"] = f"{world.shop.url}/token"
+    values = {"base_url": world.shop.url, "auth": auth}
+    draft = {"customer": customer, "integration": "orders", "field": "shop", "name": "shop"}
+    made = await world.api("POST", "/api/connections", {**draft, "values": values})
+    assert made.status == 201, made.body
+    draft = {"customer": customer, "integration": "orders", "name": "orders"}
+    draft |= {"config": {"label": "x"}, "connections": {"shop": "shop"}}
+    added = await world.api("POST", "/api/instances", draft)
+    assert added.status == 201, added.body
+    active = await world.api("POST", f"/api/instances/{added.json['id']}/activate", wait=30)
+    assert active.json["state"] == "active", active.body
+    return active.json
+
+
+def refuse(world: World, times: int, but: str = "") -> None:
+    """Have the app say so many times that the session has ended, but not of this body."""
+    from aiohttp import web
+
+    left = iter(range(times))
+
+    async def order(request: Any) -> Any:
+        text = await request.text()
+        if text != but and next(left, None) is not None:
+            text = '{"error": "ended"}'
+        return web.Response(text=text, content_type="application/json")
+
+    world.shop.order_answer = order
+
+
+async def test_tokens_that_an_action_says_are_refused_are_got_anew_once(world: Any):
+    instance = await sign_in_by_secret(world)
+    refuse(world, 1)
+    asked = len(world.shop.codes)
+    execution = await world.send(instance, EVENT)
+    assert (await world.ended(execution))["state"] == "succeeded"
+    assert len(world.shop.codes) == asked + 1
+    refuse(world, 1_000, but="{}")  # what these tokens may not do, new ones may not either
+    execution = await world.send(instance, EVENT)
+    assert (await world.ended(execution))["state"] == "failed"
+    assert (await shown(world))["status"] == "working"
+
+
+async def test_a_persons_test_gets_new_tokens_too(world: Any):
+    await sign_in_by_secret(world)
+    connection = await shown(world)
+    refuse(world, 1)
+    tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
+    assert (tested.status, tested.json["status"]) == (200, "working"), tested.body
 
 
 async def test_a_replay_of_one_that_was_cancelled_while_it_was_parked_is_parked_too(world: Any):

@@ -219,6 +219,12 @@ class ConnectionOperations:
                     await connection.test()
                 except NotImplementedError:
                     status = "untested" if stored.status == "working" else stored.status
+                except Unauthorized as refused:  # not by a 401, which refreshes
+                    try:
+                        fresh = await connection.refreshed()
+                    except Unauthorized:
+                        raise refused from None
+                    await fresh.test()
         except Unauthorized:
             await self.catalogue.connections.set_status(stored.id, "unauthorized")
             raise
