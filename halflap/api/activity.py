@@ -59,9 +59,9 @@ async def list_logs(
     """
     levels, text = chosen(level, get_args(LogLevel), "level"), (q or "").lower()
     which = await searchable(operations, which)
-    lines, next = await operations.activity.logs(which, levels, text, before, limit)
-    names = await operations.catalogue.customers.names(e.execution.flow.customer for e in lines)
     hidden = await operations.hidden_payloads()
+    lines, next = await operations.activity.logs(which, levels, text, before, limit, hidden)
+    names = await operations.catalogue.customers.names(e.execution.flow.customer for e in lines)
     views = [
         LoggedView.of(
             log_view(each.number, each.line),

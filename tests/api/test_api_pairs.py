@@ -199,6 +199,12 @@ async def test_the_values_of_compared_records_are_hidden_with_payloads(world: An
             assert (whole in shown) is (token is None), path
             assert ("There-now" in shown or "Too-late" in shown) is (token is None), path
     assert notice["message"] == "till.customer t_Bob was edited meanwhile"
+    # What is hidden is not found by a search in it either.
+    for token, q, count in ((None, "THERE-now", 1), (key, "there-now", 0), (key, "t_Bob was", 1)):
+        found = await world.api(
+            "GET", "/api/logs", q=q, **({} if token is None else {"token": token})
+        )
+        assert len(found.json["items"]) == count, q
 
 
 async def test_a_lookup_names_the_side_that_it_asks_for(world: Any, people: Any) -> None:

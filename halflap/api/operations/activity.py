@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from halflap.api.operations.executions import Executions
 from halflap.engine.library import Library
 from halflap.engine.resolver import Resolver
+from halflap.engine.twoway import without_values
 from halflap.errors import HalflapError
 from halflap.model import Clock, Execution, Instance, LogLine, Micros, to_datetime, to_micros
 from halflap.store.catalogue import Catalogue
@@ -92,12 +93,19 @@ class Activity:
         return Tick(instance, flow, last, None if at is None else to_micros(at))
 
     async def logs(
-        self, which: Filter, levels: Sequence[str], text: str, before: str | None, limit: int
+        self,
+        which: Filter,
+        levels: Sequence[str],
+        text: str,
+        before: str | None,
+        limit: int,
+        hidden: Container[str],
     ) -> tuple[list[Logged], str | None]:
         """Return lines of the newest executions, each execution's newest first, and the next `before`.
 
-        A page ends with an execution: where that has many lines, it is longer than `limit`. It may have
-        fewer, even none, while there are more: the lines of so many executions are read for one page.
+        Of the customers in `hidden` the text is compared with what is shown alone. A page ends with an
+        execution: where that has many lines, it is longer than `limit`. It may have fewer, even none,
+        while there are more: the lines of so many executions are read for one page.
         """
         found: list[Logged] = []
         page = replace(which, limit=min(which.limit, MOST_READ))
@@ -105,11 +113,12 @@ class Activity:
             executions, next = await self.executions.list(page, before)
             for each in executions:
                 lines = await self.executions.logs(each, 0, MOST_LINES)
+                shown = without_values if each.flow.customer in hidden else str
                 found += [
                     Logged(each, number, line)
                     for number, line in reversed(lines)
                     if (not levels or line.level in levels)
-                    and text in f"{line.message}\n{line.step}".lower()
+                    and text in f"{shown(line.message)}\n{line.step}".lower()
                 ]
                 if len(found) >= limit:
                     return found, each.id
