@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -31,6 +31,7 @@ from halflap.cli.reach import settings_here
 from halflap.cli.tunnel import PROGRAMS
 from halflap.errors import ConfigError, DefinitionError, HalflapError, StoreError
 from halflap.sdk import codec, registry
+from halflap.server.address import ServerAddress
 from halflap.server.settings import Settings
 from halflap.store import canary
 from halflap.store.blobs import SCHEMES
@@ -114,6 +115,9 @@ async def examine(settings: Settings) -> list[Check]:
         checks = [*disk(settings.dir), *clock(settings.dir), *keys(settings)]
     server = await local(settings)
     try:
+        if server is not None and (found := ServerAddress.read(settings.dir)) is not None:
+            # its settings may be in a unit's file, where this command does not have them
+            settings = replace(settings, public_url=settings.public_url or found.public_url)
         if not settings.store:
             checks.append(await store(settings, server))
         checks.append(port(settings, server))

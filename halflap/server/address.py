@@ -25,6 +25,8 @@ class ServerAddress:
     url: str
     pid: int
     store: str
+    public_url: str = ""
+    """The URL at which senders reach it; nothing where that is its `url`."""
     secret: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @classmethod

@@ -300,7 +300,7 @@ class Host:
         settings = self.settings
         url = f"http://{reachable(settings.host)}:{self.port}"
         store = self.store.where if settings.store else str(settings.dir.absolute())
-        return ServerAddress(url, os.getpid(), store, self._secret)
+        return ServerAddress(url, os.getpid(), store, settings.public_url, self._secret)
 
     @property
     def base_url(self) -> str:

@@ -364,6 +364,10 @@ def check(where: str, value: Any, about: Field[Any]) -> None:
                 f"{where}: it is the URL of a PostgreSQL database, such as "
                 "postgresql://user:password@host:5432/database; for a store in a file, leave it out"
             )
+        case "blobs" if "://" in value and not value.startswith(("s3://", "gs://", "az://")):
+            raise ConfigError(
+                f"{where}={value!r}: it is a directory, or an s3://, gs:// or az:// URL"
+            )
         case "log" if str(value) not in ("text", "json"):
             raise ConfigError(f"{where}={value!r}: it is text or json")
         case "egress_allow":

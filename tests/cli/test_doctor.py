@@ -13,6 +13,8 @@ from halflap.store.identity import Identity
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
+from tests.commands import start
+from tests.polling import DEADLINE
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -76,3 +78,19 @@ def test_a_store_of_many_processes_without_a_public_url_is_shown(checks: Any) ->
     assert "gateways and workers do not start" in said
     public = {"HALFLAP_PUBLIC_URL": "https://hooks.example.com"}
     assert checks(**given, **public)["public url"][0] == "ok"
+
+
+async def test_the_public_url_of_the_server_that_runs_is_looked_at(
+    checks: Any, tmp_path: Path
+) -> None:
+    url = "http://127.0.0.1:9/in"
+    options = ("--port", "0", "--log", "json", "--public-url", url)
+    process = await start(tmp_path, "serve", "--dir", "store", *options)
+    assert process.stderr is not None
+    async with asyncio.timeout(DEADLINE):
+        await process.stderr.readline()
+    state, said = (await asyncio.to_thread(checks))["public url"]
+    assert (state, url in said) == ("warn", True)
+    process.terminate()
+    async with asyncio.timeout(DEADLINE):
+        await process.communicate()

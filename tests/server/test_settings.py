@@ -30,6 +30,7 @@ KEY = base64.b64encode(bytes(32)).decode()
         ("PORT", "99999", "HALFLAP_PORT=99999: it is a whole number from 0 to 65535"),
         ("PUBLIC_URL", "foo", "HALFLAP_PUBLIC_URL='foo': it is an http or https URL with a host"),
         ("PUBLIC_URL", "ftp://example.com", "http or https"),
+        ("BLOBS", "ftp://example.com/blobs", "a directory, or an s3://, gs:// or az:// URL"),
         ("PUBLIC_URL", "https://", "with a host"),
         ("PUBLIC_URL", "https://example.com:x", "with a host"),
         ("PUBLIC_URL", "https://example.com?a=1", "no query"),
