@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Literal, get_args
 
 from halflap.errors import DefinitionError
@@ -92,6 +93,11 @@ def rule_name(order: Order) -> str:
     if order.width > 1:
         return f"parallel({order.width})"
     return next(each for each in get_args(UnsizedRule) if _WHEN_BUSY[each] == order.when_busy)
+
+
+def options_of(rule: Rule) -> frozenset[str]:
+    """Return the options that a rule takes, by their names in a document."""
+    return frozenset(("width",) if rule == "parallel" else signature(globals()[rule]).parameters)
 
 
 def parallel(n: int, /) -> FlowOrder:

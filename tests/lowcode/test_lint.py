@@ -386,6 +386,22 @@ def test_a_config_that_is_not_finished_is_read_as_far_as_it_goes(config: str) ->
                 assert {one.code for one in again} & {"HF100", "HF101", "HF116"} == set()
 
 
+def test_an_option_that_an_orders_rule_does_not_take_is_found() -> None:
+    def said(order: str) -> list[str]:
+        text = f"{HEAD.replace('    steps:', f'    order: {order}{chr(10)}    steps:')}      - log: a\n"
+        found = lint_text(text, "tried.yaml", Shapes(Components(own)))
+        return [each.message for each in found if "takes no" in each.message]
+
+    assert said("{rule: parallel, width: 3, by_key: true}") == [
+        "`parallel` takes no `by_key`; leave it out"
+    ]
+    assert said("{rule: latest_wins, width: 2, after_failure: block}") == [
+        "`latest_wins` takes no `width`; leave it out",
+        "`latest_wins` takes no `after_failure`; leave it out",
+    ]
+    assert said("{rule: fifo, by_key: /id, after_failure: block, while_waiting: go_on}") == []
+
+
 def test_what_only_building_finds_is_a_finding() -> None:
     text = HEAD.replace("  Options:", "  More:\n    limit: {type: integer}\n  Options:")
     (found,) = lint_text(text, "f.yaml", Shapes(Components(own)))

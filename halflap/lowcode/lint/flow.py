@@ -14,7 +14,7 @@ from halflap.errors import ExpressionError
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.asked import as_status
 from halflap.lowcode.config import ONLY_A_FIELD, field_read
-from halflap.lowcode.document import Document, FlowPart, Triggered
+from halflap.lowcode.document import Document, FlowPart, OrderPart, Triggered
 from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.action import AnswersPart
 from halflap.lowcode.kinds.step import ResultStepModel
@@ -67,6 +67,7 @@ from halflap.lowcode.source import Path, value_at
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend
 from halflap.sdk.duration import duration, meant_by, written
+from halflap.sdk.order import options_of
 
 ATTEMPT_TIMEOUT = timedelta(minutes=15)
 """The time-out of an attempt of a flow that declares none."""
@@ -264,6 +265,10 @@ class FlowLint:
         event = check_trigger(flow, path, self._calls, self._reader, examples, self._common)
         if flow.pairs is not None:
             self._known("are no pairs", flow.pairs, self._document.pairs, (*path, "pairs"))
+        if isinstance(order := flow.order, OrderPart):
+            for each in order.model_fields_set - options_of(order.rule) - {"rule"}:
+                said = f"`{order.rule}` takes no `{each}`; leave it out"
+                self._findings.add(rules.UNUSED, (*path, "order", each), said, key=True)
         for each in self._scoping.clashes:
             self._findings.add(rules.TAKEN, each.path, each.said, key=each.key)
         read = self._watch.fields(flow.filter)  # it has let the event pass, whatever it asks for

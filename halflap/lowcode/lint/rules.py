@@ -125,7 +125,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         UNUSED,
-        "an `id`, a variable or a config field that nothing reads",
+        "an `id`, a variable or a config field that nothing reads; an option that is not of the order's "
+        "rule",
         "it is noise, or a misspelling elsewhere",
         "remove it, or read it",
         "warning",
