@@ -63,6 +63,10 @@ OTHERWISE = (
     "the step {!r} {} with other inputs: then {}, now {}. Look at the app; then replay on the version "
     "that it ran on (`version: same`), or do it all the same (`repeat: true`)"
 )
+LEFT_BEHIND = (
+    "{}, which the replayed execution did, is not on the way that the flow takes now: what it did stays "
+    "done. Where it took something back, that is not done again; a replay from the start does all anew"
+)
 
 
 class Cancelled(BaseException):
@@ -165,8 +169,13 @@ class Steps:
         return scope
 
     def close(self, scope: StepScope) -> None:
-        """The scope ended well: nothing that it recorded may be left over."""
+        """The scope ended well: nothing that it recorded may be left over, and of what it copied
+        support is told.
+        """
         self.past.close(scope)
+        for each in self.past.left_behind():
+            name = each.name if each.title == each.name else f"{each.title} ({each.name})"
+            self.ledger.keep_lines(self._line("warning", LEFT_BEHIND.format(name), {}, ""))
 
     async def left(
         self, scope: StepScope | None = None

@@ -48,6 +48,7 @@ class Past:
         self._by_scope: dict[str, deque[str]] = {}
         self._unmet: set[str] = set()
         self._met: set[str] = set()
+        self._passed: set[str] = set()
         self._in_place: set[str] = set()
         self._brought: set[str] = set()
         self._firsts: list[str] = []
@@ -248,6 +249,7 @@ class Past:
         Only what is durable before the next effect moves the scope's time.
         """
         self.kinds.add(record.kind)
+        self._passed.add(record.path)
         at = self._among_copies(scope, record) if self.has_copies else record.ended_at
         scope.position += 1
         if scope.ahead:
@@ -274,6 +276,12 @@ class Past:
         if record.seq < 0:  # a child that was started again, a pair that was looked up again
             return record.ended_at >= self._began
         return record.path in self._in_place or (record.kind in MADE_ONCE and not record.pure)
+
+    def left_behind(self) -> list[Record]:
+        """Return the effects that a replay copied, and that are none of the flow's way now."""
+        been = self._passed | self._brought
+        copied = [each for each in self._history.values() if each.seq < 0 and self._is_made(each)]
+        return [each for each in copied if each.path not in been]
 
     def close(self, scope: StepScope) -> None:
         """The scope ended well: nothing that it recorded may be left over."""

@@ -88,6 +88,45 @@ async def test_the_children_of_a_later_replay_have_the_same_keys_and_the_same_ti
     assert Counter(runner.app.names)["before"] == 1
 
 
+@ON_BOTH_STORES
+async def test_what_a_flow_took_back_before_its_replay_is_told(runner: Runner) -> None:
+    """Control: from the start, what was taken back is done anew, and there is nothing to tell."""
+
+    released: list[str] = []
+
+    @step
+    async def release(what: str) -> None:
+        """Give back what was reserved."""
+        released.append(what)
+
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("reserve")
+        try:
+            await runner.app.do("pay")
+        except StepFailed:
+            await release("one")
+            await release("other")
+            raise
+        await runner.app.do("ship")
+
+    async def left_behind(execution: str) -> list[str]:
+        assert (await runner.finish(execution)).state == "succeeded"
+        logs = await runner.lines(execution)
+        return [each.partition(" ")[0] for each in logs if "is not on the way" in each]
+
+    runner.app.errors["pay"] = [StepFailed("no money")]
+    made = runner.app.flow(flow)
+    first = await runner.start(made)
+    assert (await runner.finish(first)).state == "failed"
+    assert await left_behind(await replay(runner, first)) == ["Release", "Release"]
+    assert (Counter(runner.app.names)["reserve"], released) == (1, ["one", "other"])
+    runner.app.errors["pay"] = [StepFailed("no money")]
+    second = await runner.start(made)
+    assert (await runner.finish(second)).state == "failed"
+    assert await left_behind(await replay(runner, second, ReplayRequest("start"))) == []
+    assert Counter(runner.app.names)["reserve"] == 3
+
+
 async def test_a_child_behind_a_step_that_runs_afresh_keeps_its_keys(runner: Runner) -> None:
     """Control: with the step's time in it, the root of the child is another one an hour later."""
 
