@@ -19,6 +19,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any, cast
 
 from halflap.engine.protocol import Turn
@@ -41,6 +42,14 @@ STALE_AT_ONCE = 100
 """The number of older steps that one execution removes."""
 LONG = 200
 """The most characters of a text that are stored as they are."""
+LONG_JSON = 4 * 1024
+"""The most bytes of an object or an array that are."""
+DIGEST = "sha256:"
+"""The beginning of what stands for a long value; a text of an app that begins so counts as long."""
+MOST_FIELDS = 1_000
+"""The most fields of a record that are compared: the others are news, whatever they say."""
+MOST_BYTES = 4 * 1024 * 1024
+"""The most bytes of the knowledge of a record: of what is larger, the older half is forgotten."""
 CHECK = "$check"
 """The step that compares an event with what is known."""
 GAVE_WAY: Micros = 0
@@ -174,6 +183,7 @@ class Echo:
         self._writes = f"writes:{start.flow.customer}"
         self._flow = start.flow.flow
         self._stale: list[StateWrite] = []
+        self._too_much: dict[str, Iterable[str]] = {}
         self.pairs = ""
 
     # An event -------------------------------------------------------------------------------
@@ -292,7 +302,7 @@ class Echo:
     ) -> StateWrite:
         """Keep what an app had as the first try looked, and of `earlier` steps the latest."""
         gone = dict.fromkeys(f"?{step}" for step in sorted(earlier)[:-LOOKS])
-        return self._merged(asked, {**gone, f"?{self.execution}/{path}": kept(there)})
+        return self._merged(asked, {**gone, f"?{self.execution}/{path}": dict(there)})
 
     def after(
         self,
@@ -376,7 +386,10 @@ class Echo:
     # Inside ---------------------------------------------------------------------------------
 
     async def _known(self, record: RecordState, told: str) -> RecordKnowledge:
-        row = parsed(await self._turn.read_state(self._records, record.name))
+        stored = await self._turn.read_state(self._records, record.name)
+        row = parsed(stored)
+        if stored is not None and len(stored) > MOST_BYTES:
+            self._too_much[record.name] = list(row)[: len(row) // 2]
         written = {name[1:]: held for name, held in row.items() if name[0] == "="}
         fields: dict[str, tuple[list[Any], str]] = {}
         for name, (value, step, pairs) in written.items():
@@ -430,7 +443,9 @@ class Echo:
         return StateWrite(self._making(asked), f"{self.execution}/{path}", codec.encode(value))
 
     def _merged(self, record: RecordState, members: Mapping[str, Any]) -> StateWrite:
-        return StateWrite(self._records, record.name, codec.encode(dict(members)), merge=True)
+        gone = dict.fromkeys(self._too_much.pop(record.name, ()))
+        value = codec.encode({**gone, **members})
+        return StateWrite(self._records, record.name, value, merge=True)
 
     def _last_write(self, record: RecordState, hops: int) -> StateWrite:
         value = {"fields": kept(record.fields), "hops": hops, "execution": self.execution}
@@ -446,15 +461,23 @@ def covers(told: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
 
 
 def kept(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as they are kept for comparison: of a long text, its digest."""
-    return {name: short(value) for name, value in fields.items()}
+    """Fields as they are kept for comparison: so many of them, of long values the digest."""
+    return {name: short(value) for name, value in islice(fields.items(), MOST_FIELDS)}
 
 
 def short(value: Any) -> Any:
     """A value, or what stands for a long one."""
-    if isinstance(value, str) and len(value) > LONG:
-        return "sha256:" + hashlib.sha256(value.strip().encode(errors="surrogatepass")).hexdigest()
-    return value
+    if isinstance(value, str):
+        if len(value) <= LONG and not value.startswith(DIGEST):
+            return value
+        data = value.strip().encode(errors="surrogatepass")
+    elif isinstance(value, dict | list):
+        data = codec.encode(value, sort=True)
+        if len(data) <= LONG_JSON:
+            return cast(Any, value)
+    else:
+        return value
+    return DIGEST + hashlib.sha256(data).hexdigest()
 
 
 def parsed(row: bytes | None) -> dict[str, Any]:

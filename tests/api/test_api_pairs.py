@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from halflap.engine import echo
 from halflap.model import StateWrite
 from halflap.sdk import codec
 from tests.paired import FILES
@@ -268,3 +269,27 @@ async def test_what_is_removed_leaves_nothing_in_the_state(world: Any, people: A
     removed = await world.api("DELETE", f"/api/customers/{people['customer']}")
     assert removed.status == 204, removed.body
     assert await scopes() == {each for each in after if people["customer"] not in each}
+
+
+async def test_an_app_cannot_make_the_knowledge_of_a_record_grow_without_end(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echo, "MOST_FIELDS", 20)
+    monkeypatch.setattr(echo, "MOST_BYTES", 20_000)
+    crm = FILES["crm.py"].replace('Reads("contact", fields=FIELDS)', 'Reads("contact")')
+    assert crm != FILES["crm.py"]
+    await world.publish(world.packed("people:integration", {**FILES, "crm.py": crm}))
+    people = await activated(world, await world.customer())
+    sizes: list[int] = []
+    for number in range(30):
+        others = {f"field_{number}_{each}": ["x" * 20_000] for each in range(100)}
+        event = {"id": "c_1", "name": f"Ada {number}", **others}
+        ended = await world.ended(await world.send(people, event, "to_till"))
+        assert ended["state"] == "succeeded"
+        state = await world.host.store.journal.list_state(f"records:{people['id']}")
+        sizes.append(len(state["crm/contact/c_1"]))
+
+    assert max(sizes) < 30_000
+    assert sizes != sorted(sizes)  # the control: some of it was forgotten
+    known = await told(world, people, "c_1", "Ada 29")
+    assert (known["state"], known["reason"][:9]) == ("ignored", "unchanged")

@@ -49,6 +49,20 @@ async def test_a_persons_edit_that_shares_an_event_with_our_write_arrives(twins:
     assert twins.equal
 
 
+async def test_the_digest_of_a_long_text_is_another_text(twins: Twins) -> None:
+    text = "A description. " * 20
+    twins.left.edit(name=text, amount="220")
+    await twins.settle()
+    digest = echo.short(text)
+    twins.right.edit("right_1", name=digest)
+    await twins.settle()
+    assert twins.left.records["left_1"]["name"] == digest
+    twins.left.edit("left_1", name=text)
+    await twins.settle()
+    assert twins.right.records["right_1"]["name"] == text.strip()
+    assert twins.equal
+
+
 async def test_there_and_back_again_arrives(twins: Twins) -> None:
     twins.left.edit(name="Initech", amount="220")
     await twins.settle()
