@@ -380,8 +380,9 @@ def read_scan(
     """Read along one index: one execution more than the page has, or as many as are to be examined."""
     source, values = scan_sql(scan, which, after)
     rest, more = conjunction(scan.rest, compared)
-    # The columns of a row that is left out are not read where the row is wide.
-    chosen = f"SELECT number FROM (SELECT {_named(scan)} {source}) WHERE {rest} LIMIT ?"
+    # The columns of a row that is left out are not read where the row is wide. The plus keeps SQLite
+    # from an index of its own over these rows, whose first rows are not the newest.
+    chosen = f"SELECT number FROM (SELECT {_named(scan)} {source}) WHERE +({rest}) LIMIT ?"
     sql = f"{EXECUTION} WHERE number IN ({chosen})"
     limit = which.limit + 1
     most = examine if scan.rest else limit

@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
+
 from halflap.model import ENDED, TOOK, Execution, Failure, Micros, Outcome, new_id
 from halflap.store.protocol import Filter, Journal, Position, Release
 from halflap.store.rules.cause import cause_mark
+from halflap.store.scope import CustomerScope
 from tests.cases import sampled
 from tests.conformance.test_journal import SECOND, flow, running, start
 from tests.journals import StandingClock
@@ -59,13 +62,18 @@ def time_of(which: Filter, found: Execution) -> Micros:
     return found.ended_at if by_end and found.ended_at else found.accepted_at
 
 
-async def filled(journal: Journal, clock: StandingClock, chance: random.Random) -> list[Execution]:
+async def filled(
+    journal: Journal,
+    clock: StandingClock,
+    chance: random.Random,
+    customers: tuple[str, ...] = ("cus_a", "cus_b", "$shop"),
+) -> list[Execution]:
     """Executions of all kinds; some ids are older than their acceptance, some times are equal."""
     ids: list[str] = []
     for number in range(40):
         clock.move(chance.choice((0, SECOND)))
         early = chance.choice((0, 0, 3_600 * SECOND))
-        customer = chance.choice(("cus_a", "cus_b", "$shop"))
+        customer = chance.choice(customers)
         key = flow(customer, f"ins_{chance.choice('12')}", chance.choice(("in", "out")))
         id = new_id("exe", now=clock.now - early, chance=chance.getrandbits(74))
         begun = start(
@@ -106,7 +114,13 @@ def drawn(chance: random.Random, times: list[Micros], parents: list[str]) -> Fil
         "flow": ["in", "out", "none"],
         "integration": ["shop", "other"],
         "version": ["v1", "v2"],
-        "states": [("failed",), ("cancelled", "ignored"), ("succeeded", "failed"), ("waiting",)],
+        "states": [
+            ("failed",),
+            ("succeeded",),
+            ("cancelled", "ignored"),
+            ("succeeded", "failed"),
+            ("waiting",),
+        ],
         "key": ["k1", "k3"],
         "reason": ["busy", "ignored: ", "1", "nowhere", "IGNORED", "%", "\u2603"],
         "cause": [cause_mark(GONE), cause_mark(BUSY), "0" * 12, cause_mark(GONE)[:6], "0" * 6],
@@ -134,11 +148,37 @@ async def test_any_filter_gives_what_it_should_page_by_page(
 ) -> None:
     chance = random.Random(1)
     everything = await filled(journal, clock, chance)
+    await check_filters(journal, everything, drawings(chance, everything, seeds))
+
+
+@pytest.mark.parametrize("journal", ["file", "postgresql"], indirect=True)
+@sampled(40, 300)
+async def test_any_filter_gives_a_customer_what_is_its_own(
+    journal: Journal, clock: StandingClock, seeds: range
+) -> None:
+    chance = random.Random(2)
+    everything = await filled(journal, clock, chance, ("cus_a", "cus_a", "cus_a", "cus_b"))
+    own = [each for each in everything if each.flow.customer == "cus_a"]
+    # As many as are examined, SQLite would rather index than read in their order.
+    states = [(Filter(states=(state,), limit=2), 1_000) for state in ("succeeded", "failed")]
+    wanted = [*states, *drawings(chance, own, seeds)]
+    await check_filters(journal.within(CustomerScope("cus_a")), own, wanted)
+
+
+def drawings(
+    chance: random.Random, everything: list[Execution], seeds: range
+) -> list[tuple[Filter, int]]:
+    """Return filters by chance, and how many rows are examined for a page."""
     times = [at for each in everything for at in (each.accepted_at, each.ended_at) if at]
     parents = [each.id for each in everything]
-    for _ in seeds:
-        which = drawn(chance, times, parents)
-        examine = chance.choice((1, 4, 1_000))
+    return [(drawn(chance, times, parents), chance.choice((1, 4, 1_000))) for _ in seeds]
+
+
+async def check_filters(
+    journal: Journal, everything: list[Execution], wanted: list[tuple[Filter, int]]
+) -> None:
+    """Check the pages and the counts of many filters, with so much in the journal."""
+    for which, examine in wanted:
         listed = [(time_of(which, each), each.id) for each in everything if matches(which, each)]
         expected = [id for _, id in sorted(listed, reverse=True)]
         seen: list[str] = []
