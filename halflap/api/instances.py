@@ -217,15 +217,17 @@ async def decide_listener(
 async def list_all_listeners(
     operations: Ops,
     state: Annotated[str, Query(description="One state, or several by commas.")] = "parked,stopped",
+    customer: str | None = None,
     after: After = None,
     limit: PageSize = USUAL_PAGE,
 ) -> InstanceListenerPage:
-    """List the listeners of all instances that stand still, or are in other states, and why."""
+    """List listeners that stand still, or are in other states, and why: of a customer, or of all."""
+    owner = None if customer is None else (await operations.catalogue.customers.get(customer)).id
     states = chosen(state, get_args(ShardState))
     place = ["", "", "", ""] if after is None else after.split(" ", 3)
     if len(place) != 4:
         raise ConfigError(f"{after!r} is no `next` of a page", fields={"after": "is none"})
-    found = await operations.journal.shards.page(states, place, limit)
+    found = await operations.journal.shards.page(states, place, limit, owner)
     next = " ".join(found[-1].key.parts) if len(found) == limit else None
     owners = await operations.catalogue.instances.some(each.key.instance for each in found)
     names = await operations.catalogue.customers.names(each.customer for each in owners.values())

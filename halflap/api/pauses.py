@@ -22,7 +22,8 @@ async def list_pauses(operations: Ops) -> list[NamedPause]:
     return [
         NamedPause(
             **each.model_dump(),
-            customer_name=names.get(owner := owners.get(each.id, each.id), owner),
+            customer=(owner := owners.get(each.id, each.id)),
+            customer_name=names.get(owner, owner),
             instance_name=instances[each.id].name if each.id in instances else None,
         )
         for each in pauses

@@ -336,6 +336,7 @@ class PauseView(View):
 class NamedPause(PauseView):
     """A pause with the names of what stands still."""
 
+    customer: str
     customer_name: str
     instance_name: str | None
 

@@ -61,7 +61,7 @@ FROM listener_shards
 """
 LIST = f"{SELECT} WHERE instance = ? ORDER BY flow, source, shard"
 PAGE = f"""
-{SELECT} WHERE owner IS NOT NULL AND state IN ({{states}})
+{SELECT} WHERE owner IS NOT NULL AND state IN ({{states}}) {{whose}}
     AND (instance, flow, source, shard) > (?, ?, ?, ?)
 ORDER BY instance, flow, source, shard LIMIT ?
 """
@@ -389,11 +389,12 @@ class ListenerShards:
         return [read_shard(each) for each in await fetch(self._jobs, LIST, instance)]
 
     async def page(
-        self, states: Sequence[str], after: Sequence[str], limit: int
+        self, states: Sequence[str], after: Sequence[str], limit: int, customer: str | None = None
     ) -> list[ListenerShard]:
-        """Return so many shards in some states that a process reads, behind one, of all instances."""
-        sql = PAGE.format(states=", ".join("?" * len(states)))
-        rows = await fetch(self._jobs, sql, *states, *after, limit)
+        """Return so many shards in some states that a process reads, behind one."""
+        whose = "" if customer is None else "AND customer = ?"
+        sql = PAGE.format(states=", ".join("?" * len(states)), whose=whose)
+        rows = await fetch(self._jobs, sql, *states, *([customer] if whose else []), *after, limit)
         return [read_shard(each) for each in rows]
 
     async def count(self) -> dict[str, int]:

@@ -438,6 +438,10 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     assert {each: halted[each] for each in shown} == shown
     assert (halted["instance"], halted["instance_name"]) == (instance, customer["name"])
     assert halted["customer_name"] == "Initech"
+    whose = {"customer": halted["customer"]}
+    assert (await world.api("GET", "/api/listeners", **whose)).json["items"] == [halted]
+    other = (await world.api("POST", "/api/customers", {"name": "Hooli"})).json["id"]
+    assert (await world.api("GET", "/api/listeners", customer=other)).json["items"] == []
     page = (await world.api("GET", "/api/listeners", state="parked", limit=1)).json
     behind = await world.api("GET", "/api/listeners", after=page["next"])
     assert (len(page["items"]), behind.json["items"]) == (1, [])

@@ -352,6 +352,23 @@ async def test_an_event_is_edited_for_a_replay_and_its_numbers_keep_their_digits
     assert place.shop.orders[-1]["number"] == order
 
 
+async def test_a_bulk_is_ended_early_by_who_says_so_twice(place: Place, desk: Desk) -> None:
+    cause = f"never {uuid4().hex[:6].translate(str.maketrans('0123456789', 'ghijklmnop'))} more"
+    for each in [await place.send("Globex", number(), f"refuse 409 {cause}") for _ in range(3)]:
+        failed = await place.until(each, "failed")
+    where = {"state": "failed", "cause": failed["cause"]}
+    draft = {"do": "dismiss", "where": where, "rate": 0.001}
+    bulk = (await place.api("POST", "/bulks", draft))["id"]
+    async with opened(desk, f"/failures/bulks?open={bulk}") as page:
+        opened_one = page.get_by_role("complementary", name="Bulk")
+        await opened_one.get_by_role("button", name="End it early…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("2 are left as they are")
+        await dialog.get_by_role("button", name="End it").click()
+        await expect(opened_one.get_by_text("cancelled").first).to_be_visible()
+    assert (await place.api("GET", f"/bulks/{bulk}"))["done"] == 1
+
+
 async def test_failures_of_one_cause_are_replayed_together(place: Place, desk: Desk) -> None:
     cause = f"never {uuid4().hex[:6].translate(str.maketrans('0123456789', 'ghijklmnop'))} again"
     sent = [await place.send("Globex", number(), f"refuse 409 {cause}") for _ in range(5)]

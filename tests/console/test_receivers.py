@@ -248,6 +248,9 @@ async def test_the_overview_says_what_needs_a_persons_attention(desk: Desk) -> N
         await expect(listed_of(page, "they move")).to_contain_text("paused")
         await away.get_by_role("link").click()
         await page.wait_for_url(f"**/connections?open={shop.id}")
+        await visit(page, f"/customers/{customer}")
+        for words in ("it answered 503", "they move", "takes nothing", "asked for"):
+            await expect(listed_of(page, words)).to_be_visible()
         await visit(page, "/connections?status=away")
         await expect(page.get_by_role("grid")).to_contain_text("its shop")
     await connections.remove(shop.id)

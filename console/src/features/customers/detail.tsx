@@ -8,12 +8,12 @@ import { answerOf, api, exactBody, ifMatch, taggedOf } from "~/api/client"
 import { loadConnections } from "~/api/connections"
 import { causesQuery, type CustomerDetail, customerQuery } from "~/api/customers"
 import { loadInstances } from "~/api/instances"
-import { receiversQuery } from "~/api/receivers"
 import { ConnectionBadge } from "~/features/connections/state"
 import { NewConnection } from "~/features/connections/new"
 import { FormDialog } from "~/features/forms/dialog"
 import { DevelopmentBadge, InstanceBadge } from "~/features/instances/state"
-import { Health, Receivers } from "~/features/receivers/list"
+import { Attention } from "~/features/overview/attention"
+import { Receivers } from "~/features/receivers/list"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -157,6 +157,7 @@ function Overview({ customer, etag }: { customer: CustomerDetail; etag: string |
   const rate = limitOf("rate", customer)
   return (
     <div className="flex flex-col gap-6">
+      <Attention customer={customer.id} />
       <Section
         title={t`Limits, and their use now`}
         actions={
@@ -179,7 +180,6 @@ function Overview({ customer, etag }: { customer: CustomerDetail; etag: string |
         />
       </Section>
       <Causes query={{ customer: customer.id }} />
-      <Unwell customer={customer.id} />
       {editing && (
         <FormDialog
           title={t`Limits of ${customer.name}`}
@@ -213,37 +213,6 @@ function Overview({ customer, etag }: { customer: CustomerDetail; etag: string |
         </FormDialog>
       )}
     </div>
-  )
-}
-
-/** The receivers that take nothing, or are sent nothing: their deliveries fail days later, or never. */
-function Unwell({ customer }: { customer: string }) {
-  const all = useQuery(receiversQuery(customer)).data ?? []
-  const unwell = all.filter((each) => !each.enabled || each.failing_since !== null)
-  if (unwell.length === 0) return null
-  return (
-    <Section
-      title={t`Webhooks`}
-      actions={
-        <Link
-          to="/customers/$customer"
-          params={{ customer }}
-          search={{ view: "webhooks" }}
-          className="link"
-        >
-          {t`All receivers`}
-        </Link>
-      }
-    >
-      <ul className="flex flex-col divide-y rounded-md border">
-        {unwell.map((each) => (
-          <li key={each.id} className="px-3 py-1.5">
-            <span className="font-medium break-words">{each.name}</span>
-            <Health receiver={each} />
-          </li>
-        ))}
-      </ul>
-    </Section>
   )
 }
 

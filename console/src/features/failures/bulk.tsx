@@ -10,6 +10,7 @@ import { type Filter, queryOf } from "~/features/executions/filter"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
+import { Confirm } from "~/ui/confirm"
 import { Dialog } from "~/ui/dialog"
 import { Choice, Field, Input, Select } from "~/ui/field"
 import { ErrorNotice, FormError, Loading, Pending } from "~/ui/notice"
@@ -289,6 +290,7 @@ export function useBulk(id: string): UseQueryResult<Bulk> {
 export function BulkTurns({ bulk }: { bulk: Bulk }) {
   const { can } = useSession()
   const client = useQueryClient()
+  const [ending, setEnding] = useState(false)
   const turn = useMutation({
     mutationFn: (what: "pause" | "resume" | "cancel") => turnBulk(bulk.id, what),
     onError: (error) => toast(t`It stays as it is`, error.message),
@@ -310,9 +312,21 @@ export function BulkTurns({ bulk }: { bulk: Bulk }) {
         </Button>
       )}
       {can("operate") && (state === "running" || state === "paused") && (
-        <Button busy={busy("cancel")} onClick={() => turn.mutate("cancel")}>
-          {t`End it early`}
-        </Button>
+        <Button onClick={() => setEnding(true)}>{t`End it early…`}</Button>
+      )}
+      {ending && (
+        <Confirm
+          title={t`End it early`}
+          verb={t`End it`}
+          danger
+          onConfirm={() => turn.mutateAsync("cancel")}
+          onClose={() => setEnding(false)}
+        >
+          <Trans>
+            {(bulk.total - bulk.done - bulk.refused).toLocaleString()} are left as they are, and it
+            cannot go on. Pause it to look first.
+          </Trans>
+        </Confirm>
       )}
       {bulk.do === "replay" && (
         <Link to="/executions" search={{ bulk: bulk.id }} className={buttonClass()}>

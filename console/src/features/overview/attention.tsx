@@ -14,14 +14,15 @@ import { Time } from "~/ui/time"
 const RENEW_MS = 15_000
 const limit = 100
 
-async function load(signal: AbortSignal) {
-  const stand = { state: "parked,stopped,retrying", limit }
-  const trouble = { trouble: "disabled,failing", limit }
+async function load(customer: string | undefined, signal: AbortSignal) {
+  const whose = customer === undefined ? {} : { customer }
+  const stand = { state: "parked,stopped,retrying", limit, ...whose }
+  const trouble = { trouble: "disabled,failing", limit, ...whose }
   const [listeners, refused, away, instances, receivers, pauses] = await Promise.all([
     answerOf(api.GET("/api/listeners", { params: { query: stand }, signal })),
-    loadConnections({ status: "unauthorized" }, undefined, signal, limit),
-    loadConnections({ status: "away" }, undefined, signal, limit),
-    loadInstances({ state: "failed" }, undefined, signal, limit),
+    loadConnections({ status: "unauthorized", ...whose }, undefined, signal, limit),
+    loadConnections({ status: "away", ...whose }, undefined, signal, limit),
+    loadInstances({ state: "failed", ...whose }, undefined, signal, limit),
     answerOf(api.GET("/api/receivers", { params: { query: trouble }, signal })),
     answerOf(api.GET("/api/pauses", { signal })),
   ])
@@ -29,18 +30,20 @@ async function load(signal: AbortSignal) {
     listeners: listeners.items,
     connections: [...refused.items, ...away.items],
     instances: instances.items,
-    // not those that a person disabled
-    receivers: receivers.items.filter(({ failing_since }) => failing_since !== null),
-    pauses,
+    // Of all customers, not those that a person disabled.
+    receivers: receivers.items.filter(
+      ({ failing_since }) => customer !== undefined || failing_since !== null,
+    ),
+    pauses: pauses.filter((each) => customer === undefined || each.customer === customer),
   }
 }
 
-/** What a person has to mend, each with why and the way to it; nothing where all is well. */
-export function Attention() {
+/** What a person has to mend, of a customer or all, each with why and the way to it; nothing if all is well. */
+export function Attention({ customer }: { customer?: string }) {
   const { data } = useQuery({
-    queryKey: ["overview", "attention"],
+    queryKey: ["overview", "attention", customer],
     refetchInterval: RENEW_MS,
-    queryFn: ({ signal }) => load(signal),
+    queryFn: ({ signal }) => load(customer, signal),
   })
   if (data === undefined) return null
   const { listeners, connections, instances, receivers, pauses } = data
