@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Header, Query
 
 from halflap.api.asking import OneCustomer, Ops, for_customers, needs, router_of
 from halflap.api.event_view import (
@@ -73,7 +73,9 @@ async def get_webhooks_document(operations: Ops) -> JsonObject:
 @router.get("/event-types/{event_type}")
 @needs("read")
 async def get_event_type(
-    event_type: str, operations: Ops, version: int | None = None
+    event_type: str,
+    operations: Ops,
+    version: Annotated[int | None, Query(ge=1, le=10**9)] = None,
 ) -> EventTypeView:
     """Return a type of your product's events, in its newest version or another."""
     found = await operations.catalogue.event_types.get(event_type, version)

@@ -164,7 +164,9 @@ async def get_instance(found: OneInstance, operations: Ops) -> InstanceView:
 async def list_revisions(
     found: OneInstance,
     operations: Ops,
-    before: Annotated[int | None, Query(ge=1, description="The `next` of the page before.")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=10**9, description="The `next` of the page before.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RevisionPage:
     """The revisions of an instance's config, newest first; executions keep the one they began with."""

@@ -108,6 +108,24 @@ async def test_every_route_says_what_it_does_and_how_it_fails(document: dict[str
     assert len(ids) == len(set(ids))
 
 
+async def test_every_integer_that_a_route_is_asked_with_is_bounded(
+    document: dict[str, Any],
+) -> None:
+    """No store holds more than 63 bits."""
+    asked: list[str] = []
+    for path, methods in document["paths"].items():
+        for parameter in (
+            each for route in methods.values() for each in route.get("parameters", ())
+        ):
+            shown = parameter["schema"]
+            kinds = shown.get("anyOf", [shown])
+            numbers = [each for each in kinds if each.get("type") == "integer"]
+            asked += [parameter["name"] for _ in numbers]
+            for each in numbers:
+                assert each.get("maximum", 2**63) < 2**63, (path, parameter["name"])
+    assert {"limit", "before"} <= {*asked}
+
+
 async def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:
     def references(value: Any) -> set[str]:
         if isinstance(value, dict):
