@@ -270,6 +270,25 @@ def test_a_stub_has_all_names_of_its_module_and_no_import_in_vain(shop: Path) ->
     assert {"ACTIONS", "SPECIFICATION", "paged"} <= used
 
 
+def test_a_fraction_is_a_decimal_and_what_is_written_by_hand_needs_another_module(
+    shop: Path,
+) -> None:
+    source = (shop / "pets.yaml").read_text()
+    named = "      name: {type: string}"
+    (shop / "pets.yaml").write_text(source.replace(named, f"{named}\n      kg: {{type: number}}"))
+    made("--yes")
+    assert ran(shop / "pets", "types").returncode == 0
+    stub = (shop / "pets/pets/actions.pyi").read_text()
+    assert "from decimal import Decimal" in stub
+    assert '"kg": NotRequired[Decimal | int]' in stub
+    assert "kg: Decimal | int | None | Unset = UNSET" in stub
+    actions = shop / "pets/pets/actions.py"
+    own = 'class Dog: ...\n\n\n@component.action\nasync def walk() -> None:\n    """Walk."""\n'
+    actions.write_text(f"{actions.read_text()}\n\n{own}")
+    refused = ran(shop / "pets", "types")
+    assert (refused.returncode, "has Dog, walk beside" in refused.stderr) == (1, True)
+
+
 FLOW = """\
 name: mails
 config:

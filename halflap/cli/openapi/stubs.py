@@ -32,7 +32,13 @@ TYPING = ("Any", "Literal", "NotRequired", "TypedDict")
 PUBLIC = ("UNSET", "File", "Paging", "Specification", "Unset")
 OWN = ("SpecifiedAction", "paged")
 TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+SIMPLE = {
+    "string": "str",
+    "integer": "int",
+    "number": "Decimal | int",
+    "boolean": "bool",
+    "null": "None",
+}
 DEEPEST = 3
 """The depth to which objects are typed dictionaries; deeper ones are `dict[str, Any]`."""
 
@@ -49,11 +55,16 @@ def stub_of(module: str) -> tuple[Path, str]:
     ]
     if not found or loaded.__file__ is None:
         raise ConfigError(f"the module {module} declares no operations of a specification")
+    if others := _others(module, vars(loaded)):
+        raise ConfigError(
+            f"{module} has {', '.join(others)} beside its declared actions. A stub stands for the whole "
+            "module, so no editor would know these: move them into a module of their own"
+        )
     component = found[0][0]
     assert component.connection is not None
     home, connection = component.connection.__module__, component.connection.__name__
     sources = {
-        "typing": TYPING, home: (connection, "component"),
+        "decimal": ("Decimal",), "typing": TYPING, home: (connection, "component"),
         "halflap": PUBLIC, "halflap.sdk.specification": OWN,
     }  # fmt: skip
     types = _Types({name for names in sources.values() for name in names})
@@ -72,6 +83,16 @@ def stub_of(module: str) -> tuple[Path, str]:
         imports="\n".join(imports),
     )
     return Path(loaded.__file__).with_suffix(".pyi"), head + "\n".join(lines) + "\n"
+
+
+def _others(module: str, names: Mapping[str, Any]) -> list[str]:
+    """Return what a module defines that no document declares."""
+    own = {
+        name: getattr(value, "function", value)  # of an action, a trigger, a step
+        for name, value in names.items()
+        if not (name.startswith("_") or isinstance(value, SpecifiedAction))
+    }
+    return [name for name, value in own.items() if getattr(value, "__module__", None) == module]
 
 
 def _values(module: Mapping[str, Any]) -> Iterator[str]:

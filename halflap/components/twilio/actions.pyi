@@ -1,5 +1,6 @@
 """Actions of Twilio, made by `halflap types` from openapi.json, lookups.json; run it again after a change."""
 
+from decimal import Decimal
 from typing import Any, Literal, NotRequired, TypedDict
 
 from halflap.components.twilio.connection import Twilio, component
@@ -18,7 +19,7 @@ ACTIONS: dict[str, SpecifiedAction]
 LOOKED_UP: dict[str, SpecifiedAction]
 
 @component.action(title="Send a message")
-async def send_message(twilio: Twilio, *, to: str, sender: str | None | Unset = UNSET, body: str | None | Unset = UNSET, messaging_service_sid: str | None | Unset = UNSET, media_url: list[str] | None | Unset = UNSET, status_callback: str | None | Unset = UNSET, address_retention: Literal["retain", "obfuscate"] | None | Unset = UNSET, application_sid: str | None | Unset = UNSET, attempt: int | None | Unset = UNSET, content_retention: Literal["retain", "discard"] | None | Unset = UNSET, content_sid: str | None | Unset = UNSET, content_variables: str | None | Unset = UNSET, force_delivery: bool | None | Unset = UNSET, max_price: float | None | Unset = UNSET, persistent_action: list[str] | None | Unset = UNSET, provide_feedback: bool | None | Unset = UNSET, risk_check: Literal["enable", "disable"] | None | Unset = UNSET, schedule_type: Literal["fixed"] | None | Unset = UNSET, send_as_mms: bool | None | Unset = UNSET, send_at: str | None | Unset = UNSET, shorten_urls: bool | None | Unset = UNSET, smart_encoded: bool | None | Unset = UNSET, validity_period: int | None | Unset = UNSET) -> ApiV2010AccountMessage:
+async def send_message(twilio: Twilio, *, to: str, sender: str | None | Unset = UNSET, body: str | None | Unset = UNSET, messaging_service_sid: str | None | Unset = UNSET, media_url: list[str] | None | Unset = UNSET, status_callback: str | None | Unset = UNSET, address_retention: Literal["retain", "obfuscate"] | None | Unset = UNSET, application_sid: str | None | Unset = UNSET, attempt: int | None | Unset = UNSET, content_retention: Literal["retain", "discard"] | None | Unset = UNSET, content_sid: str | None | Unset = UNSET, content_variables: str | None | Unset = UNSET, force_delivery: bool | None | Unset = UNSET, max_price: Decimal | int | None | Unset = UNSET, persistent_action: list[str] | None | Unset = UNSET, provide_feedback: bool | None | Unset = UNSET, risk_check: Literal["enable", "disable"] | None | Unset = UNSET, schedule_type: Literal["fixed"] | None | Unset = UNSET, send_as_mms: bool | None | Unset = UNSET, send_at: str | None | Unset = UNSET, shorten_urls: bool | None | Unset = UNSET, smart_encoded: bool | None | Unset = UNSET, validity_period: int | None | Unset = UNSET) -> ApiV2010AccountMessage:
     "Send a message."
 
 @component.action(title="Get a message")
