@@ -713,6 +713,17 @@ async def test_keys_alone_lead_to_a_replay(place: Place, desk: Desk) -> None:
         await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
 
 
+async def test_a_row_has_the_focus_again_as_what_it_opened_closes(desk: Desk) -> None:
+    async with opened(desk, "/connections") as page:
+        row = page.get_by_role("grid").get_by_role("row").nth(2)
+        await row.click()
+        sheet = page.get_by_role("complementary", name="Connection")
+        await sheet.get_by_role("button", name="Close").focus()
+        await page.keyboard.press("Enter")
+        await expect(sheet).to_have_count(0)
+        await expect(row).to_be_focused()
+
+
 async def test_a_lost_connection_is_said_and_what_was_missed_is_loaded(
     place: Place, desk: Desk
 ) -> None:

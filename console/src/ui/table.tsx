@@ -1,5 +1,12 @@
 import { useVirtualizer } from "@tanstack/react-virtual"
-import { type KeyboardEvent, type ReactNode, useEffect, useRef, useSyncExternalStore } from "react"
+import {
+  type KeyboardEvent,
+  type ReactNode,
+  useEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react"
 import { cx } from "./class"
 
 export type Column<Row> = {
@@ -111,10 +118,19 @@ export function Table<Row>({
   useEffect(() => measure(), [measure, stacked])
 
   const items = rowsNow.getVirtualItems()
-  const last = items.at(-1)?.index ?? 0
+  const lowest = items.at(-1)?.index ?? 0
   useEffect(() => {
-    if (rows.length > 0 && last >= rows.length - NEAR_END) onNearEnd?.()
-  }, [last, rows.length, onNearEnd])
+    if (rows.length > 0 && lowest >= rows.length - NEAR_END) onNearEnd?.()
+  }, [lowest, rows.length, onNearEnd])
+
+  const [last, setLast] = useState(selected)
+  if (selected !== undefined && selected !== last) setLast(selected)
+  useEffect(() => {
+    // What is open beside the list has closed, with what had the focus: it goes back to the row.
+    if (selected !== undefined || last === undefined) return
+    if (document.activeElement !== document.body) return
+    scroller.current?.querySelector<HTMLElement>("[role=row][tabindex='0']")?.focus()
+  }, [selected, last])
 
   const focus = (at: number) => {
     const index = Math.max(0, Math.min(rows.length - 1, at))
@@ -158,7 +174,7 @@ export function Table<Row>({
     !stacked && "@3xl:grid-cols-(--middle) @5xl:grid-cols-(--tracks)",
   )
   const inLine = stacked ? narrow : columns
-  const tabbed = rows.findIndex((each) => idOf(each) === selected)
+  const tabbed = rows.findIndex((each) => idOf(each) === last)
   return (
     <div
       role="grid"

@@ -40,12 +40,7 @@ export function ExecutionsPage({
   const { live, can } = useSession()
   const [shown, store] = useList(filter, live)
   const { open, ...place } = selection
-  const close = useCallback(() => {
-    onSelect({})
-    requestAnimationFrame(() =>
-      document.querySelector<HTMLElement>("[role=row][tabindex='0']")?.focus(),
-    )
-  }, [onSelect])
+  const close = useCallback(() => onSelect({}), [onSelect])
   return (
     <div className="flex h-full min-h-0">
       <section aria-label={t`Executions`} className="flex min-w-0 flex-1 flex-col">
