@@ -169,10 +169,12 @@ class Steps:
         return scope
 
     def close(self, scope: StepScope) -> None:
-        """The scope ended well: nothing that it recorded may be left over, and of what it copied
+        """The scope ended well: nothing that it recorded may be left over, and of what the flow copied
         support is told.
         """
         self.past.close(scope)
+        if scope.parent is not None:  # a branch: others may come to what it did not
+            return
         for each in self.past.left_behind():
             name = each.name if each.title == each.name else f"{each.title} ({each.name})"
             self.ledger.keep_lines(self._line("warning", LEFT_BEHIND.format(name), {}, ""))

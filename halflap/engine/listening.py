@@ -378,7 +378,6 @@ class ShardReader:
         self.start = shard.start
         self.is_over = False
         self.redactor = Redactor()
-        """True once credentials were refreshed, and nothing was accepted with the new ones yet."""
         self._host = host
         self._failures = 0
         self._deciding = set[asyncio.Task[None]]()
