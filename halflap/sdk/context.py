@@ -28,7 +28,7 @@ from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import adapter_of, encode_value
 from halflap.sdk.running import Recorder, noted
 from halflap.sdk.schema import Config
-from halflap.sdk.trigger import fit_event
+from halflap.sdk.trigger import first_line, fit_event
 
 if TYPE_CHECKING:
     from halflap.sdk.integration import Flow
@@ -218,6 +218,7 @@ class Context(Generic[C_co]):
         shared_urls: Mapping[str, str] | None = None,
     ) -> None:
         self._link = link
+        self._choices: dict[str, list[str]] = {}
         self._shared_urls = shared_urls or {}
         self._siblings = siblings or {}
         self._config = config
@@ -373,6 +374,9 @@ class Context(Generic[C_co]):
         """
         check_name(name)
         adapter = None if type is None else adapter_of(type)
+        choices = self._choices.pop(self._recorder.waits.question(name), [])
+        if adapter is not None:
+            check_answers(name, choices, adapter)
         seconds = None if timeout is None else timeout.total_seconds()
         return await self._recorder.waits.wait_for(name, seconds, adapter)
 
@@ -404,6 +408,7 @@ class Context(Generic[C_co]):
             raise DefinitionError("ctx.signal_url: nobody serves links here")
         expires_at = to_micros(self.now()) + within // timedelta(microseconds=1)
         once = self._recorder.waits.question(name)
+        self._choices.setdefault(once, []).append(choice)
         return self._link(SignalLink(self.execution, name, choice, once, expires_at, text))
 
     @overload
@@ -583,3 +588,16 @@ def _default_key(item: Any, place: int) -> object:
     held: Any = item
     found: Any = held.get("id") if isinstance(item, Mapping) else getattr(held, "id", None)
     return found if isinstance(found, str | int) else place
+
+
+def check_answers(name: str, choices: Iterable[str], adapter: TypeAdapter[Any]) -> None:
+    """Raise where what links send is not what the flow waits for: nobody's answer would do."""
+    for each in choices:
+        sent = {"choice": each} if each else None
+        try:
+            adapter.validate_python(sent)
+        except ValueError as error:
+            raise DefinitionError(
+                f"ctx.wait_for({name!r}): its type does not take what a link sends, {sent}: "
+                f"{first_line(error)}"
+            ) from error

@@ -205,6 +205,24 @@ async def test_headers_and_a_whole_request_reach_the_trigger(run: Run) -> None:
     assert (await run(sync, request)).state == "ignored"
 
 
+class Verdict(Model):
+    approved: bool
+
+
+@Integration("verdicts", config=Settings).flow(trigger=webhook.request())
+async def asks(ctx: Context[Settings], event: Any) -> Any:
+    """Ask by a link whose answer is none that it waits for."""
+    ctx.signal_url("verdict", "yes")
+    return await ctx.wait_for("verdict", type=Verdict)
+
+
+async def test_a_link_whose_answer_would_not_do_fails_before_anybody_is_asked(run: Run) -> None:
+    result = await run(asks, {}, signals={"verdict": {"approved": True}})
+    assert result.error is not None
+    assert (result.error.kind, result.steps) == ("DefinitionError", [])
+    assert "does not take what a link sends, {'choice': 'yes'}: approved: " in result.error.message
+
+
 async def test_a_misshapen_event_fails_and_raises_only_when_asked(run: Run) -> None:
     result = await run(sync, {"order": {}})
     assert result.error is not None
