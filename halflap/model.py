@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Any, Literal, TypeVar, dataclass_transform, get_args
 
 from halflap.errors import ConfigError
 
@@ -127,11 +127,11 @@ def random_bits() -> int:
         return first
 
 
-ExecutionState = Literal[
-    "queued", "running", "waiting", "succeeded", "failed", "cancelled", "ignored"
-]
-LIVE: frozenset[ExecutionState] = frozenset({"queued", "running", "waiting"})
-ENDED: frozenset[ExecutionState] = frozenset({"succeeded", "failed", "cancelled", "ignored"})
+LiveState = Literal["queued", "running", "waiting"]
+EndState = Literal["succeeded", "failed", "cancelled", "ignored"]
+ExecutionState = Literal[LiveState, EndState]
+LIVE: tuple[LiveState, ...] = get_args(LiveState)
+ENDED: tuple[EndState, ...] = get_args(EndState)
 ENDED_BADLY: frozenset[ExecutionState] = frozenset({"failed", "cancelled"})
 
 InstanceState = Literal[
@@ -1146,7 +1146,7 @@ def owner_of(integration: str, sender: str | None = None) -> str:
 class Outcome:
     """The outcome of an execution. `result` is the flow's encoded return value."""
 
-    state: Literal["succeeded", "failed", "cancelled", "ignored"]
+    state: EndState
     reason: str = ""
     result: bytes | None = None
     failure: Failure | None = None

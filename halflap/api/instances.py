@@ -510,7 +510,7 @@ async def move_waits_for(operations: Operations, instance: Instance) -> str:
         if deployment is not None:
             wait = (await operations.executions.waits([deployment])).get(deployment.id)
             return f"its deployment {deployment.id}" + (f": {wait.message}" if wait else "")
-    counts = await operations.journal.count(Filter(instance=instance.id, states=tuple(LIVE)))
+    counts = await operations.journal.count(Filter(instance=instance.id, states=LIVE))
     if live := sum(counts.values()):
         return f"{live} of its executions to end; what takes too long is cancelled"
     return "a server, which begins its deployment"

@@ -15,7 +15,7 @@ from halflap.api.operations.stats import Curve, join_curves
 from halflap.api.recorded import moment, public_mark
 from halflap.api.view import StatsPoint, StatsSeries, StatsView, rfc3339
 from halflap.errors import ConfigError
-from halflap.model import Micros
+from halflap.model import LIVE, Micros
 from halflap.sdk.duration import duration
 from halflap.store.catalogue.outcomes import KEPT, LONG, SHORT, SeriesKey, SeriesQuery
 from halflap.store.protocol import Filter
@@ -83,7 +83,7 @@ async def get_stats(
             customer=None if operations.customer is not None else owner,
             integration=integration,
             flow=flow,
-            states=("queued", "running", "waiting"),
+            states=LIVE,
             after="",
             limit=1,
         )

@@ -321,9 +321,7 @@ class Deployer:
     async def _renew(self) -> None:
         """Start the renewals that are due: each once, whichever processes see it."""
         for due in await self._catalogue.subscriptions.due():
-            which = Filter(
-                instance=due.instance, flow=RENEW, states=tuple(LIVE), key=due.flow, limit=1
-            )
+            which = Filter(instance=due.instance, flow=RENEW, states=LIVE, key=due.flow, limit=1)
             if await self._journal.executions(which):
                 await self._catalogue.subscriptions.renewing(due, None)
                 continue
@@ -482,7 +480,7 @@ class Deployer:
         Else one that undoes an upgrade could take down what the next one has subscribed by then.
         """
         for flow in (DEPLOY, RENEW):
-            which = Filter(instance=instance.id, flow=flow, states=tuple(LIVE))
+            which = Filter(instance=instance.id, flow=flow, states=LIVE)
             await self._end_live(await self._journal.executions(which), execution)
 
     async def _end_live(self, found: Sequence[Execution], execution: str) -> None:

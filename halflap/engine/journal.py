@@ -26,6 +26,7 @@ from halflap.errors import Fenced, InDoubt, StoreError
 from halflap.model import (
     ENDED,
     ENDED_BADLY,
+    LIVE,
     Change,
     Clock,
     Micros,
@@ -452,7 +453,7 @@ class JournalEngine:
         while True:
             live = Filter(
                 instance=instance,
-                states=("queued", "running", "waiting"),
+                states=LIVE,
                 before=before,
                 limit=100,
             )

@@ -20,6 +20,7 @@ from pydantic import (
 
 from halflap.lowcode.kinds import KINDS, AnyStep
 from halflap.lowcode.kinds.step import Name, Part, Template
+from halflap.model import EndState
 from halflap.sdk.duration import Duration, refused
 from halflap.sdk.order import AfterFailure, Rule, UnsizedRule, WhileWaiting
 
@@ -360,7 +361,7 @@ class TestPart(Part):
     """By action or flow, its answer: a value, `{$sequence: […]}`, or `{$error: text, status: 404}`."""
     expect: list[dict[str, dict[str, Any] | None]] | None = None
     """The calls, in order: `- acme.create_account: {name: Initech}`; inputs left out may be any."""
-    outcome: Literal["succeeded", "ignored", "failed", "cancelled"] = "succeeded"
+    outcome: EndState = "succeeded"
     """The expected outcome of the execution."""
     reason: str | None = None
     """A part of the outcome's reason."""

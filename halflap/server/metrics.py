@@ -19,13 +19,12 @@ import halflap
 from halflap.engine.journal import JournalEngine
 from halflap.gateway.app import Gateway
 from halflap.gateway.edge import EdgeCounters
-from halflap.model import ENDED, Outcome, Start
+from halflap.model import ENDED, LIVE, Outcome, Start
 from halflap.sdk.conformity import DEVIATIONS
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 
 MEDIA_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-LIVE = ("queued", "running", "waiting")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

@@ -197,7 +197,7 @@ class Filter:
         """True if only executions that have ended can match."""
         marks = (self.cause, self.status, self.failure_kind, self.component)
         of_failure = any(each is not None for each in marks)
-        ended = bool(self.states) and ENDED.issuperset(self.states)
+        ended = bool(self.states) and {*self.states} <= {*ENDED}
         return self.dead_letters or bool(self.reason) or of_failure or ended
 
     @property

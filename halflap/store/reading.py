@@ -10,6 +10,8 @@ from typing import Any, get_args
 import msgspec
 
 from halflap.model import (
+    ENDED,
+    LIVE,
     ONCE,
     PARKED,
     TOOK,
@@ -104,7 +106,6 @@ FROM (
 ) AS found JOIN executions AS example ON example.number = newest
 ORDER BY count DESC, found.cause
 """
-ENDS = ("succeeded", "failed", "cancelled", "ignored")
 # The ends of each state are found along the index by end.
 ENDED_WITHIN = f"""
 SELECT customer, integration, flow, version, state, ifnull(cause, ''),
@@ -116,10 +117,12 @@ ACCEPTED_WITHIN = f"""
 SELECT customer, integration, flow, version, 'accepted', '', 0, count(*) FROM executions
 WHERE accepted_at >= ?1 AND accepted_at < ?2 AND {OF_EVENTS} GROUP BY 1, 2, 3, 4
 """
-OUTCOMES = " UNION ALL ".join([*map(ENDED_WITHIN.format, ENDS), ACCEPTED_WITHIN])
+OUTCOMES = " UNION ALL ".join([*map(ENDED_WITHIN.format, ENDED), ACCEPTED_WITHIN])
 FIRST_OF = "SELECT min(ended_at) AS at FROM executions WHERE state = '{}' AND ended_at >= ?1"
 FIRST_CAME = "SELECT min(accepted_at) FROM executions WHERE accepted_at >= ?1"
-FIRST_END = f"SELECT min(at) FROM ({' UNION ALL '.join([*map(FIRST_OF.format, ENDS), FIRST_CAME])})"
+FIRST_END = (
+    f"SELECT min(at) FROM ({' UNION ALL '.join([*map(FIRST_OF.format, ENDED), FIRST_CAME])})"
+)
 BACKLOG = """
 SELECT count(*), min(accepted_at) FROM (SELECT accepted_at FROM executions {hint}
     WHERE state IN ('queued', 'running', 'waiting') {of} {limit})
@@ -136,7 +139,6 @@ COUNT = "SELECT state, count(*) FROM executions"
 OF_BULK = "id BETWEEN ? AND ? AND replay LIKE ?"
 MOST_INSTANCES = 5
 """The most instances of which a group of failures has the ids."""
-LIVE = ("queued", "running", "waiting")
 
 
 STATUSES: dict[int, StepStatus] = dict(enumerate(get_args(StepStatus)))

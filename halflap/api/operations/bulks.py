@@ -61,10 +61,10 @@ MOST_GROUPS = 50
 MOST_EXAMINED = 2_000
 """The most executions that a plan decides one by one, to say which a bulk leaves out."""
 MS = 1_000
-ALLOWED: Mapping[ExecutionVerb, tuple[frozenset[ExecutionState], tuple[ExecutionState, ...]]] = {
+ALLOWED: Mapping[ExecutionVerb, tuple[tuple[ExecutionState, ...], tuple[ExecutionState, ...]]] = {
     "replay": (ENDED, ("failed",)),
-    "cancel": (LIVE, ("queued", "running", "waiting")),
-    "dismiss": (frozenset({"failed"}), ("failed",)),
+    "cancel": (LIVE, LIVE),
+    "dismiss": (("failed",), ("failed",)),
 }
 """By what is done: the states that it may be done to, and those that are meant where none are named."""
 

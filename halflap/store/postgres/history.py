@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from halflap.model import (
+    ENDED,
     CauseGroup,
     Clock,
     Event,
@@ -41,7 +42,7 @@ ONE = " UNION ALL ".join(
 OF_DAYS = "slot >= %(slot)s"
 ENDED_IN = [
     ("letters", "true"),
-    *(("history", f"{OF_DAYS} AND state = '{each}'") for each in reading.ENDS),
+    *(("history", f"{OF_DAYS} AND state = '{each}'") for each in ENDED),
 ]
 CAME_TO = [("executions", "true"), ("letters", "true"), ("history", OF_DAYS)]
 TALLY = """

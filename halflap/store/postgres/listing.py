@@ -105,11 +105,11 @@ def _places(scan: IndexScan, which: Filter) -> Iterator[str]:
 def places_of(which: Filter, some: Collection[ExecutionState]) -> Iterator[str]:
     """Yield the tables in which there may be what a filter looks for, in some states."""
     states = set(some)
-    if not which.has_ended and (not states or states & LIVE):
+    if not which.has_ended and (not states or states & {*LIVE}):
         yield "executions"
     if which.dead_letters or not states or "failed" in states:
         yield "letters"
-    if not which.dead_letters and (not states or states & ENDED):
+    if not which.dead_letters and (not states or states & {*ENDED}):
         yield "history"
 
 

@@ -24,7 +24,7 @@ import msgspec
 import psycopg
 
 from halflap.errors import ConfigError, InDoubt, StoreError
-from halflap.model import LogLine
+from halflap.model import LIVE, LogLine
 from halflap.store import canary, reading
 from halflap.store._file import Lock
 from halflap.store.once import sync_names
@@ -46,7 +46,6 @@ WITH_EXECUTIONS = ("executions", "events", "steps", "logs", "attempts")
 OWN_WAY = frozenset({*WITH_EXECUTIONS, "orders"})
 """Tables that are not copied as they are."""
 LEFT_OUT = frozenset({"migrations", "sqlite_sequence"})
-LIVE = frozenset(reading.LIVE)
 NOT_KEPT = frozenset({"number", "lane", "dismissed", "removed"})
 """Columns of the executions that are not copied: PostgreSQL names its rows by their ids, generates the
 lane, and has other tables for the dismissed and partitions for the removed.

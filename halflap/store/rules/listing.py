@@ -154,7 +154,7 @@ def plan_scans(which: Filter) -> list[IndexScan]:
             return [scan(column, rest[column])]
     if which.dead_letters:
         return [scan("dead", rest["dead"])]
-    if states and LIVE.issuperset(states) and not which.reason:
+    if states and {*states} <= {*LIVE} and not which.reason:
         return [scan("live", Comparison("state", "live", None))]
     if which.reason or (states and UNUSUAL.issuperset(states)):
         return [scan("state", Comparison("state", "=", each)) for each in states]
