@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import random
 import ssl
 import threading
@@ -128,7 +129,7 @@ def wait_of(tries: int, after: str | None) -> float:
 
 
 class Publisher:
-    """Declares event types and publishes events, and blocks meanwhile; threads may share one.
+    """Declares event types and publishes events, and blocks meanwhile; threads, and forks, may share one.
 
     What may help to send again is sent again, 4 times in all: it is the same event by its key.
     """
@@ -209,6 +210,9 @@ class Publisher:
         raise AssertionError("unreachable")
 
     def _ask(self, call: ApiCall) -> tuple[int, str | None, bytes]:
+        if getattr(self._local, "process", None) != os.getpid():
+            self.close()  # of before a fork: the parent, and each child, would read others' answers
+            self._local.process = os.getpid()
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             parts = urlsplit(self._protocol.origin)

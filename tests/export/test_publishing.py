@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.api.conftest import Client
 from tests.cases import for_each
 from tests.export.conftest import ON_BOTH_STORES, ORDERS, OrderCreated, OrderPaid, Product, types
 from tests.polling import until
+from tests.zygote import PYTHON
 
 WAITING = f'''{ORDERS}
 from datetime import timedelta
@@ -315,6 +317,41 @@ async def test_a_blocking_client_does_the_same(product: Product) -> None:
     assert (first.duplicate, again.duplicate, first.executions) == (False, True, again.executions)
     assert len({each.id for each in many}) == 151
     assert not retryable
+
+
+FORKED = """
+import os, sys
+from halflap.export import ProductEvent, Publisher
+
+publisher = Publisher(sys.argv[1], "k")
+publisher.publish_all("a", [ProductEvent("a", "1", "before")])
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+publisher.publish_all("a", [ProductEvent("a", "1", "parent" if child else "child")])
+"""
+
+
+async def test_a_fork_has_a_connection_of_its_own() -> None:
+    """Two processes on one connection would read each other's answers."""
+    connections: dict[str, object] = {}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for line in reader:
+            head = line + await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            [sent] = json.loads(await reader.readexactly(length))["events"]
+            connections[sent["idempotency_key"]] = writer
+            body = b'{"events": [{"id": "e", "executions": [], "duplicate": false}]}'
+            writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        forked = await asyncio.create_subprocess_exec(PYTHON, "-c", FORKED, url)
+        assert await forked.wait() == 0
+        assert connections["parent"] is connections["before"]
+        assert connections["child"] is not connections["before"]
 
 
 async def test_a_class_that_is_not_declared_is_refused_before_anything_is_sent(
