@@ -61,17 +61,17 @@ def exported(store: str) -> dict[str, str]:
 
 
 async def starts_and_stops(folder: Path, command: list[str], within: float) -> str:
-    """Start a command of the page as it stands, but on loopback; what it said until SIGTERM ended it."""
+    """Start a command of the page as it stands, but on loopback; its log until SIGTERM ended it."""
     line = [each.replace("0.0.0.0", "127.0.0.1") for each in command]
     process = await start(folder, *line[1:], HALFLAP_PORT="0", **exported(fresh_url()))
-    assert process.stdout is not None
+    assert process.stderr is not None
     async with asyncio.timeout(SAID):
-        said = await process.stdout.readline()
-    if not said:
-        pytest.fail((await process.communicate())[1].decode())
+        said = await process.stderr.readline()
+    if b'"started"' not in said:
+        pytest.fail((said + (await process.communicate())[1]).decode())
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(within):
-        rest, _ = await process.communicate()
+        _, rest = await process.communicate()
     assert process.returncode == 0
     return (said + rest).decode()
 
