@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from halflap.cli.client import has_store
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output
 from halflap.cli.reach import speaks
@@ -122,3 +123,31 @@ async def migrate_store(settings: Settings, output: Output, finish: bool) -> Non
         output.line(f"  runs older code: {about}")
     if not stands.begun:
         output.line("the store is as this code wants it")
+
+
+@store.command("rewrap")
+@speaks(connects=False)
+async def rewrap_store(settings: Settings, output: Output) -> None:
+    """Put the secrets of a store under the first of its master keys, so that the others may go.
+
+    With the store in a file, stop the server first. On PostgreSQL, first give every process both
+    keys: one that lacks the first of them opens no secret any more.
+
+    Example: halflap store rewrap
+    """
+    from halflap.store.store import Store
+    from halflap.store.vault import Vault
+
+    if not settings.store and not has_store(settings.dir):
+        raise ConfigError(f"{settings.dir} has no store; name its directory with --dir")
+    vault = Vault.from_text(settings.keys) if settings.keys else None
+    opened = await Store.open(settings.place, vault=vault)
+    try:
+        count = await opened.catalogue.envelopes.rewrap()
+        key = opened.vault.current
+    finally:
+        await opened.close()
+    output.answer(
+        {"rewrapped": count, "key": key},
+        *(("Rewrapped ", "bold"), f"{count:,} secrets: all are under the master key {key!r}"),
+    )

@@ -1,6 +1,7 @@
 """`halflap serve` as one types it: which store it takes, and what it prints."""
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from halflap.cli import main
-from tests.commands import start
+from halflap.store.store import Store
+from halflap.store.vault import Vault
+from tests.commands import run, start
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
@@ -109,3 +112,19 @@ except ValueError:
     found = json.loads(line)
     assert (found["event"], found["level"]) == ("it was lost", "warning")
     assert "ValueError: in two" in found["exception"]
+
+
+async def test_a_master_key_is_taken_out_once_all_is_under_another(tmp_path: Path) -> None:
+    old, new = (f"{name}:{base64.b64encode(os.urandom(32)).decode()}" for name in ("k1", "k2"))
+    where = ("--dir", "store")
+    code, _, errors = await run(tmp_path, "store", "rewrap", *where, HALFLAP_KEYS=new)
+    assert (code, "has no store" in errors) == (1, True)
+    store = await Store.open(tmp_path / "store", vault=Vault.from_text(old))
+    made = await store.catalogue.connections.save(None, "acme", "Acme", {}, {"key": "s3cret"})
+    await store.close()
+    both = f"{new},{old}"
+    code, out, _ = await run(tmp_path, "store", "rewrap", *where, "--json", HALFLAP_KEYS=both)
+    assert (code, json.loads(out)) == (0, {"rewrapped": 1, "key": "k2"})
+    store = await Store.open(tmp_path / "store", vault=Vault.from_text(new))
+    assert await store.catalogue.connections.open_secrets(made.id) == {"key": "s3cret"}
+    await store.close()

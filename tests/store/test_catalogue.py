@@ -16,9 +16,11 @@ from halflap.model import (
     Rejection,
     Start,
     StoredConnection,
+    StoredDraft,
     new_id,
 )
 from halflap.store.catalogue import Catalogue
+from halflap.store.catalogue.answers import RepeatedRequest
 from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.catalogue.notes import RejectionFilter
 from halflap.store.job import JobTransaction
@@ -95,6 +97,60 @@ def everything(connection: JobTransaction) -> str:
     return "\n".join(
         row[0] for table in tables for row in connection.execute(f"SELECT t::text FROM {table} t")
     )
+
+
+# -- master keys ------------------------------------------------------------------------------
+
+
+async def test_after_rewrapping_the_former_master_key_may_go(
+    store: Store, ada: Customer, shop: Instance
+):
+    writer, clock = store.catalogue._writer, store.clock
+    keys = {"new": bytes(32), "old": b"1" * 32}
+    old, both, new = (
+        Catalogue(writer, Vault({name: keys[name] for name in names}, names[0]), clock)
+        for names in (["old"], ["new", "old"], ["new"])
+    )
+
+    async def told(catalogue: Catalogue) -> list[Any]:
+        (own,) = (await catalogue.endpoints.of_instance(shop.id)).values()
+        (shared,) = (await catalogue.shared.of_integration("shop")).values()
+        return [
+            await catalogue.connections.open_secrets(connection.id),
+            await catalogue.endpoints.secrets(own.id),
+            await catalogue.shared.secrets(shared.id),
+            await catalogue.subscriptions.list(shop.id),
+            await catalogue.oauth_apps.get("acme"),
+            await catalogue.oauth_apps.signers("acme"),
+            await catalogue.pins.list("dra_1"),
+            await catalogue.answers.begin(asked),
+        ]
+
+    under_old = "(?i:01036f6c64)|AQNvbG"  # in hex, and in base64
+    connection = await connect(old, ada.id)
+    (own,) = (await old.endpoints.ensure(shop.id, ["orders"])).values()
+    await old.endpoints.rotate(own.id)
+    (shared,) = (await old.shared.ensure("shop", ["events"])).values()
+    await old.shared.set_secret(shared.id)
+    for secret in ("before", "now"):
+        await old.subscriptions.put(shop.id, "orders", "42", secret, {}, "hash-1")
+        await old.oauth_apps.put("acme", "id", "s3cret", "https://a", [], secret)
+    await old.drafts.add(
+        StoredDraft("dra_1", "shop", None, None, "s.yaml", 1, "", (1,), 1, 1, "Ada")
+    )
+    await old.pins.put("dra_1", 1, "digest", "pinned", "Ada")
+    asked = RepeatedRequest("ada", "key", "digest")
+    assert await old.answers.begin(asked) is None
+    await old.answers.keep(asked, "a made key")
+    before = await told(old)
+    assert len(re.findall(under_old, await store.database.read(everything))) == 12
+    assert await both.envelopes.rewrap() == 12
+    assert await both.envelopes.rewrap() == 0
+    assert await told(new) == before
+    left = await store.database.read(everything)
+    assert not re.search(under_old, left)
+    with pytest.raises(StoreError, match="sealed with master key 'new'"):
+        await old.connections.open_secrets(connection.id)
 
 
 # -- customers --------------------------------------------------------------------------------

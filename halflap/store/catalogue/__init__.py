@@ -19,6 +19,7 @@ from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.drafts import Drafts
 from halflap.store.catalogue.endpoints import Endpoints
+from halflap.store.catalogue.envelopes import Envelopes
 from halflap.store.catalogue.event_types import EventTypeCatalogue
 from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.keys import AccessKeys
@@ -80,6 +81,7 @@ class Catalogue:
         self.keys = AccessKeys(writer, vault, clock)
         self.audit = AuditLog(writer, clock)
         self.answers = StoredAnswers(writer, vault, clock)
+        self.envelopes = Envelopes(writer, vault, clock)
         self.rejections = Rejections(writer.database)
         self.counters = Counters(writer.database)
 
