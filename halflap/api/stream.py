@@ -173,6 +173,11 @@ async def stream_events(
         states(state),
     )
     hidden = await operations.hidden_payloads()
+    admitted: Admitted | None = request.scope.get(ADMITTED)
+
+    async def sees_the_same() -> bool:
+        assert admitted is not None
+        return await admitted() and await operations.hidden_payloads() == hidden
 
     async def run(tell: Tell) -> None:
         following = operations.following
@@ -181,7 +186,7 @@ async def stream_events(
                 async for each in notices:
                     await tell(event_of(each, hidden))
 
-    return EventStream(run, request.scope.get(ADMITTED))
+    return EventStream(run, None if admitted is None else sees_the_same)
 
 
 async def topics_of(operations: Operations, text: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from halflap.api import stream
 from halflap.api.asking import needs, router_of
 from halflap.api.rights import RIGHTS, ROLES
 from tests.api.conftest import ORDERS, Browser, signed_in
+from tests.polling import DEADLINE
 
 SECRET = "4711-nobodys-business"
 DOCS = Path(__file__).parents[2] / "docs" / "access.md"
@@ -233,3 +235,19 @@ async def test_who_follows_is_not_told_of_hidden_values(
         assert change["reason"] == "UpstreamError at shop.create_order (422)"
         assert change["reason"] in whole.json["failure"]["cause"]
     assert instance["customer"] == change["customer"]
+
+
+async def test_a_stream_ends_as_a_customer_is_made_private(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
+    customer = await world.customer()
+    made = await world.api("POST", "/api/keys", {"name": "w", "rights": ["read", "payloads"]})
+    client: Callable[..., Any] = type(world.api)
+    follower = client(world.api.app, made.json["key"])
+    async with follower.stream("/api/stream", topics="executions,logs") as heard:
+        assert await heard.event() == ": following"
+        changed = await world.api("PATCH", f"/api/customers/{customer}", {"private": True})
+        assert changed.status == 200
+        async with asyncio.timeout(DEADLINE):
+            assert await heard.chunks.get() == b""
