@@ -375,3 +375,14 @@ async def test_the_type_of_a_product_event_is_chosen_or_written(desk: Desk) -> N
         await expect(field).to_have_value("later.*")
         await panel.get_by_label("Trigger", exact=True).fill("of your product")
         await expect(page.get_by_role("option", name="app.events")).to_be_visible()
+
+        # Enter takes the first that matches. An item that is added is written at once, and the
+        # next, though the first is saved meanwhile.
+        await panel.get_by_label("Trigger", exact=True).fill("changed_rec")
+        await expect(page.get_by_role("option")).to_have_count(1)
+        await press(page, "Enter")
+        await until_text(place, draft, "trigger: hubspot.changed_record")
+        for name in ("email", "phone"):
+            await panel.get_by_role("button", name="Add an item").click()
+            await page.keyboard.type(name)
+        await until_text(place, draft, "properties: [email, phone]")

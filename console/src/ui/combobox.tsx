@@ -66,6 +66,7 @@ export function Combobox({
       itemToStringLabel={(each: Option) => each.label}
       isItemEqualToValue={(one: Option, other: Option) => one.value === other.value}
       filter={onSearch === undefined ? has : null}
+      autoHighlight
       onInputValueChange={(text, { reason }) => {
         if (reason === "input-change" || reason === "input-clear") onSearch?.(text)
       }}

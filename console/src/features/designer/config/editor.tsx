@@ -178,7 +178,7 @@ function Whole({ held, schema, opened }: { held: Held; schema: Schema; opened: s
             )}
           </section>
         </div>
-        <div className="min-h-0 overflow-auto p-4">
+        <div className="relative min-h-0 overflow-auto p-4">
           {pair !== null && pairNames(held).includes(pair) ? (
             <PairProperties
               key={pair}

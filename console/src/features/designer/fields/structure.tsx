@@ -1,14 +1,14 @@
 import { Trans } from "@lingui/react/macro"
 import { t } from "@lingui/core/macro"
 import { ArrowDown, ArrowUp, Plus, X } from "lucide-react"
-import { memo, useCallback, useLayoutEffect, useRef, useState } from "react"
+import { memo, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react"
 import { Button, IconButton } from "~/ui/button"
 import { Input } from "~/ui/field"
 import type { Path } from "../draft/types"
 import { isObject, type Json } from "./model"
 import { emptyOf, type Shape } from "./shape"
 import { samePath } from "../tree/walk"
-import { ValueField, type ValueFieldProps } from "./value-field"
+import { FIRST_CONTROL, ValueField, type ValueFieldProps } from "./value-field"
 
 type Props = {
   shape: Shape
@@ -258,10 +258,20 @@ function ListRows({
   const put = useLatest((at: number, value: Json | undefined) =>
     onChange(items.map((old, i) => (i === at ? (value ?? "") : old))),
   )
+  const last = useRef<HTMLDivElement>(null)
+  const added = useRef(false)
+  useEffect(() => {
+    if (added.current) last.current?.querySelector<HTMLElement>(FIRST_CONTROL)?.focus()
+    added.current = false
+  }, [items.length])
   return (
     <div className="flex flex-col gap-2">
       {items.map((each, at) => (
-        <div key={at} className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-1">
+        <div
+          key={at}
+          ref={at === items.length - 1 ? last : undefined}
+          className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-1"
+        >
           <Member
             bare
             name={at}
@@ -307,7 +317,10 @@ function ListRows({
           <Button
             look="ghost"
             icon={<Plus aria-hidden />}
-            onClick={() => onChange([...items, emptyOf(item)])}
+            onClick={() => {
+              added.current = true
+              onChange([...items, emptyOf(item)])
+            }}
           >
             <Trans>Add an item</Trans>
           </Button>

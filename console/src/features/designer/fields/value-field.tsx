@@ -52,7 +52,8 @@ export type ValueFieldProps = {
 
 type Mode = "own" | "pills" | "condition" | "structure" | "formula"
 
-const FIRST_CONTROL = ["[contenteditable=true]", "input", "select", "textarea", "button"]
+/** Finds the control of a field, within what holds it. */
+export const FIRST_CONTROL = ["[contenteditable=true]", "input", "select", "textarea", "button"]
   .map((each) => `[data-control] ${each}`)
   .join()
 
@@ -334,14 +335,14 @@ function OpenChoice({
   )
 }
 
-/** Return the choices in which a text is, then the text itself where it is none of them. */
+/** Return the text itself where it is no choice, which Enter takes then, and the choices in which it is. */
 export function offeredFor(shape: Shape, typed: string, now: string, hint: string): Option[] {
   const all = (shape.choices ?? []).map(({ label }) => ({ value: label, label }))
   const text = typed.trim()
   // As it is opened, the text is the value: that hides no other choice.
   const found = text === "" || text === now ? all : all.filter((each) => has(each, text))
   if (text === "" || all.some((each) => each.value === text)) return found
-  return [...found, { value: text, label: text, hint }]
+  return [{ value: text, label: text, hint }, ...found]
 }
 
 /** The control of a constant, by its type. */

@@ -12,7 +12,7 @@ export function Panel({ part }: { part: Part }) {
   return (
     <aside
       aria-label={t`What is selected`}
-      className="flex min-h-0 w-90 shrink-0 flex-col overflow-y-auto border-l 2xl:w-105"
+      className="relative flex min-h-0 w-90 shrink-0 flex-col overflow-y-auto border-l 2xl:w-105"
     >
       <Suspense fallback={<Loading />}>
         <StepPanel {...part} />

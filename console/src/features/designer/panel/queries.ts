@@ -33,16 +33,23 @@ export function useDraftValue(draft: DraftHandle, path: Path) {
   })
 }
 
-/** The inputs of what a step calls; an action that is not known has none. */
-export function useForm(draft: DraftHandle, path: Path, name: string) {
-  return useQuery({
-    queryKey: ["draft", draft.id, "form", path, name, draft.pending > 0 ? null : draft.revision],
-    enabled: name !== "",
+/**
+ * The inputs of what a step calls, as it is stored: an edit that is under way may change what that is.
+ * An action that is not known has none.
+ */
+export function formQuery(draft: DraftHandle, path: Path, name: string) {
+  return {
+    queryKey: ["draft", draft.id, "form", path, name, draft.revision],
+    enabled: name !== "" && draft.pending === 0,
     queryFn: () => draft.query.form(path),
-    placeholderData: keepPreviousData,
+    placeholderData: keepPreviousData<Awaited<ReturnType<DraftHandle["query"]["form"]>>>,
     staleTime: Infinity,
     retry: false,
-  })
+  }
+}
+
+export function useForm(draft: DraftHandle, path: Path, name: string) {
+  return useQuery(formQuery(draft, path, name))
 }
 
 export function paletteQuery(draft: DraftHandle) {

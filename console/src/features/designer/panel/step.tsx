@@ -711,7 +711,7 @@ function Inputs({ subject, order }: { subject: Subject; order: readonly string[]
       value={given[name]}
     />
   )
-  if (form.isLoading) return <Loading lines={3} className="p-0" />
+  if (called !== "" && form.isPending) return <Loading lines={3} className="p-0" />
   return (
     <>
       {form.data?.description !== undefined && form.data.description !== "" && (
