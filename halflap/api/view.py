@@ -166,6 +166,15 @@ class CustomerValue:
     public: Callable[[Any], Any] | None = None
 
 
+def public_error(text: str) -> str:
+    """Return what stands for the text of an error where that is hidden."""
+    return text and "you may not see its error"
+
+
+ErrorText = Annotated[str, CustomerValue(public=public_error)]
+"""The text of an error by an app, or an author's code: there may be values of a customer in it."""
+
+
 class PayloadView(View):
     """A view with values of a customer."""
 
@@ -1221,7 +1230,7 @@ class SubscriptionView(View):
     made_at: Time
     note: str = ""
     """The text about it that its trigger has for people, such as the way by which it hears of changes."""
-    left_because: str = ""
+    left_because: ErrorText = ""
     """Why it could not be taken down; it is tried again once the connection works."""
     expires_at: Time | None = None
     """When the app ends it by itself; it is renewed before."""
@@ -1229,7 +1238,7 @@ class SubscriptionView(View):
     """When it is renewed, or its renewal tried again."""
     renewal: str | None = None
     """The execution that renewed it last, or tried to."""
-    renewal_error: str = ""
+    renewal_error: ErrorText = ""
     """Why that failed."""
 
 
@@ -1241,7 +1250,7 @@ class GapView(PayloadView):
     """Behind which they were."""
     start: str
     """From where the listener read on."""
-    reason: str
+    reason: Annotated[str, CustomerValue("")]
 
 
 class ListenerView(PayloadView):
@@ -1252,7 +1261,7 @@ class ListenerView(PayloadView):
     state: ShardState
     """`retrying`: after an error; `parked`: until its connection is mended; `stopped`: until a person
     decides where to read on; `ended`: the source has this shard no more."""
-    error: str
+    error: ErrorText
     connection: str | None
     """The one that has to be mended."""
     owner: str | None

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from halflap.api.view import SubscriptionView, rfc3339
 from halflap.store.shards import ListenerKey, ShardCursor
 from tests.api.conftest import ORDERS, SHOP
 from tests.api.test_api_upgrades import upgraded
@@ -414,6 +415,14 @@ async def incoming(ctx: Context[Settings], event: Any) -> None:
 '''
 
 
+def test_what_an_app_says_of_a_webhook_is_hidden_with_payloads() -> None:
+    made: Any = {"flow": "incoming", "remote_id": "1", "version": "v", "made_at": rfc3339(0)}
+    view = SubscriptionView(**made, left_because="Ada is gone", renewal_error="422: Ada")
+    hidden = view.without_payload()
+    assert hidden.left_because == hidden.renewal_error == "you may not see its error"
+    assert SubscriptionView(**made).without_payload() == SubscriptionView(**made)
+
+
 async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     await world.publish()
     instance = (await world.instance())["id"]
@@ -434,6 +443,12 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     assert shown["position"] is None
     [gap] = shown["gaps"]
     assert (gap["cursor"], gap["start"], gap["reason"]) == ("41", "earliest", "kept for 3 days")
+    viewer = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read"]})).json["key"]
+    for path in (where, "/api/listeners"):
+        [hidden] = (await world.api("GET", path, token=viewer)).json["items"]
+        assert (hidden["state"], hidden["payload_hidden"]) == ("parked", True)
+        assert hidden["error"] == "you may not see its error"
+        assert [(each["start"], each["reason"]) for each in hidden["gaps"]] == [("earliest", "")]
     [halted] = (await world.api("GET", "/api/listeners")).json["items"]
     assert {each: halted[each] for each in shown} == shown
     assert (halted["instance"], halted["instance_name"]) == (instance, customer["name"])
