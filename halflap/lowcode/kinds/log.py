@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from halflap.lowcode.kinds.run import Do
 from halflap.lowcode.kinds.step import FlowCompiler, PythonScope, StepModel, Template
 from halflap.lowcode.python import call
 from halflap.lowcode.source import Path
+from halflap.model import LogLevel
 
 
 class LogStep(StepModel):
@@ -21,7 +22,7 @@ class LogStep(StepModel):
 
     log: Annotated[Template, Asks("text")]
     """The message."""
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: LogLevel = "info"
     """The level of the line."""
     fields: Annotated[dict[str, Template], Asks()] = Field(default_factory=dict[str, Any])
     """Values that go with it, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import get_args
 
 from halflap.lowcode.outline.calls import (
     FunctionScope,
@@ -13,10 +14,11 @@ from halflap.lowcode.outline.calls import (
     text_of,
 )
 from halflap.lowcode.outline.nodes import OutlineNode, Span, made
+from halflap.model import LogLevel
 from halflap.sdk.purity import AWAITED_OF_CONTEXT, AWAITED_OF_STATE
 from halflap.sdk.survey import Survey
 
-LEVELS = frozenset({"debug", "info", "warning", "error"})
+LEVELS = frozenset(get_args(LogLevel))
 
 
 def awaited(path: tuple[str, ...]) -> bool:
