@@ -21,6 +21,7 @@ from halflap.cli.screen import Screen
 from halflap.cli.tunnel import installed, tunnel
 from halflap.cli.users import console_lines
 from halflap.cli.workbench import Workbench
+from halflap.engine.bundle import SUFFIXES
 from halflap.errors import DefinitionError
 from halflap.gateway.app import Gateway
 from halflap.gateway.refusal import RequestRefusal
@@ -39,7 +40,6 @@ DRAIN_SECONDS = 5.0
 BLOCKED = 0.2
 LISTENER_PAUSE = 5.0
 """The longest pause, in seconds, until a listener that failed is opened again here."""
-WATCHED = (".py", ".yaml", ".yml", ".json", ".svg")
 
 
 @click.command("dev")
@@ -225,7 +225,7 @@ async def work(start: Path, project: Project, workbench: Workbench, screen: Scre
         *folders, name = relative.parts
         if any(each.startswith(".") or each in SKIPPED for each in folders):
             return False
-        return name == ENVIRONMENT or (not name.startswith(".") and name.endswith(WATCHED))
+        return name == ENVIRONMENT or (not name.startswith(".") and name.endswith(SUFFIXES))
 
     changes = awatch(root, watch_filter=matters, debounce=400, step=50)
     coming = asyncio.ensure_future(anext(changes))

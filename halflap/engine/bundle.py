@@ -36,7 +36,7 @@ MOST_SOURCE = 256 * 1024
 
 Files = tuple[tuple[str, bytes], ...]
 
-_SUFFIXES = (".py", ".yaml", ".yml", ".svg", ".json")
+SUFFIXES = (".py", ".yaml", ".yml", ".svg", ".json")
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "venv", "node_modules", "__pycache__", "dist"})
 _NOT_PACKED = "Tests, hidden files, virtual environments and what git ignores are not packed."
 _ENTRY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -303,7 +303,7 @@ def _check_entry(entry: str, files: Files) -> None:
 def _packed(name: str) -> bool:
     if name.endswith(".py"):
         return not name.startswith((".", "test_")) and name != "conftest.py"
-    return not name.startswith(".") and (name.endswith(_SUFFIXES) or name.lower() == "readme.md")
+    return not name.startswith(".") and (name.endswith(SUFFIXES) or name.lower() == "readme.md")
 
 
 def _entered(folder: str) -> bool:
