@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if file is not None:
         whole = {"documents": {each.file: each.to_json() for each in report}}
         Path(file).write_bytes(codec.encode(whole) + b"\n")
-    if session.exitstatus == pytest.ExitCode.OK and lacking(config, report):
+    least: int = config.getoption("--halflap-coverage-min")
+    if session.exitstatus == pytest.ExitCode.OK and any(lacking(least, report)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -71,10 +72,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("tests of YAML documents that prove less than they say")
     for text in warned:
         terminalreporter.line(text, yellow=True)
-    report = gathered(config)
-    if not report:
-        return
-    terminalreporter.section("steps and branches of YAML documents")
+    report, least = gathered(config), config.getoption("--halflap-coverage-min")
+    if report:
+        terminalreporter.section("steps and branches of YAML documents")
     for each in report:
         why = f"{each.ran} of {len(each.units)}" if each.has else "it has no tests"
         terminalreporter.line(f"{each.file}: {each.percent} % ({why})")
@@ -83,11 +83,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.line(f"  {each.file}:{unit.line}: {unit.missed}")
         if len(missed) > MOST_LINES:
             terminalreporter.line(f"  and {len(missed) - MOST_LINES} more")
-    for each in lacking(config, report):
-        least = config.getoption("--halflap-coverage-min")
-        terminalreporter.line(
-            f"{each.file}: {each.percent} % of it ran, and {least} % has to", red=True
-        )
+    for told in lacking(least, report):
+        terminalreporter.line(told, red=True)
 
 
 def gathered(config: pytest.Config) -> list[Covered]:
@@ -106,10 +103,16 @@ def together(found: Sequence[Covered]) -> list[Covered]:
     return [each for _, each in sorted(added.items()) if each.tests or not each.has]
 
 
-def lacking(config: pytest.Config, report: Sequence[Covered]) -> list[Covered]:
-    """The documents of which too little ran."""
-    least: int = config.getoption("--halflap-coverage-min") or 0
-    return [each for each in report if each.percent < least]
+def lacking(least: int, report: Sequence[Covered]) -> Iterator[str]:
+    """Yield of which documents less than `least` per cent ran; that there is none, where some has to."""
+    for each in report:
+        if each.percent < least:
+            yield f"{each.file}: {each.percent} % of it ran, and {least} % has to"
+    if least and not report:
+        yield (
+            f"no YAML document was run, and {least} % of each has to; what ran of flows in Python is "
+            f"said by pytest-cov: halflap test -- --cov=. --cov-fail-under={least}"
+        )
 
 
 def _received(given: Mapping[str, Any]) -> Covered:

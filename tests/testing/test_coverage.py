@@ -203,6 +203,22 @@ async def test_where_too_little_ran_the_run_fails_and_says_so(
     ]
 
 
+@pytest.mark.parametrize(("least", "ends"), [(0, 0), (1, 1)])
+def test_where_no_document_ran_at_all_none_has_enough(least: int, ends: int) -> None:
+    config: Any = SimpleNamespace(
+        stash=pytest.Stash(),
+        getoption={"--halflap-coverage": None, "--halflap-coverage-min": least}.get,
+    )
+    session: Any = SimpleNamespace(config=config, exitstatus=pytest.ExitCode.OK)
+    report.pytest_sessionfinish(session)
+    assert session.exitstatus == ends
+    terminal = Terminal()
+    report.pytest_terminal_summary(terminal, config)
+    assert [each.partition(";")[0] for each in terminal.lines] == [
+        "no YAML document was run, and 1 % of each has to"
+    ] * ends
+
+
 # In production -------------------------------------------------------------------------------
 
 
