@@ -117,6 +117,8 @@ class Subscription:
     def __post_init__(self) -> None:
         if self.expires_at is not None and self.expires_at.tzinfo is None:
             raise DefinitionError("a Subscription's expires_at has a time zone")
+        if isinstance(self.secret, str):  # of an app's answer, which no type checker knows
+            raise DefinitionError("a Subscription's secret is a SecretStr: write SecretStr(…)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if file is not None:
         whole = {"documents": {each.file: each.to_json() for each in report}}
         Path(file).write_bytes(codec.encode(whole) + b"\n")
-    least: int = config.getoption("--halflap-coverage-min")
-    if session.exitstatus == pytest.ExitCode.OK and any(lacking(least, report)):
+    if session.exitstatus == pytest.ExitCode.OK and any(lacking(config, report)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -72,7 +71,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("tests of YAML documents that prove less than they say")
     for text in warned:
         terminalreporter.line(text, yellow=True)
-    report, least = gathered(config), config.getoption("--halflap-coverage-min")
+    report = gathered(config)
     if report:
         terminalreporter.section("steps and branches of YAML documents")
     for each in report:
@@ -83,7 +82,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.line(f"  {each.file}:{unit.line}: {unit.missed}")
         if len(missed) > MOST_LINES:
             terminalreporter.line(f"  and {len(missed) - MOST_LINES} more")
-    for told in lacking(least, report):
+    for told in lacking(config, report):
         terminalreporter.line(told, red=True)
 
 
@@ -103,8 +102,9 @@ def together(found: Sequence[Covered]) -> list[Covered]:
     return [each for _, each in sorted(added.items()) if each.tests or not each.has]
 
 
-def lacking(least: int, report: Sequence[Covered]) -> Iterator[str]:
-    """Yield of which documents less than `least` per cent ran; that there is none, where some has to."""
+def lacking(config: pytest.Config, report: Sequence[Covered]) -> Iterator[str]:
+    """Yield of which documents too little ran; that there is none, where some of each has to."""
+    least: int = config.getoption("--halflap-coverage-min") or 0
     for each in report:
         if each.percent < least:
             yield f"{each.file}: {each.percent} % of it ran, and {least} % has to"

@@ -1,10 +1,22 @@
-"""An integration: what its flows are called."""
+"""An integration: what its flows are called; and what a trigger returns of its webhook."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 
-from halflap import Config, Context, DefinitionError, Integration, Json, Route, webhook
+from halflap import (
+    Config,
+    Context,
+    DefinitionError,
+    Integration,
+    Json,
+    Route,
+    Subscription,
+    webhook,
+)
 from halflap.testing import Run
 from tests.cases import for_each
 
@@ -39,3 +51,11 @@ def test_a_flow_has_a_name_that_a_document_could_give_it(name: str) -> None:
 
         @Integration("named").flow(name=name, trigger=webhook.request)
         async def flow(ctx: Context[Config], event: Json) -> None: ...
+
+
+def test_a_subscription_that_cannot_be_kept_is_refused_where_it_is_made() -> None:
+    given: Any = "whsec_of-an-apps-answer"
+    with pytest.raises(DefinitionError, match=r"write SecretStr\(…\)"):
+        Subscription("1", given)
+    with pytest.raises(DefinitionError, match="has a time zone"):
+        Subscription("1", expires_at=datetime(2026, 1, 1))
