@@ -560,10 +560,24 @@ def test_what_would_mend_a_finding_does(wrong: str, mended: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["- log: =xyz.x", "- action: xyz.abc", "- log: =event.x +", "- {log: =event.x[}", "- x: [1"],
+    [
+        *(
+            "- log: =xyz.x",
+            "- action: xyz.abc",
+            "- log: =event.x +",
+            "- {log: =event.x[}",
+            "- x: [1",
+        ),
+        "- {if: '', then: [{log: x}]}",
+    ],
 )
 def test_what_no_one_word_mends_has_no_fix(wrong: str) -> None:
     assert [each.fix for each in linted(wrong) if each.fix is not None] == []
+
+
+def test_a_variable_called_name_is_no_variable_by_name_and_value() -> None:
+    (found,) = linted("- set: {name: null}")
+    assert found.message == "nothing reads the variable 'name'; remove it"
 
 
 def test_a_finding_is_bounded() -> None:

@@ -290,14 +290,15 @@ class FlowLint:
             if place not in self._reader.read:
                 said = f"nothing reads {what} {name!r}; remove it"
                 if name == "name" and what == "the variable":
-                    said += ", or write the variable's name as the key: "
                     said += self._paired(place)
                 self._findings.add(rules.UNUSED, place, said, key=what == "the variable")
 
     def _paired(self, path: Path) -> str:
-        """Return how `{name: total, value: =x}` is written."""
+        """Return how `{name: total, value: =x}` is written; nothing of other variables."""
         step: Any = value_at(self._findings.source.data, path[:-1])
-        return f"{step.get('name')}: {step.get('value')}"
+        if not isinstance(step.get("name"), str) or "value" not in step:
+            return ""
+        return f", or write the variable's name as the key: {step['name']}: {step['value']}"
 
     # Steps ------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ def _condition(value: Any, path: Path, names: Names, findings: Findings) -> None
             meant = f"{_holder(path, names)}.{value}"
         if meant is not None and meant != value.strip():
             message += f": ={meant}"
-        mend = findings.expression(path, (meant or value).strip())
+        mend = findings.expression(path, (meant or value).strip() or None)
         findings.add(LITERAL_CONDITION, path, message, mend=mend)
     elif name == "in" and type(value) is int:
         message = f"a loop takes a list; to count, write =[1..{value}]"
