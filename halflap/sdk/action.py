@@ -54,6 +54,8 @@ class Retry:
     not_on: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter is a share of the wait, from 0 to 1, and not {self.jitter}")
         wrong = next((each for each in (*self.on, *self.not_on) if not 400 <= each <= 599), None)
         if wrong is not None:
             raise ValueError(f"{wrong} is no status of a failure; give statuses from 400 to 599")

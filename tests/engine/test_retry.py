@@ -44,6 +44,12 @@ def test_a_status_stands_in_one_list_and_is_one_of_a_failure() -> None:
         Retry(on=(200,))
 
 
+def test_a_jitter_is_a_share_of_the_wait() -> None:
+    for jitter in (-0.1, 1.1, 30):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            Retry(jitter=jitter)
+
+
 def test_by_default_a_step_is_tried_ten_times_in_about_eight_minutes() -> None:
     steady, waited = Retry(jitter=0), 0
     for tries in range(1, steady.attempts):
