@@ -44,6 +44,7 @@ LITTLE_ROOM = 1_000_000_000
 NO_ROOM = 100_000_000
 IMPLAUSIBLE = 0.000_02
 """A commit that is this fast did not wait for any disk."""
+SHORTEST_TOKEN = 20
 SLOW = 0.05
 PROBES = 20
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
@@ -155,6 +156,7 @@ async def database(settings: Settings) -> list[Check]:
     found = await anyio.to_thread.run_sync(look)
     there = await anyio.to_thread.run_sync(hosts, settings.store)
     checks = [Check(each.name, each.state, each.said, each.mend) for each in found]
+    checks += [given_token(settings.token)] if settings.token else []
     return [*checks, blobs(settings.blobs, there | {socket.gethostname()})]
 
 
@@ -234,7 +236,7 @@ def keys(settings: Settings) -> Iterator[Check]:
         if what == "key" and (said := foreign(settings)):
             yield Check(what, "fail", said, "the server does not start with another store's key")
         elif given:
-            yield Check(what, "ok", f"from HALFLAP_{'KEYS' if what == 'key' else 'TOKEN'}")
+            yield Check(what, "ok", "from HALFLAP_KEYS") if what == "key" else given_token(given)
         elif not file.exists():
             if what == "key":
                 mend = "put its copy back; without it, the store's secrets cannot be read"
@@ -243,6 +245,15 @@ def keys(settings: Settings) -> Iterator[Check]:
             yield Check(what, "fail", f"others may read {file}", f"chmod 600 {file}")
         else:
             yield Check(what, "ok", f"only its owner may read {file}")
+
+
+def given_token(token: str) -> Check:
+    """Check that the team's token, which may do everything, is none that can be guessed."""
+    said = "from HALFLAP_TOKEN"
+    if len(token) >= SHORTEST_TOKEN:
+        return Check("token", "ok", said)
+    mend = "make one with: head -c 32 /dev/urandom | base64"
+    return Check("token", "warn", f"{said}, of {len(token)} characters: it can be guessed", mend)
 
 
 def foreign(settings: Settings) -> str:

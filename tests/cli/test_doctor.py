@@ -94,3 +94,13 @@ async def test_the_public_url_of_the_server_that_runs_is_looked_at(
     process.terminate()
     async with asyncio.timeout(DEADLINE):
         await process.communicate()
+
+
+async def test_a_token_that_can_be_guessed_is_shown(checks: Any, tmp_path: Path) -> None:
+    await (await Store.open(tmp_path / "store")).close()
+    database = {"HALFLAP_STORE": fresh_url(), "HALFLAP_KEYS": KEYS}
+    for place in ({}, database):
+        short = await asyncio.to_thread(checks, HALFLAP_TOKEN="letmein", **place)
+        assert short["token"] == ("warn", "from HALFLAP_TOKEN, of 7 characters: it can be guessed")
+        long = await asyncio.to_thread(checks, HALFLAP_TOKEN="x" * 43, **place)
+        assert long["token"] == ("ok", "from HALFLAP_TOKEN")
