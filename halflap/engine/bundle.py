@@ -340,7 +340,8 @@ def _ignored(top: Path, paths: Sequence[str]) -> frozenset[str]:
     """Return which of these files of a project git ignores; none where it is in no repository."""
     if not paths or not any((folder / ".git").exists() for folder in (top, *top.parents)):
         return frozenset()
-    command = ["git", "-C", str(top), "check-ignore", "-z", "--stdin"]
+    # Nothing of the project is run, so no program that its repository's configuration names either.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(top), "check-ignore", "-z", "--stdin"]
     try:
         done = subprocess.run(  # noqa: S603
             command, input=os.fsencode("\0".join(paths)), capture_output=True, check=False

@@ -80,6 +80,11 @@ def test_packing_leaves_what_git_ignores_but_for_sources(tmp_path: Path) -> None
     (tmp_path / "shop" / ".gitignore").write_text("key.json\nmade/\ncommitted.json\n")
     add = ["git", "-C", str(root), "add", "--force", "committed.json"]
     subprocess.run(add, check=True)
+    monitor = tmp_path / "monitor"
+    monitor.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    monitor.chmod(0o755)
+    config = ["git", "-C", str(root), "config", "core.fsmonitor", str(monitor)]
+    subprocess.run(config, check=True)
     assert paths(pack(root, "sales:x")) == [
         "committed.json",
         "link/deployed.json",
@@ -87,6 +92,7 @@ def test_packing_leaves_what_git_ignores_but_for_sources(tmp_path: Path) -> None
         "made/models.py",
         "sales.py",
     ]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_packing_and_opening_run_nothing(tmp_path: Path) -> None:
