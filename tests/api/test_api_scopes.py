@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from halflap.api import stream
 from halflap.api.app import ROUTERS
 from halflap.api.asking import needed_by
+from halflap.api.operations import connections, instances
 from halflap.api.rights import ACCESSES, ROLES
 from tests.api.conftest import ON_ONE_STORE, document_of, signed_in
 from tests.polling import DEADLINE
@@ -335,6 +336,30 @@ async def test_a_customer_makes_and_runs_what_is_its_own(two: Two) -> None:
     again = await api("POST", f"/api/executions/{two.mine.sent[0]}/replay", token=token)
     assert again.status == 201
     assert (await two.world.ended(again.json["execution"]))["state"] == "succeeded"
+
+
+@ON_ONE_STORE
+async def test_a_customer_makes_so_much_and_no_more(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(instances, "MOST_INSTANCES", 3)
+    api, token = two.world.api, two.mine.token
+    values = {"base_url": two.world.shop.url, "api_key": "good-key"}
+
+    async def make(number: int, **by: str) -> list[int]:
+        connection = {"integration": "orders", "field": "shop", "name": f"shop {number}"}
+        draft = {**connection, "customer": "Mine", "values": values, "test": False}
+        instance = {"customer": "Mine", "integration": "orders", "name": f"orders {number}"}
+        linked = {**instance, "config": {"label": "x"}, "connections": {"shop": "shop 2"}}
+        return [
+            (await api("POST", "/api/connections", draft, **by)).status,
+            (await api("POST", "/api/instances", linked, **by)).status,
+        ]
+
+    assert await make(2, token=token) == [201, 201]
+    assert await make(3, token=token) == [409, 409]
+    assert await make(3) == [201, 201]  # the team may
 
 
 @ON_ONE_STORE

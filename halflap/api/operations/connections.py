@@ -17,6 +17,7 @@ from halflap.api.operations.kinds import Kind, Kinds
 from halflap.engine.resolver import Resolver
 from halflap.errors import (
     ConfigError,
+    Conflict,
     DefinitionError,
     HalflapError,
     Unauthorized,
@@ -31,8 +32,10 @@ from halflap.sdk.redact import Redactor
 from halflap.sdk.secret import check_headers, nested, put_together, secrets_of, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
-from halflap.store.catalogue.connections import Status, missing
+from halflap.store.catalogue.connections import ConnectionFilter, Status, missing
 
+MOST_CONNECTIONS = 1_000
+"""The most connections of a customer that its own token makes."""
 TEST_SECONDS = 30.0
 SIGN_IN: Micros = 600_000_000
 MOST_SIGN_INS = 50
@@ -134,6 +137,10 @@ class ConnectionOperations:
         """
         customer = customer or self.customer
         owner = (await self.catalogue.customers.get(customer)).id if customer is not None else None
+        if self.customer is not None:
+            own = ConnectionFilter(owners=(self.customer,))
+            if await self.catalogue.connections.number(own) >= MOST_CONNECTIONS:
+                raise Conflict(f"you have {MOST_CONNECTIONS:,} connections, and may make no more")
         taken = await self.catalogue.connections.by_name(owner, name)
         if taken is not None:
             raise ConfigError(

@@ -22,6 +22,8 @@ from halflap.sdk.schema import Config, shown_values
 from halflap.store.catalogue import Catalogue
 from halflap.store.catalogue.instances import InstanceFilter, name_taken
 
+MOST_INSTANCES = 1_000
+"""The most instances of a customer that its own token makes."""
 Revision = tuple[Mapping[str, Any], Mapping[str, str]]
 """A config's plain fields, and its connections by field."""
 NO_REVISION: Revision = ({}, {})
@@ -130,6 +132,10 @@ class InstanceOperations:
                 "name",
                 key=existing.id,
             )
+        if self.offers.customer is not None:
+            own = InstanceFilter(customer=self.offers.customer)
+            if await self.catalogue.instances.number(own) >= MOST_INSTANCES:
+                raise Conflict(f"you have {MOST_INSTANCES:,} instances, and may make no more")
         hash = (await self._first(integration, version, target)).hash
         definition = await self.library.integration(hash)
         config = shown_values(definition.config, config)
