@@ -473,6 +473,24 @@ async def test_a_replay_of_all_warns_of_what_is_not_mended_and_says_what_failed_
     place.shop.kind = was_kind
 
 
+async def test_a_replay_of_all_that_would_be_left_out_is_not_offered(
+    place: Place, desk: Desk
+) -> None:
+    name = f"Left {number()}"
+    await place.customer(name)
+    failed = await place.send(name, number(), "refuse 422 it was left out")
+    await place.until(failed, "failed")
+    [instance] = (await place.api("GET", "/instances", customer=name))["items"]
+    await place.api("POST", f"/instances/{instance['id']}/disable")
+    async with opened(desk, f"/failures?customer={quote(name)}") as page:
+        await page.get_by_role("grid").get_by_role("row").filter(has_text="left out").click()
+        await page.get_by_role("button", name="Replay all…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("1 of them would be left out.")
+        await expect(dialog).to_contain_text("activate it, then replay")
+        await expect(dialog.get_by_role("button", name="Replay 1")).to_be_disabled()
+
+
 async def test_numbers_and_activities_lead_to_what_they_are_about(place: Place, desk: Desk) -> None:
     order = number()
     failed = await place.send("Umbrella", order, "refuse 418 a teapot")

@@ -105,7 +105,7 @@ function Planned({
             type="submit"
             look={verb === "replay" ? "primary" : "danger"}
             busy={begin.isPending}
-            disabled={plan.data === undefined || plan.data.total === 0}
+            disabled={plan.data === undefined || plan.data.total <= leftOut(plan.data)}
           >
             {verb === "replay" ? t`Replay` : t`Dismiss`} {plan.data?.total.toLocaleString()}
           </Button>
@@ -172,18 +172,20 @@ function Planned({
   )
 }
 
+/** Return how many of those that were looked at would be left out. */
+export const leftOut = ({ left_out }: Pick<Plan, "left_out">): number =>
+  left_out.reduce((sum, each) => sum + each.count, 0)
+
 function PlanSummary({ plan }: { plan: Plan }) {
-  const left = plan.left_out.reduce((sum, each) => sum + each.count, 0)
+  const left = leftOut(plan)
   return (
     <section aria-label={t`Plan`} className="flex flex-col gap-2">
       <p className="text-base">
         <Plural value={plan.total} one="# execution is meant." other="# executions are meant." />{" "}
-        {left > 0 && (
-          <Trans>
-            Of the first {plan.examined.toLocaleString()}, {left.toLocaleString()} would be left
-            out.
-          </Trans>
-        )}
+        {left > 0 &&
+          (plan.examined < plan.total
+            ? t`Of the first ${plan.examined.toLocaleString()}, ${left.toLocaleString()} would be left out.`
+            : t`${left.toLocaleString()} of them would be left out.`)}
       </p>
       {plan.groups.length > 0 && (
         <ul className="max-h-40 overflow-auto rounded-md border">
