@@ -26,7 +26,10 @@ const TABS: { key: string; label: () => string; content: (part: Part) => ReactNo
     key: STEP,
     label: () => t`Step`,
     content: (part) => (
-      <aside aria-label={t`What is selected`} className="relative flex h-full flex-col overflow-y-auto">
+      <aside
+        aria-label={t`What is selected`}
+        className="relative flex h-full flex-col overflow-y-auto"
+      >
         <StepPanel {...part} />
       </aside>
     ),
