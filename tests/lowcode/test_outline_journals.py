@@ -69,7 +69,9 @@ def imported(path: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def runs() -> list[tuple[str, str, Result]]:
-    return asyncio.run(run_examples())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        return asyncio.run(run_examples())
 
 
 async def run_examples() -> list[tuple[str, str, Result]]:
