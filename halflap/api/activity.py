@@ -30,6 +30,7 @@ from halflap.api.view import RejectionPage, RejectionView, SchedulePage, Schedul
 from halflap.errors import ConfigError, NotFound
 from halflap.model import LogLevel
 from halflap.store.catalogue.notes import RejectionFilter
+from halflap.store.rules.cause import normalise_message
 
 router = router_of("/api", "activity")
 
@@ -110,9 +111,17 @@ async def list_rejections(
         )
         for each in found
     ]
-    shown = [each.without_payload() if each.customer in hidden else each for each in views]
+    shown = [without_values(each) if each.customer in hidden else each for each in views]
+    if q is not None:  # no search tells what is in what is not shown
+        shown = [each for each in shown if q.lower() in each.reason.lower()]
     next = str(found[-1].number) if len(found) == limit else None
     return RejectionPage(items=shown, next=next)
+
+
+def without_values(rejection: RejectionView) -> RejectionView:
+    """Return a refused request without what its sender wrote, for who may not see payloads."""
+    reason = normalise_message(rejection.reason)
+    return rejection.without_payload().model_copy(update={"reason": reason})
 
 
 def number(before: str | None) -> int | None:

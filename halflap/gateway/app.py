@@ -522,7 +522,7 @@ async def plain(request: Request, allowed: bool, cap: int) -> Request:
         return request
     if not allowed:
         raise Rejected(
-            f"the trigger takes no Content-Encoding, and the body is {encoding}", status=415
+            f"the trigger takes no Content-Encoding, and the body is {encoding[:40]!r}", status=415
         )
     if len(request.body) <= 1024:
         return copied(request, decompress(request.body, encoding, cap))

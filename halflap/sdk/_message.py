@@ -249,7 +249,7 @@ def _made_by(secret: str, base: bytes) -> bytes:
 def _claimed(request: Request, label: str) -> bytes:
     found = _members(_joined(request, "signature"), "Signature")
     if label not in found:
-        raise Rejected(f"Signature has no member {label}.")
+        raise Rejected(f"Signature has no member {label!r}.")
     return found[label]
 
 
@@ -290,7 +290,7 @@ def _joined(request: Request, name: str) -> str:
     """The values of a header, as they are signed: joined, without the spaces around each."""
     values = [each.strip(" \t") for each in request.headers.getall(name)]
     if not values:
-        raise Rejected(f"The request has no header {name[:40]}.")
+        raise Rejected(f"The request has no header {name[:40]!r}.")
     return ", ".join(values)
 
 
@@ -322,7 +322,7 @@ def _parameters(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in _PARAMETER.findall(text):
         if name in found:
-            raise Rejected(f"Signature-Input says {name} twice.")
+            raise Rejected(f"Signature-Input says {name!r} twice.")
         if value.startswith('"'):
             found[name] = re.sub(r"\\(.)", r"\1", value[1:-1])
         elif re.fullmatch(r"-?[0-9]+", value):

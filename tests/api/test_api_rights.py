@@ -251,3 +251,18 @@ async def test_a_stream_ends_as_a_customer_is_made_private(
         assert changed.status == 200
         async with asyncio.timeout(DEADLINE):
             assert await heard.chunks.get() == b""
+
+
+async def test_a_refusals_reason_has_no_values_where_payloads_are_hidden(world: Any) -> None:
+    await world.publish()
+    instance = await world.instance()
+    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
+    coded = {"content-encoding": SECRET}
+    sent = await world.api("POST", f"/hooks/{path}", body=b"{}", headers=coded, token=None)
+    assert sent.status == 415
+    viewer = await signed_in(world, "viewer")
+    reason = "the trigger takes no Content-Encoding, and the body is"
+    for asks, value in ((world.api, repr(SECRET)), (viewer, "…")):
+        for q, many in ((None, 1), ("Content-Encoding", 1), (SECRET, int(asks is world.api))):
+            found = await asks("GET", "/api/rejections", **({} if q is None else {"q": q}))
+            assert [each["reason"] for each in found.json["items"]] == [f"{reason} {value}"] * many

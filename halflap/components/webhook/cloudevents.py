@@ -103,7 +103,7 @@ def parts(request: Request) -> Any:
     kind = request.content_type
     if kind.startswith("application/cloudevents") and kind not in READABLE:
         raise Rejected(
-            f"Of the formats of CloudEvents JSON is read alone, and not {kind}.",
+            f"Of the formats of CloudEvents JSON is read alone, and not {kind!r}.",
             status=415,
             tells=True,
         )
@@ -113,7 +113,7 @@ def parts(request: Request) -> Any:
         if each.startswith("ce-") and len(request.headers.getall(each)) > 1
     ]
     if twice:
-        raise Rejected(f"The header {twice[0]} stands twice.", status=400, tells=True)
+        raise Rejected(f"The header {twice[0]!r} stands twice.", status=400, tells=True)
     try:
         events = CloudEvent.read(request.headers, request.body)
     except InvalidEvent as error:
