@@ -54,6 +54,8 @@ class Retry:
     not_on: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.attempts < 1 or min(self.first, self.longest, self.away) < timedelta(0):
+            raise ValueError("a Retry has one try at least, and waits that are not negative")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter is a share of the wait, from 0 to 1, and not {self.jitter}")
         wrong = next((each for each in (*self.on, *self.not_on) if not 400 <= each <= 599), None)

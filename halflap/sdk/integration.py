@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args
@@ -18,7 +18,7 @@ from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.order import FlowOrder, UnsizedRule
 from halflap.sdk.pairs import Pairs, checked_pairs, order_of
-from halflap.sdk.request import Request
+from halflap.sdk.request import Request, pointer
 from halflap.sdk.routing import Preprocess, Routing, Sender
 from halflap.sdk.schema import Config, check_conditions, hints_of, summary, where
 from halflap.sdk.trigger import BoundTrigger, Pick, Trigger
@@ -61,6 +61,17 @@ def takes_config(filter: Callable[..., bool]) -> bool:
     return len(needed) == 2
 
 
+def is_filter(filter: Any) -> bool:
+    """Return whether something takes a request, or a request and the config."""
+    try:
+        inspect.signature(filter).bind(*(None,) * (2 if takes_config(filter) else 1))
+    except TypeError:
+        return False
+    except ValueError:  # of a function in C
+        return True
+    return True
+
+
 class Flow(Generic[C, E, R]):
     """A trigger and what follows from one event."""
 
@@ -100,6 +111,8 @@ class Flow(Generic[C, E, R]):
                 f"the flow {self.name} is `async def {function.__name__}(ctx, event)`: two parameters",
                 where=self.where,
             )
+        for said in self._wrong_options():
+            raise DefinitionError(f"the flow {self.name} has {said}", where=self.where)
         if keep is not None and "admit" in trigger.trigger.hooks:
             raise DefinitionError(
                 f"the flow {self.name} cannot have keep=: {trigger.name} verifies the whole request once "
@@ -111,6 +124,18 @@ class Flow(Generic[C, E, R]):
         self.result_type: Any = hints.get("return", PydanticUndefined)
         if self.result_type is PydanticUndefined:
             self.result_type = Any
+
+    def _wrong_options(self) -> Iterator[str]:
+        for name, given in (("timeout", self.timeout), ("max_age", self.max_age)):
+            if not isinstance(given, timedelta) or given <= timedelta(0):  # pyright: ignore[reportUnnecessaryIsInstance]
+                yield f"{name}={given!r}; give a timedelta that is longer than nothing"
+        if self.filter is not None and not is_filter(self.filter):
+            yield "filter=, which takes no request; give a function of it, or of it and the config"
+        for place in self.keep or ():
+            try:
+                pointer(place)
+            except DefinitionError as error:
+                yield f"keep=: {error.message}"
 
     @property
     def reads_config(self) -> bool:

@@ -53,6 +53,12 @@ class Limits:
     burst: int | None = None
     concurrency: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("rate", "burst", "concurrency"):
+            given = getattr(self, name)
+            if given is not None and given <= 0:
+                raise ValueError(f"Limits({name}={given}) lets nothing through; None is no limit")
+
 
 @frozen
 class Response:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,8 @@ from halflap import (
     DefinitionError,
     Integration,
     Json,
+    Limits,
+    Retry,
     Route,
     Subscription,
     webhook,
@@ -51,6 +53,37 @@ def test_a_flow_has_a_name_that_a_document_could_give_it(name: str) -> None:
 
         @Integration("named").flow(name=name, trigger=webhook.request)
         async def flow(ctx: Context[Config], event: Json) -> None: ...
+
+
+OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"keep": ["id"]}, "has keep=: 'id' is not a JSON pointer to a field; write /id"),
+    ({"keep": "/id"}, "has keep=: '/' is not a JSON pointer"),
+    ({"timeout": 30}, "has timeout=30; give a timedelta"),
+    ({"timeout": timedelta(0)}, "longer than nothing"),
+    ({"max_age": timedelta(-1)}, "has max_age="),
+    ({"filter": True}, "filter=, which takes no request"),
+    ({"filter": lambda: True}, "filter=, which takes no request"),
+    ({"filter": lambda request, config, more: True}, "filter=, which takes no request"),
+]
+
+
+@for_each("options,said", OPTIONS)
+def test_an_option_that_no_event_would_survive_is_refused(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DefinitionError, match=said):
+
+        @Integration("optional").flow(trigger=webhook.request, **options)
+        async def flow(ctx: Context[Config], event: Json) -> None: ...
+
+
+def test_tries_and_limits_that_let_nothing_through_are_refused() -> None:
+    for wrong in ({"attempts": 0}, {"first": timedelta(-1)}):
+        with pytest.raises(ValueError, match="one try at least"):
+            Retry(**cast("dict[str, Any]", wrong))
+    for wrong in ({"rate": 0}, {"rate": -1.0}, {"burst": 0}, {"concurrency": 0}):
+        with pytest.raises(ValueError, match="None is no limit"):
+            Limits(**cast("dict[str, Any]", wrong))
 
 
 def test_a_subscription_that_cannot_be_kept_is_refused_where_it_is_made() -> None:
