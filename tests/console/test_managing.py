@@ -218,7 +218,20 @@ async def mended(
         query = {"instance": instance["id"], "flow": "opportunity_amount", "state": "succeeded"}
         return (await place.api("GET", "/executions", **query))["items"]
 
-    await until(done)
+    [amount] = await until(done)
+    async with opened(desk, f"/executions/{amount['id']}") as page:
+        # What a replay would write, and the way to the executions of the other app's record.
+        await page.get_by_role("button", name="More actions").click()
+        await page.get_by_role("menuitem", name="Replay from the start…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("written over what was edited at the other app")
+        await dialog.get_by_role("checkbox", name="With an edited event").check()
+        await expect(dialog).to_contain_text("not from the edited event")
+        await page.keyboard.press("Escape")
+        await page.get_by_role("option").filter(has_text="paired opportunities").click()
+        await page.get_by_role("link", name="Executions of the paired record").click()
+        flows = page.get_by_role("grid", name="Executions").get_by_role("gridcell")
+        await expect(flows.get_by_text("opportunity", exact=True).first).to_be_visible()
 
 
 async def test_an_instance_is_paused_disabled_and_its_config_told_at_its_fields(desk: Desk) -> None:
