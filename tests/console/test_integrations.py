@@ -263,6 +263,11 @@ async def test_the_wizard_goes_on_where_the_version_has_other_fields_or_a_tab_to
             await page.get_by_role("button", name="Next").click()
 
         await chosen()
+        # What is missing on a page is told once it is to be left.
+        await expect(page.get_by_label("Region")).to_be_visible()
+        await expect(page.get_by_text("Fill this in.")).to_have_count(0)
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_text("Fill this in.")).to_be_visible()
         await page.get_by_label("Region").fill("north")
         # Another version has a list in the place of the text, and another field.
         text = ASKING.replace("region: {title: Region}", "region: {title: Region, multiple: true}")

@@ -32,7 +32,7 @@ const decimal: Schema = {
 const SALESFORCE: Schema = {
   $defs: {
     SignIn: {
-      title: "SignIn",
+      title: "HubSpotSignIn",
       description: "Sign in in a browser.\n\nMore of it.",
       properties: {
         kind: { const: "oauth2_code", type: "string" },
@@ -179,6 +179,7 @@ describe("what is wrong", () => {
 
   it("is nothing where a secret is kept, and found within a variant", () => {
     const [, auth] = controlsOf(SALESFORCE)
+    expect(auth?.variants?.[0]?.title).toBe("Sign in")
     const raw = { kind: "jwt", private_key: "" }
     expect(wrongIn(auth as Control, raw)).toEqual({ "auth.private_key": "missing" })
     expect(wrongIn(auth as Control, raw, ["auth.private_key"])).toEqual({})

@@ -299,7 +299,9 @@ function variantOf(
 ): Variant {
   const fields = controlsOf(schema, defs).filter((each) => each.name !== tagName)
   const description = (schema.description ?? "").split("\n\n")[0] ?? ""
-  return { tag, title: words(schema.title ?? tag), description, fields }
+  // HubSpotSignIn is no word of ours: the form says of what app it is.
+  const title = words((schema.title ?? tag).replace(/^\w+(?=SignIn$)/, ""))
+  return { tag, title, description, fields }
 }
 
 /** Derive the fields of an object's schema, in their order. */

@@ -24,8 +24,8 @@ export type FormState = {
   said: ReadonlyMap<string, string>
   shown: (path: string) => boolean
   leave: (path: string) => void
-  /** Show all that is wrong; return whether nothing is. */
-  check: () => boolean
+  /** Show all that is wrong, or what is of some fields; return whether nothing is. */
+  check: (among?: readonly Pick<Control, "name">[]) => boolean
   /** Bring an error's messages to their fields; return what is of no field. */
   refuse: (error: unknown) => void
   changed: boolean
@@ -54,7 +54,7 @@ export function useForm(
     return Object.fromEntries(fit.map((each) => [each.name, stored[each.name] as Raw]))
   })
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set())
-  const [checked, setChecked] = useState(false)
+  const [checked, setChecked] = useState<ReadonlySet<string>>(new Set())
   const [said, setSaid] = useState<ReadonlyMap<string, string>>(new Map())
   const raws = useMemo(() => ({ ...base, ...typed }), [base, typed])
   const hidden = useMemo(() => hiddenIn(controls, raws), [controls, raws])
@@ -92,13 +92,14 @@ export function useForm(
     said,
     // A field that the focus only passed is not wrong yet: something was typed in it.
     shown: (path) =>
-      checked ||
+      checked.has(fieldOf(path)) ||
       (left.has(path) &&
         Object.keys(typed).some((name) => path === name || path.startsWith(`${name}.`))),
     leave: useCallback((path: string) => setLeft((now) => new Set(now).add(path)), []),
-    check: () => {
-      setChecked(true)
-      return wrong.size === 0
+    check: (among: readonly Pick<Control, "name">[] = controls) => {
+      const names = new Set(among.map((each) => each.name))
+      setChecked((now) => new Set([...now, ...names]))
+      return [...wrong.keys()].every((path) => !names.has(fieldOf(path)))
     },
     refuse: (error) => {
       setSaid(
@@ -113,8 +114,13 @@ export function useForm(
     reset: () => {
       drop()
       setTyped({})
-      setChecked(false)
+      setChecked(new Set())
       setSaid(new Map())
     },
   }
+}
+
+/** Return the name of the field that a path leads into. */
+function fieldOf(path: string): string {
+  return path.split(".", 1)[0] ?? path
 }

@@ -229,9 +229,9 @@ function Pages({
   const [tried, setTried] = useState(false)
   const waits = form.pages.findIndex((each) => each.fields.some(({ name }) => unsigned.has(name)))
   const next = () => {
-    const isWrong = config.form.check() ? false : wrong.includes(at)
+    const isFine = config.form.check(current?.fields)
     if (waits === at) setTried(true)
-    else if (!isWrong) go(at + 1)
+    else if (isFine) go(at + 1)
   }
   const place = { integration, version: version, customer: customer.id }
   const titles = [...form.pages.map((each) => each.title), t`Review`]
