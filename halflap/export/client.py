@@ -234,7 +234,10 @@ class Publisher:
 
 
 class AsyncPublisher:
-    """Declares event types and publishes events, for apps on asyncio; see `Publisher`."""
+    """Declares event types and publishes events, for apps on asyncio; see `Publisher`.
+
+    Event loops may share one, each with connections of its own.
+    """
 
     def __init__(
         self,
@@ -249,7 +252,7 @@ class AsyncPublisher:
         self._protocol = Protocol(url, key, events)
         self.timeout = timeout
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
     async def declare(self, events: EventTypes | None = None) -> None:
         """Declare event types, those of the publisher by default; call it as the app starts.
@@ -283,10 +286,8 @@ class AsyncPublisher:
         return [each for call in calls for each in published(await self._send(call, tries))]
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close the connections of this event loop."""
+        await self._close(asyncio.get_running_loop())
 
     async def __aenter__(self) -> Self:
         return self
@@ -294,12 +295,22 @@ class AsyncPublisher:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def _close(self, own: asyncio.AbstractEventLoop | None = None) -> None:
+        """Close the session of a loop, and those whose loops are over."""
+        for loop in list(self._sessions):  # threads add to it, each with a loop
+            over = loop is own or loop.is_closed()
+            if over and (session := self._sessions.pop(loop, None)) is not None:
+                await session.close()
+
     async def _send(self, call: ApiCall, most: int = TRIES) -> bytes:
         import aiohttp
 
-        if self._session is None:
+        session = self._sessions.get(loop := asyncio.get_running_loop())
+        if session is None:
+            await self._close()
             timeout = aiohttp.ClientTimeout(total=self.timeout.total_seconds())
-            self._session = aiohttp.ClientSession(timeout=timeout, headers=self._protocol.headers)
+            session = aiohttp.ClientSession(timeout=timeout, headers=self._protocol.headers)
+            self._sessions[loop] = session
         how: dict[str, Any] = {"data": call.body, "allow_redirects": False}
         if self._tls is not None:
             how["ssl"] = self._tls
@@ -307,7 +318,7 @@ class AsyncPublisher:
             after: str | None = None
             try:
                 url = f"{self._protocol.url}{call.path}"
-                async with self._session.request(call.method, _exact(url), **how) as answer:
+                async with session.request(call.method, _exact(url), **how) as answer:
                     after = answer.headers.get("Retry-After")
                     return checked(answer.status, await answer.read())
             except UpstreamError as error:

@@ -332,8 +332,19 @@ publisher.publish_all("a", [ProductEvent("a", "1", "parent" if child else "child
 """
 
 
-async def test_a_fork_has_a_connection_of_its_own() -> None:
-    """Two processes on one connection would read each other's answers."""
+LOOPS = """
+import asyncio, sys
+from halflap.export import AsyncPublisher, ProductEvent
+
+publisher = AsyncPublisher(sys.argv[1], "k")
+for key in ("before", "parent", "child"):
+    asyncio.run(publisher.publish("a", ProductEvent("a", "1", key)))
+asyncio.run(publisher.close())
+"""
+
+
+async def connections_of(program: str) -> dict[str, object]:
+    """Return by which connection a program, given a server's URL, sent each event, by its key."""
     connections: dict[str, object] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -348,10 +359,20 @@ async def test_a_fork_has_a_connection_of_its_own() -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        forked = await asyncio.create_subprocess_exec(PYTHON, "-c", FORKED, url)
-        assert await forked.wait() == 0
-        assert connections["parent"] is connections["before"]
-        assert connections["child"] is not connections["before"]
+        process = await asyncio.create_subprocess_exec(PYTHON, "-c", program, url)
+        assert await process.wait() == 0
+    return connections
+
+
+async def test_a_fork_has_a_connection_of_its_own() -> None:
+    """Two processes on one connection would read each other's answers."""
+    connections = await connections_of(FORKED)
+    assert connections["parent"] is connections["before"]
+    assert connections["child"] is not connections["before"]
+
+
+async def test_an_event_loop_after_another_has_a_connection_of_its_own() -> None:
+    assert len({*(await connections_of(LOOPS)).values()}) == 3
 
 
 async def test_a_class_that_is_not_declared_is_refused_before_anything_is_sent(
