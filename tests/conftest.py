@@ -11,8 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -27,29 +26,59 @@ from tests.polling import LoopTime
 from tests.zygote import PYTHON
 
 Note = Callable[..., None]
-TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
-WAITING = tuple(
-    TESTS / each
-    for each in (
-        *("faults", "server", "house", "bench", "gateway/test_large.py"),
-        *("cli/test_migration.py", "cli/test_dev.py", "store/test_postgres_database.py"),
-        *("components/test_kafka.py", "components/test_kafka_values.py", "listeners"),
-        *("components/test_kafka_faults.py", "components/test_kafka_sign_in.py"),
-        "export/test_outbox.py",
-    )
-)
-"""Where tests are that take ten seconds and more, most of them waiting for processes of their own."""
-LONG = tuple(
-    TESTS / each
-    for each in (
-        *("console", "simulation", "lowcode/test_wrong.py", "api/test_api_canary.py"),
-        *("engine/test_deployer.py", "engine/test_children.py", "engine/test_outage.py"),
-        *("engine/test_probation.py", "engine/test_activation.py"),
-    )
-)
-"""Where tests are that take ten seconds and more of a processor."""
+WAITING = {
+    "tests/faults/test_hang.py": 128,
+    "tests/components/test_kafka_faults.py": 94,
+    "tests/listeners/test_kafka_kills.py": 82,
+    "tests/components/test_kafka_sign_in.py": 70,
+    "tests/components/test_kafka.py": 64,
+    "tests/components/test_salesforce_changes.py": 47,
+    "tests/faults/test_clock.py": 45,
+    "tests/api/test_api_draft_runs.py": 43,
+    "tests/listeners/test_kills.py": 42,
+    "tests/engine/test_probation.py": 28,
+    "tests/faults/test_soak.py": 27,
+    "tests/faults/test_database.py": 26,
+    "tests/store/test_postgres_database.py": 26,
+    "tests/server/test_many_processes.py": 25,
+    "tests/components/test_imap.py": 23,
+    "tests/export/test_receivers.py": 21,
+    "tests/components/test_quality.py": 18,
+    "tests/faults/test_salesforce_acme_answers.py": 16,
+    "tests/gateway/test_large.py": 14,
+    "tests/cli/test_migration.py": 13,
+    "tests/faults/test_store_away.py": 13,
+    "tests/sandbox/test_salesforce_sender.py": 13,
+    "tests/faults/test_bulk.py": 11,
+    "tests/console/test_guide.py": 10,
+    "tests/engine/test_renewal.py": 10,
+    "tests/faults/test_two_way.py": 9,
+    "tests/listeners/test_mailbox_kills.py": 9,
+    "tests/listeners/test_queue_kills.py": 9,
+    "tests/store/test_postgres_migrate.py": 9,
+    "examples/tests/test_github_acme.py": 6,
+    "tests/gateway/test_mail.py": 5,
+}
+"""The seconds of modules that have a test of four and more, and spend most of them waiting."""
+COMPUTING = {
+    "tests/console/test_console.py": 81,
+    "tests/house/test_wheel.py": 40,
+    "tests/console/test_designer_runs.py": 29,
+    "tests/api/test_api_scopes.py": 25,
+    "tests/console/test_designer_fields.py": 23,
+    "tests/console/test_integrations.py": 23,
+    "tests/console/test_managing.py": 23,
+    "tests/faults/test_many.py": 23,
+    "tests/console/test_designer.py": 21,
+    "tests/console/test_article.py": 15,
+    "tests/console/test_hostile.py": 15,
+    "tests/console/test_receivers.py": 15,
+    "tests/console/test_looks.py": 13,
+    "tests/api/test_api_canary.py": 8,
+}
+"""The same of those that spend most of them on a processor."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -143,25 +172,30 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
     """The tests in as many equal parts, each with long modules of one sort first."""
-    modules = [list(each) for _, each in groupby(items, lambda item: item.path)]
-    waiting = [each for each in modules if is_within(each[0], WAITING)]
-    long = [each for each in modules if is_within(each[0], LONG)]
-    rest = [item for each in modules if each not in waiting + long for item in each]
+    modules = dict[str, list[pytest.Item]]()
+    for each in items:
+        modules.setdefault(each.nodeid.partition("::")[0], []).append(each)
     half, found = workers // 2, list[pytest.Item]()
-    firsts = [waiting[at::half] for at in range(half)]
-    firsts += [long[at :: workers - half] for at in range(workers - half)]
+    firsts = spread(WAITING, modules, half) + spread(COMPUTING, modules, workers - half)
+    rest = [item for each in modules.values() for item in each]
     for left, first in zip(range(workers, 0, -1), firsts, strict=True):
-        size = (len(items) - len(found)) // left
-        part = [item for module in first for item in module]
-        more = max(size - len(part), 0)
-        found += part + rest[:more]
+        more = max((len(items) - len(found)) // left - len(first), 0)
+        found += first + rest[:more]
         rest = rest[more:]
     return found + rest
 
 
-def is_within(item: pytest.Item, places: Sequence[Path]) -> bool:
-    """Return whether a test is in one of these modules or folders."""
-    return any(item.path.is_relative_to(each) for each in places)
+def spread(
+    seconds: Mapping[str, float], modules: dict[str, list[pytest.Item]], parts: int
+) -> list[list[pytest.Item]]:
+    """Take modules, the longest first, and give each to the part that is done soonest."""
+    found = [list[pytest.Item]() for _ in range(parts)]
+    ends = [0.0] * parts
+    for name in sorted(seconds.keys() & modules.keys(), key=lambda name: (-seconds[name], name)):
+        at = ends.index(min(ends))
+        found[at] += modules.pop(name)
+        ends[at] += seconds[name]
+    return found
 
 
 @functools.cache
