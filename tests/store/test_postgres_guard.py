@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from bench.cluster import find_programs
 from halflap.errors import StoreError
 from halflap.model import Event, FlowKey, Outcome, Start, new_id
 from halflap.store.postgres.database import PostgresDatabase
@@ -310,3 +313,16 @@ async def test_the_doctor_finds_a_guard_that_is_down() -> None:
 async def test_the_doctor_finds_a_role_that_may_log_in(url: str) -> None:
     with altered("ALTER ROLE halflap_api LOGIN", "ALTER ROLE halflap_api NOLOGIN"):
         assert finding(url).startswith("warn: ")
+
+
+def test_a_dump_by_halflaps_user_has_every_row_or_fails(url: str) -> None:
+    schema = conninfo_to_dict(url)["options"].rpartition("=")[2]  # pyright: ignore[reportOptionalMemberAccess]
+    command = [find_programs() / "pg_dump", "--dbname", url, "--schema", schema]
+    whole = subprocess.run(
+        [*command, "--enable-row-security"], capture_output=True, text=True, check=True
+    )
+    assert {"Mine", "Others"} <= set(whole.stdout.split())
+    assert len(set(re.findall(r"exe_\w+", whole.stdout))) == 4
+    part = subprocess.run(command, capture_output=True, text=True)
+    assert part.returncode != 0
+    assert "row-level security" in part.stderr
