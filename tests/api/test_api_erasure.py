@@ -192,3 +192,30 @@ async def test_bulks_over_what_it_had_go_with_it_as_they_name_records(world: Any
     assert done.status == 200, done.body
     left = (await world.api("GET", "/api/bulks")).json["items"]
     assert [each["wanted"]["where"]["customer"] for each in left] == [None, others]
+
+
+async def test_a_request_that_is_refused_afterwards_leaves_nothing(
+    world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
+):
+    instance = (await world.api("GET", "/api/instances/orders")).json
+    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
+    receive = gateway._receive
+
+    async def held(*given: Any) -> Any:
+        found.set()
+        await go_on.wait()
+        return await receive(*given)
+
+    monkeypatch.setattr(gateway, "_receive", held)
+    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
+    bad = {"content-encoding": CANARY}
+    hook = f"/hooks/{path}"
+    sending = asyncio.create_task(world.api("POST", hook, body=b"{}", headers=bad, token=None))
+    await found.wait()
+    await disable(world)
+    done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
+    go_on.set()
+
+    assert (done.status, (await sending).status) == (200, 415)
+    await world.host.store.catalogue.settled()
+    assert await fetch(world.host.store.database, "SELECT * FROM rejections") == []

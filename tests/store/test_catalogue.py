@@ -661,25 +661,30 @@ async def test_a_subscription_is_kept_until_it_is_forgotten(store: Store, shop: 
 # -- rejections and counters ------------------------------------------------------------------
 
 
-async def test_an_endpoint_keeps_its_last_hundred_rejections(catalogue: Catalogue):
+async def test_an_endpoint_keeps_its_last_hundred_rejections(catalogue: Catalogue, shop: Instance):
+    made = await catalogue.endpoints.ensure(shop.id, ["orders", "returns"])
+    one, other = made["orders"].id, made["returns"].id
+
     def rejection(number: int, endpoint: str) -> Rejection:
         return Rejection(endpoint, number, f"no {number}", 401, (("x-a", "\udcff"), ("x", "ü")))
 
     for number in range(250):
-        catalogue.rejections.note(rejection(number, "hk_a"))
+        catalogue.rejections.note(rejection(number, one))
         if number % 70 == 0:
             await catalogue.settled()
-    catalogue.rejections.note(rejection(7, "hk_b"))
+    for each in (other, "hk_that_is_gone"):
+        catalogue.rejections.note(rejection(7, each))
+    await catalogue.settled()
 
     async def listed(endpoint: str) -> list[Rejection]:
         found = await catalogue.rejections.list(RejectionFilter(endpoint))
         return [each.rejection for each in found]
 
-    found = await listed("hk_a")
+    found = await listed(one)
     assert [each.at for each in found] == list(range(249, 149, -1))
     assert found[0].headers == (("x-a", "\\udcff"), ("x", "ü"))
-    assert [each.reason for each in await listed("hk_b")] == ["no 7"]
-    assert await listed("hk_c") == []
+    assert [each.reason for each in await listed(other)] == ["no 7"]
+    assert await listed("hk_that_is_gone") == []
 
 
 @ON_EVERY_STORE

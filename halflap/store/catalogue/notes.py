@@ -25,6 +25,13 @@ log = structlog.get_logger("halflap.store")
 KEPT = 100
 """The number of rejections that an endpoint keeps."""
 
+# Of one that was removed while a request was on its way nobody is left who could remove it.
+FORGET = """
+DELETE FROM rejections WHERE endpoint = ?
+    AND NOT EXISTS (SELECT 1 FROM endpoints WHERE id = ?)
+    AND NOT EXISTS (SELECT 1 FROM shared_endpoints WHERE id = ?)
+    AND NOT EXISTS (SELECT 1 FROM oauth_apps WHERE endpoint = ?)
+"""
 _Headers = tuple[tuple[str, str], ...]
 INTEGRATION = "coalesce(i.integration, s.integration)"
 LISTED = f"""
@@ -137,6 +144,7 @@ class Rejections:
                 " WHERE endpoint = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
                 [(endpoint, endpoint, KEPT) for endpoint in gathered],
             )
+            connection.executemany(FORGET, [(endpoint,) * 4 for endpoint in gathered])
 
         return job
 
