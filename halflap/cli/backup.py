@@ -28,7 +28,7 @@ async def backup(settings: Settings, output: Output, target: Path) -> None:
     if settings.store:
         raise ConfigError(
             "the store is in PostgreSQL: back that up with pg_dump, pg_basebackup or your provider's "
-            "snapshots (docs/scaling.md)"
+            "snapshots (docs/operate.md)"
         )
     from halflap.store.backup import back_up
 

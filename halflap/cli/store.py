@@ -59,7 +59,8 @@ async def move_store(settings: Settings, output: Output, url: str | None) -> Non
             output.progress(f"{done:,} of {total:,} executions are copied")
 
     vault = Vault.from_text(settings.keys) if settings.keys else None
-    moved = await move(settings.dir, url, vault, progress)
+    folder = settings.dir.absolute()  # servers may be started elsewhere
+    moved = await move(folder, url, vault, progress)
     if output.json:
         answer: dict[str, Any] = {"store": moved.where, "kept": str(moved.file)}
         output.emit({**answer, "again": moved.again, "rows": moved.rows})
@@ -72,12 +73,10 @@ async def move_store(settings: Settings, output: Output, url: str | None) -> Non
     output.line(f"  the file is kept: {moved.file}")
     output.line("  from now on start every server, and every command, with")
     output.line(("    HALFLAP_STORE=", "cyan"), "the URL")
-    if not settings.blobs and (settings.dir / "blobs").exists():
-        output.line(
-            ("    HALFLAP_BLOBS=", "cyan"), f"{settings.dir / 'blobs'}, or where you copy it"
-        )
+    if not settings.blobs and (folder / "blobs").exists():
+        output.line(("    HALFLAP_BLOBS=", "cyan"), f"{folder / 'blobs'}, or where you copy it")
     if not settings.keys:
-        output.line(("    HALFLAP_KEYS=", "cyan"), f"what {settings.dir / 'halflap.key'} says")
+        output.line(("    HALFLAP_KEYS=", "cyan"), f"what {folder / 'halflap.key'} says")
 
 
 @store.command("migrate")

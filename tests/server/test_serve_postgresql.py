@@ -74,10 +74,13 @@ async def test_a_store_is_moved_and_served_from_there(tmp_path: Path, url: str) 
     await store.catalogue.customers.add("Ada")
     await store.close()
 
-    halflap = partial(run, tmp_path, HALFLAP_DIR=str(tmp_path))
+    (tmp_path / "blobs").mkdir()
+
+    halflap = partial(run, tmp_path, HALFLAP_DIR=".")
     code, said, errors = await halflap("store", "move", "--to", url)
     assert code == 0, errors
     assert ": customers 1" in said
+    assert f"HALFLAP_BLOBS={tmp_path / 'blobs'}, " in said
     assert "HALFLAP_STORE=" in said
     assert "HALFLAP_KEYS=" in said
     code, _, errors = await halflap("customers", "list")
