@@ -17,6 +17,10 @@ const CopyAsTest = lazy(async () => ({ default: (await import("./test")).CopyAsT
 
 type Open = "replay" | "whole" | "cancel" | "answer" | "test" | null
 
+/** Return whether an execution can be run again: it has ended, and its payload is still stored. */
+export const isReplayable = (each: Pick<Execution, "state" | "payload_removed">): boolean =>
+  isOver(each.state) && !each.payload_removed
+
 /** What may be done with an execution: the one thing that helps first, all else in a menu. */
 export function Actions({ execution }: { execution: Execution }) {
   const { can } = useSession()
@@ -47,19 +51,20 @@ export function Actions({ execution }: { execution: Execution }) {
     onError: (error) => toast(t`The connection does not work yet`, error.message),
   })
   if (!can("operate")) return null
-  const copies = isOver(state) && can("publish") && can("payloads") && !execution.payload_removed
+  const replayable = isReplayable(execution)
+  const copies = replayable && can("publish") && can("payloads")
 
   const replay = execution.replays[0]
   const failed = state === "failed"
   const items: MenuItem[] = []
-  if (isOver(state)) {
+  if (replayable) {
     items.push({
       label: t`Replay from the start…`,
       icon: <RotateCcw />,
       onSelect: () => setOpen("whole"),
     })
   }
-  if (failed && replay !== undefined) {
+  if (failed && replayable && replay !== undefined) {
     items.push({
       label: t`Replay it again…`,
       icon: <RotateCcw />,
@@ -82,7 +87,7 @@ export function Actions({ execution }: { execution: Execution }) {
 
   return (
     <div className="flex shrink-0 items-center gap-2">
-      {failed && replay === undefined && (
+      {failed && replayable && replay === undefined && (
         <Button look="primary" icon={<RotateCcw aria-hidden />} onClick={() => setOpen("replay")}>
           {t`Replay`}
         </Button>

@@ -213,7 +213,9 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
       )}
       {execution.payload_removed && (
         <p className="text-muted-foreground">
-          <Trans>Its payload was removed, as its retention says.</Trans>
+          <Trans>
+            Its payload was removed, as its retention says: it cannot be replayed any more.
+          </Trans>
         </p>
       )}
     </header>
