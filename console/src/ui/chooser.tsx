@@ -37,6 +37,11 @@ export function Chooser<Item extends { key: string }>({
 }) {
   const [at, setAt] = useState(0)
   const list = useId()
+  // Its field has the focus as soon as it is there, so the dialog does not know where that was before.
+  const [before] = useState(() => document.activeElement)
+  const chosen = useRef(false)
+  const goBack = () =>
+    chosen.current || !(before instanceof HTMLElement) || !before.isConnected ? true : before
   const now = Math.min(at, items.length - 1)
   const shown = useRef<HTMLUListElement>(null)
   useEffect(() => {
@@ -44,6 +49,7 @@ export function Chooser<Item extends { key: string }>({
   }, [now, items])
   const choose = (item: Item | undefined) => {
     if (item === undefined) return
+    chosen.current = true
     onClose()
     onChoose(item)
   }
@@ -59,7 +65,7 @@ export function Chooser<Item extends { key: string }>({
       <Dialog.Portal>
         <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/40" />
         <Dialog.Popup
-          finalFocus={finalFocus}
+          finalFocus={finalFocus ?? goBack}
           className={cx(
             "fixed left-1/2 z-50 flex -translate-x-1/2 flex-col overflow-hidden rounded-lg border bg-popover shadow-xl outline-none",
             className,

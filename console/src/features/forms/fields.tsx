@@ -1,5 +1,5 @@
 import { t } from "@lingui/core/macro"
-import { useInfiniteQuery } from "@tanstack/react-query"
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query"
 import { Eye, EyeOff, Plus, X } from "lucide-react"
 import { type ReactNode, useId, useMemo, useState } from "react"
 import { Button, IconButton } from "~/ui/button"
@@ -16,6 +16,7 @@ import {
   variantFor,
   type Wrong,
 } from "./schema"
+import { bare } from "./shown"
 import type { FormState } from "./state"
 
 const FEW = 6
@@ -558,6 +559,20 @@ function TimeZone({ raw, onChange, ...rest }: PickProps) {
   )
 }
 
+/** Return the labels of the choices that apps have listed on this page. */
+export function useListedLabels(): (name: string, raw: string) => string | undefined {
+  const client = useQueryClient()
+  return (name, raw) => {
+    for (const [, data] of client.getQueriesData<Listed>({ queryKey: ["choices", name] })) {
+      const found = data?.pages.flatMap((each) => each.choices).find((each) => each.value === raw)
+      if (found !== undefined) return found.label
+    }
+    return undefined
+  }
+}
+
+type Listed = { pages: { choices: Option[] }[] }
+
 /** A choice among what the connected app lists, or among many. */
 function ListedChoice({ control, raw, onChange, ...rest }: PickProps & { control: Control }) {
   const { list, version } = useChoices()
@@ -615,12 +630,4 @@ function ListedChoice({ control, raw, onChange, ...rest }: PickProps & { control
       {query.error !== null && <ErrorLine>{query.error.message}</ErrorLine>}
     </div>
   )
-}
-
-function bare(raw: string): string {
-  try {
-    return String(JSON.parse(raw))
-  } catch {
-    return raw
-  }
 }

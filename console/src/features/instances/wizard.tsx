@@ -12,7 +12,8 @@ import { ApiError, isStatus } from "~/api/problem"
 import { type Control, typedIn } from "~/features/forms/schema"
 import { useForm } from "~/features/forms/state"
 import { readStored, store, useDraftName } from "~/features/session/draft"
-import { Fields } from "~/features/forms/fields"
+import { Fields, useListedLabels } from "~/features/forms/fields"
+import { shownOf } from "~/features/forms/shown"
 import { useSession } from "~/features/session/context"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button, buttonClass } from "~/ui/button"
@@ -410,17 +411,8 @@ function Review({
   config: ReturnType<typeof useConfig>
   children: ReactNode
 }) {
-  const shown = (name: string): ReactNode => {
-    const raw = config.form.raws[name]
-    const control = config.controls.get(name)
-    if (control?.kind === "secret") return "••••••"
-    if (typeof raw === "boolean") return raw ? t`yes` : t`no`
-    if (typeof raw === "string") {
-      const label = control?.choices?.find((each) => each.value === raw)?.label
-      return label ?? (raw === "" ? <span className="text-muted-foreground">–</span> : raw)
-    }
-    return raw === undefined ? "–" : <code>{JSON.stringify(raw)}</code>
-  }
+  const labels = useListedLabels()
+  const shown = (name: string) => shownOf(config.controls.get(name), config.form.raws[name], labels)
   return (
     <div className="flex flex-col gap-6">
       {form.pages.map((page) => (

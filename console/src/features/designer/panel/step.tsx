@@ -218,6 +218,8 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
   const { draft, focused } = useFields()
   const send = useSend()
   const input = useRef<HTMLInputElement>(null)
+  // Enter leads back to where one came from: by F2 of the outline, say.
+  const before = useRef<Element | null>(null)
   useEffect(() => {
     if (focused === null || !samePath(focused, [...subject.path, "title"])) return
     input.current?.focus()
@@ -250,7 +252,14 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
           value={now}
           readOnly={draft.readOnly}
           onChange={(event) => change(event.target.value)}
+          onFocus={(event) => {
+            before.current = event.relatedTarget
+          }}
           onBlur={flush}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && before.current instanceof HTMLElement)
+              before.current.focus()
+          }}
         />
       )}
     </Field>
