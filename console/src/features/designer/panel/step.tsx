@@ -10,6 +10,7 @@ import { Loading, Pending } from "~/ui/notice"
 import { Tabs } from "~/ui/tabs"
 import type { DraftEdit, FlowOutline, OutlineNode, Path } from "../draft/types"
 import { CodeField } from "../fields/code"
+import { KindIcon } from "../frame/icon"
 import { kindTitle } from "../frame/words"
 import { isObject, type Json } from "../fields/model"
 import { FieldsOf, useFields } from "../fields/scope"
@@ -123,7 +124,7 @@ function Subject({
   return (
     <section aria-label={t`Fields of the step`} className="min-w-0">
       <header className="flex items-center gap-2 px-4 pt-3 pb-1">
-        <AppTile component={called ?? subject.kind} />
+        {called === null ? <KindIcon kind={subject.kind} /> : <AppTile component={called} />}
         <div className="min-w-0">
           <h2 className="truncate text-sm font-medium">{subject.title || head}</h2>
           <p className="truncate text-xs text-muted-foreground">{called ?? head}</p>
