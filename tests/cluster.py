@@ -34,6 +34,7 @@ GIVEN = "TEST_POSTGRESQL"
 QUICK = (
     *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
     *("-c", "autovacuum=off"),  # a day of the history that it holds is not dropped at that time
+    *("-c", "dynamic_shared_memory_type=mmap"),  # in its folder, which goes with it
 )
 _numbers = itertools.count(1)
 
