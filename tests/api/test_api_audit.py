@@ -132,6 +132,8 @@ async def test_who_guesses_from_one_address_fills_no_log(world: Any, way: dict[s
     most = FREE["account" if "email" in way else "address"]
     assert statuses == [401] * most + [429] * (len(answers) - most)
     assert len(await entries(world, operation="sign_in")) == most
+    link = (await world.api("POST", "/api/links", {})).json["link"]
+    assert (await Browser(world.api).sign_in(link=link)).status == 200  # from there, too
 
 
 async def test_no_secret_and_no_payload_is_in_the_log(world: Any) -> None:

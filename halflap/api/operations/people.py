@@ -96,17 +96,18 @@ class People:
         matches = await self.passwords.verify(hash, password, address, known=is_known)
         if user is None or not matches or user.disabled:
             raise SignInRefused
-        await attempts.succeed(by_address, counted, known)
+        await attempts.succeed(counted, by_address, known)
         return user
 
     async def follow_link(self, link: str, address: str) -> UserSession:
-        """Sign in the user of a link, and spend it; raises `SignInRefused` or `TooManyAttempts`."""
-        by_address = f"address:{address}"
-        await self.catalogue.attempts.begin(by_address)
+        """Sign in the user of a link, and spend it; raises `SignInRefused` or `TooManyAttempts`.
+
+        What is good is taken, however many others came from that address.
+        """
         user = await self.catalogue.users.take_link(link)
         if user is None or user.disabled:
+            await self._count_refusal(address)
             raise SignInRefused
-        await self.catalogue.attempts.succeed(by_address)
         return await self.catalogue.sessions.start(user, "link")
 
     async def identify(
@@ -117,11 +118,14 @@ class People:
         A user is found by the provider's subject, at first by the verified email. With a role claim,
         users are added, and have their role from it.
         """
-        by_address = f"address:{address}"
-        await self.catalogue.attempts.begin(by_address)
         if self.provider is None:
+            await self._count_refusal(address)
             raise SignInRefused("There is no sign-in provider here.")
-        found = await self.provider.end(cookie, code, state, issuer)
+        try:
+            found = await self.provider.end(cookie, code, state, issuer)
+        except ProviderRefused:
+            await self._count_refusal(address)
+            raise
         if not await self.catalogue.attempts.first(f"state:{_digest(state)}"):
             raise ProviderRefused("This sign-in has ended already; begin it again.")
         users, email = self.catalogue.users, normalized(found.email)
@@ -139,8 +143,11 @@ class People:
             raise SignInRefused
         if role is not None and user.role != role:
             user = await users.change(user.id, role=role)
-        await self.catalogue.attempts.succeed(by_address)
         return await self.catalogue.sessions.start(user, "oidc")
+
+    async def _count_refusal(self, address: str) -> None:
+        """Count a link or a code that signs nobody in; raises `TooManyAttempts` from too many on."""
+        await self.catalogue.attempts.begin(f"address:{address}")
 
     async def set_password(
         self, session: str, current: str | None, password: str, now: Micros, address: str

@@ -159,14 +159,13 @@ class SignInAttempts(CatalogueNoun):
 
         await self._writer.note(job)
 
-    async def succeed(self, address: str, counted: str = "", known: str = "") -> None:
-        """Take an attempt back from the failures of its address, and forget those of the account."""
+    async def succeed(self, counted: str, address: str, known: str) -> None:
+        """Forget the failures that were counted, but for the address's, and know it from now on."""
         now = self._clock()
 
         def job(connection: JobTransaction) -> None:
             connection.execute("DELETE FROM sign_ins WHERE name = ?", (counted,))
-            if known:
-                connection.execute(KNOW, (known, now))
+            connection.execute(KNOW, (known, now))
             row = one(
                 connection,
                 "UPDATE sign_ins SET failures = failures - 1 WHERE name = ? RETURNING failures",

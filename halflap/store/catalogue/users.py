@@ -172,6 +172,9 @@ class Users(CatalogueTable[User]):
     async def take_link(self, secret: str) -> User | None:
         """Return the user whom a link signs in, and spend it; None where it is none, or no longer."""
         now = self._clock()
+        there = "SELECT 1 FROM sign_in_links WHERE hash = ? AND expires_at > ?"
+        if await self._writer.row(there, hashed(secret), now) is None:
+            return None  # and nothing is written: it is no change of anything
 
         def job(connection: JobTransaction) -> str | None:
             row = one(
