@@ -7,7 +7,7 @@ execution runs, which fails where there is still no answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Sized
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, TypeVar, cast
@@ -56,7 +56,12 @@ def bounded(key: str, most: int = MOST_KEY) -> str:
 def said(function: Callable[[Request], Any] | None, request: Request) -> str | None:
     """Return a declared function's result as text: an id may well be a number."""
     found = pick(function, request) if function is not None else None
-    return None if found is None else bounded(str(found))
+    return None if is_nothing(found) else bounded(str(found))
+
+
+def is_nothing(found: Any) -> bool:
+    """Return whether a declared function found no id: none, or an empty text, list or object."""
+    return found is None or (not found and isinstance(found, Sized))
 
 
 def identity(function: Callable[[Request], Any] | None, request: Request) -> str | None:
@@ -64,7 +69,7 @@ def identity(function: Callable[[Request], Any] | None, request: Request) -> str
     if isinstance(function, pointer):
         function = function.value
     found = pick(function, request) if function is not None else None
-    if not found and (found is None or isinstance(found, str)):
+    if is_nothing(found):
         return None
     is_plain = isinstance(found, str) and not found.startswith(NO_TEXT)
     return found if is_plain else f"{NO_TEXT}{as_text(found)}"

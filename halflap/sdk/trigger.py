@@ -117,8 +117,13 @@ class Subscription:
     def __post_init__(self) -> None:
         if self.expires_at is not None and self.expires_at.tzinfo is None:
             raise DefinitionError("a Subscription's expires_at has a time zone")
-        if isinstance(self.secret, str):  # of an app's answer, which no type checker knows
+        # Both come of an app's answer, which no type checker knows.
+        if isinstance(self.secret, str):
             raise DefinitionError("a Subscription's secret is a SecretStr: write SecretStr(…)")
+        if not isinstance(self.id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(
+                f"a Subscription's id is a text, and not {self.id!r}: write str(…)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,8 @@ class Missed:
 
 
 Answer = Reply | FlowResult | Callable[[Request], Reply]
+PURE = ("handshake", "dedupe", "key", "split", "answer", "control", "takes")
+"""The parts of a declaration that are functions, which run before there is an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,19 @@ class Declaration:
     app_events: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name in PURE:
+            function = getattr(self, name)
+            if name == "answer" and isinstance(function, Reply | FlowResult):
+                continue
+            if function is not None and (
+                not callable(function) or inspect.iscoroutinefunction(function)
+            ):
+                raise DefinitionError(
+                    f'a trigger\'s {name}= is a pure function of the request, such as pointer("/id") or '
+                    f'header("x-id"), and not {function!r}'
+                )
+        if any(len(each) == 1 for each in self.methods):  # of a text in the place of several
+            raise DefinitionError('a trigger\'s methods= are several: write ("POST",)')
         for each in self.app_events or ():
             if not is_pattern(each):
                 raise DefinitionError(

@@ -8,18 +8,21 @@ from typing import Any, cast
 import pytest
 
 from halflap import (
+    Component,
     Config,
     Context,
     DefinitionError,
     Integration,
     Json,
     Limits,
+    Request,
     Retry,
     Route,
     Subscription,
+    Unsigned,
     webhook,
 )
-from halflap.testing import Run
+from halflap.testing import Receive, Run
 from tests.cases import for_each
 
 
@@ -77,6 +80,43 @@ def test_an_option_that_no_event_would_survive_is_refused(
         async def flow(ctx: Context[Config], event: Json) -> None: ...
 
 
+@for_each(
+    "declared,said",
+    [
+        ({"dedupe": "/id"}, "dedupe= is a pure function .* and not '/id'"),
+        ({"key": "/id"}, "key= is a pure function"),
+        ({"answer": {"ok": True}}, "answer= is a pure function"),
+        ({"methods": "POST"}, "methods= are several"),
+    ],
+)
+def test_what_a_gateway_could_not_call_is_refused(declared: dict[str, Any], said: str) -> None:
+    async def told(request: Request) -> Json:
+        """Something was told."""
+        return request.json()
+
+    async def later(request: Request) -> str:
+        return "1"
+
+    for given in (declared, {"dedupe": later}):
+        with pytest.raises(DefinitionError, match=said if given is declared else "and not <func"):
+            Component("telling").trigger(**given)(told)
+
+
+async def test_an_empty_object_is_no_deliverys_id(receive: Receive) -> None:
+    async def told(request: Request) -> Json:
+        """Something was told."""
+        return request.json()
+
+    def id_of(request: Request) -> Any:
+        return request.json()["ids"]
+
+    trigger = Component("emptied").trigger(verify=Unsigned("a test"), dedupe=id_of, key=id_of)(told)
+    for ids, delivery in (({}, None), ([], None), ("", None), (0, "\x000"), ([1], "\x00[1]")):
+        received = await receive(trigger, {"ids": ids})
+        assert received.deliveries == [delivery]
+        assert (received.keys == [None]) is (delivery is None)
+
+
 def test_tries_and_limits_that_let_nothing_through_are_refused() -> None:
     for wrong in ({"attempts": 0}, {"first": timedelta(-1)}):
         with pytest.raises(ValueError, match="one try at least"):
@@ -90,5 +130,8 @@ def test_a_subscription_that_cannot_be_kept_is_refused_where_it_is_made() -> Non
     given: Any = "whsec_of-an-apps-answer"
     with pytest.raises(DefinitionError, match=r"write SecretStr\(…\)"):
         Subscription("1", given)
+    given = 7
+    with pytest.raises(DefinitionError, match=r"a text, and not 7: write str\(…\)"):
+        Subscription(given)
     with pytest.raises(DefinitionError, match="has a time zone"):
         Subscription("1", expires_at=datetime(2026, 1, 1))
