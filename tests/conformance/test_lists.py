@@ -54,7 +54,7 @@ def matches(which: Filter, found: Execution) -> bool:
 
 def time_of(which: Filter, found: Execution) -> Micros:
     """Return the time by which an execution is in a list: a period of ended ones goes by their end."""
-    ended = which.dead_letters or (which.states and set(which.states) <= ENDED)
+    ended = which.dead_letters or (which.states and set(which.states) <= {*ENDED})
     marks = (which.cause, which.status, which.failure_kind, which.component)
     of_failure = any(each is not None for each in marks) or which.reason
     bounded = which.since is not None or which.until is not None
