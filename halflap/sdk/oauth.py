@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 from urllib.parse import urlencode, urlsplit
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -361,18 +361,16 @@ def expiry(seconds: Any) -> datetime | None:
 def granted(response: Response) -> dict[str, Any]:
     """A token endpoint's answer; a refusal is `Unauthorized` with what the app says."""
     try:
-        answer: Any = response.json()
+        found: Any = response.json()
     except UpstreamError:
-        answer = {}
-    if response.status == 200 and isinstance(answer, dict):
-        token: Any = answer.get("access_token")  # pyright: ignore[reportUnknownMemberType]
-        if token and isinstance(token, str):
-            return answer  # pyright: ignore[reportUnknownVariableType]
+        found = None
+    answer = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    token = answer.get("access_token")
+    if response.status == 200 and token and isinstance(token, str):
+        return answer
     if response.status >= 500 or response.status == 429:
         response.raise_for_status()
-    said = ""
-    if isinstance(answer, dict):
-        said = clean(str(answer.get("error_description") or answer.get("error") or ""))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    said = clean(str(answer.get("error_description") or answer.get("error") or ""))
     raise Unauthorized(
         f"the app refused to give a token ({response.status}{': ' + said[:200] if said else ''}); "
         "connect again",
