@@ -740,7 +740,7 @@ class ShardStream(Listening):
                 continue
             secret = [pair for pair in headers.raw if pair[0].lower() in SEALED_HEADERS]
             event = as_event(request, self._flow, now, sealed_headers(headers, secret, self._seal))
-            key = said(declared.key, request) if each.key is None else bounded(each.key)
+            key = said(declared.key, request) if each.key is None else bounded(str(each.key))
             ttl = int(declared.dedupe_for.total_seconds() * 1e6)
             found.append(
                 Start(

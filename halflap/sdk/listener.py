@@ -52,9 +52,12 @@ class Message:
     @property
     def identity(self) -> str | None:
         """By what a second delivery is known; None where the cursor alone says that."""
-        if self.id is None or self.version is None:  # an id like those below has another prefix
-            return f"\0{self.id}" if self.id and self.id.startswith("\0") else self.id
-        return f"\0{len(self.id)}@{self.id}@{self.version}"
+        id = "" if self.id is None else str(self.id)  # of JSON it may be a number
+        if not id:
+            return None
+        if self.version is None:  # an id like those below has another prefix
+            return f"\0{id}" if id.startswith("\0") else id
+        return f"\0{len(id)}@{id}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
