@@ -218,7 +218,7 @@ async def mended(
         query = {"instance": instance["id"], "flow": "opportunity_amount", "state": "succeeded"}
         return (await place.api("GET", "/executions", **query))["items"]
 
-    [amount] = await until(done)
+    [amount, *_] = await until(done)
     async with opened(desk, f"/executions/{amount['id']}") as page:
         # What a replay would write, and the way to the executions of the other app's record.
         await page.get_by_role("button", name="More actions").click()
