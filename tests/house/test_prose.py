@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LONG, WAITING
 from tests.house import prose
 
 
@@ -59,10 +58,6 @@ def test_a_class_name_that_is_taken_is_found() -> None:
     found = list(prose.check_class_names(trees))
     assert [each.place for each in found] == ["halflap/b.py:1"]
     assert "halflap/a.py:1" in found[0].message
-
-
-def test_the_tests_that_begin_are_there() -> None:
-    assert [each for each in LONG + WAITING if not each.exists()] == []
 
 
 def test_no_message_below_the_command_line_says_its_options() -> None:
