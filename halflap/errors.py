@@ -139,19 +139,27 @@ class UpstreamError(HalflapError):
         self.retryable = retryable
 
 
+def span_of(time: timedelta | float) -> timedelta:
+    """Return a wait of seconds, or a `timedelta`, as one."""
+    return time if isinstance(time, timedelta) else timedelta(seconds=time)
+
+
 class RateLimited(UpstreamError):
-    """The other app asks us to slow down; `retry_after` says for how long, None if it did not."""
+    """The other app asks us to slow down; `retry_after` says for how long, None if it did not.
+
+    Seconds, or a `timedelta`.
+    """
 
     def __init__(
         self,
         message: str | None = None,
         *,
-        retry_after: timedelta | None = None,
+        retry_after: timedelta | float | None = None,
         status: int | None = 429,
         body: str = "",
     ) -> None:
         super().__init__(message, status=status, retryable=True, in_doubt=False, body=body)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else span_of(retry_after)
 
 
 class Unauthorized(UpstreamError):
@@ -174,11 +182,11 @@ class EgressRefused(UpstreamError):
 
 
 class RetryLater(HalflapError):
-    """Not ready yet: run the flow again after a while; spends no attempt."""
+    """Not ready yet: run the flow again after a while (seconds, or a `timedelta`); spends no attempt."""
 
-    def __init__(self, after: timedelta, message: str | None = None) -> None:
+    def __init__(self, after: timedelta | float, message: str | None = None) -> None:
         super().__init__(message)
-        self.after = after
+        self.after = span_of(after)
 
 
 class Backlogged(RetryLater):

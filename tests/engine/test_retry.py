@@ -26,6 +26,8 @@ STEADY = Retry(attempts=3, first=timedelta(seconds=1), jitter=0)
         (EgressRefused(), 1, None),
         (ValueError(), 1, None),
         (RetryLater(timedelta(minutes=1)), 99, TryAgain("later", 60 * SECOND)),
+        (RetryLater(60), 99, TryAgain("later", 60 * SECOND)),
+        (RateLimited(retry_after=7.5), 99, TryAgain("later", 15 * SECOND // 2)),
         (RateLimited(retry_after=timedelta(0)), 99, TryAgain("later", 0)),
         (RateLimited(retry_after=timedelta(hours=9)), 1, TryAgain("later", 9 * 3600 * SECOND)),
         (RateLimited(), 1, TryAgain("later", SECOND)),
