@@ -170,8 +170,9 @@ async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(world: 
     assert f"halflap instances remove {instance}" in refused.json["detail"]
     assert (await world.api("DELETE", f"/api/instances/{instance}")).status == 204
     assert (await world.api("POST", f"{at}/erasure", {})).status == 200
-    # It is made again on its next use.
-    assert (await update(world.api, draft)).json["instance"] is not None
+    # It is made again on its next use, and what it is sent is taken.
+    again = (await update(world.api, draft)).json["instance"]
+    assert (await active(world, again["id"]))["state"] == "active"
 
 
 async def test_an_upgrade_of_all_leaves_it_to_its_draft(world: Any) -> None:
