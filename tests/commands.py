@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON, ROOT
@@ -27,6 +30,28 @@ async def serve(folder: Path, *words: str, python: str = PYTHON, **environment: 
     """Start a server whose store is in a folder, on any port."""
     given = ("serve", "--dir", str(folder), "--port", "0", "--json", *words)
     return await start(folder, *given, python=python, **environment)
+
+
+@asynccontextmanager
+async def logging_server(folder: Path, *words: str, **given: Any) -> AsyncGenerator[Process]:
+    """A server whose log is in JSON and whose store is in `store`; it is ended in any case."""
+    connections = {"HALFLAP_CONNECTIONS": "1000"}  # wherever this runs, so many files may be open
+    command = ("serve", "--dir", "store", "--port", "0", "--log", "json", *words)
+    process = await start(folder, *command, **connections, **given)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(DEADLINE):
+            await process.communicate()
+
+
+async def first_line(stream: asyncio.StreamReader | None) -> str:
+    """Return the next line of a process' output."""
+    assert stream is not None
+    async with asyncio.timeout(DEADLINE):
+        return (await stream.readline()).decode()
 
 
 async def run(folder: Path, *words: str, **environment: str) -> tuple[int, str, str]:

@@ -13,8 +13,7 @@ from halflap.store.identity import Identity
 from halflap.store.store import Store
 from halflap.store.vault import Vault
 from tests.cluster import fresh_url
-from tests.commands import start
-from tests.polling import DEADLINE
+from tests.commands import first_line, logging_server
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -84,16 +83,10 @@ async def test_the_public_url_of_the_server_that_runs_is_looked_at(
     checks: Any, tmp_path: Path
 ) -> None:
     url = "http://127.0.0.1:9/in"
-    options = ("--port", "0", "--log", "json", "--public-url", url)
-    process = await start(tmp_path, "serve", "--dir", "store", *options)
-    assert process.stderr is not None
-    async with asyncio.timeout(DEADLINE):
-        await process.stderr.readline()
-    state, said = (await asyncio.to_thread(checks))["public url"]
-    assert (state, url in said) == ("warn", True)
-    process.terminate()
-    async with asyncio.timeout(DEADLINE):
-        await process.communicate()
+    async with logging_server(tmp_path, "--public-url", url) as process:
+        await first_line(process.stderr)
+        state, said = (await asyncio.to_thread(checks))["public url"]
+        assert (state, url in said) == ("warn", True)
 
 
 async def test_a_token_that_can_be_guessed_is_shown(checks: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from halflap.cli import main
 from halflap.store.store import Store
 from halflap.store.vault import Vault
-from tests.commands import run, start
+from tests.commands import first_line, logging_server, run
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
@@ -42,33 +42,24 @@ def test_the_store_of_a_parent_folder_has_to_be_named(below: Path, role: str) ->
     assert list((below.parent / ".halflap").iterdir()) == []
 
 
-async def first_line(stream: asyncio.StreamReader | None) -> str:
-    assert stream is not None
-    async with asyncio.timeout(DEADLINE):
-        return (await stream.readline()).decode()
-
-
 async def test_a_log_in_json_is_json_from_the_start_to_the_stop(tmp_path: Path) -> None:
-    process = await start(tmp_path, "serve", "--dir", "store", "--port", "0", "--log", "json")
-    started = json.loads(await first_line(process.stderr))
-    assert started["event"] == "started"
-    assert started["url"].startswith("http://127.0.0.1:")
-    process.terminate()
-    async with asyncio.timeout(DEADLINE):
-        out, errors = await process.communicate()
+    async with logging_server(tmp_path) as process:
+        started = json.loads(await first_line(process.stderr))
+        assert started["event"] == "started"
+        assert started["url"].startswith("http://127.0.0.1:")
+        process.terminate()
+        async with asyncio.timeout(DEADLINE):
+            out, errors = await process.communicate()
     assert out == b""
     assert [json.loads(line)["event"] for line in errors.splitlines()] == ["stopping", "stopped"]
 
 
 @pytest.mark.parametrize("given", [{}, {"HALFLAP_TOKEN": "the-token"}], ids=["made", "given"])
 async def test_people_are_told_where_the_token_is(tmp_path: Path, given: dict[str, str]) -> None:
-    process = await start(tmp_path, "serve", "--dir", "store", "--port", "0", **given)
-    await first_line(process.stdout)
-    place = "HALFLAP_TOKEN" if given else str(tmp_path / "store" / "token")
-    assert (await first_line(process.stdout)).rstrip().endswith(f"the API's token in {place}")
-    process.terminate()
-    async with asyncio.timeout(DEADLINE):
-        await process.communicate()
+    async with logging_server(tmp_path, "--log", "text", **given) as process:
+        await first_line(process.stdout)
+        place = "HALFLAP_TOKEN" if given else str(tmp_path / "store" / "token")
+        assert (await first_line(process.stdout)).rstrip().endswith(f"the API's token in {place}")
 
 
 @pytest.mark.parametrize("limit", ["-Sn", "-n"], ids=["soft", "hard"])
@@ -76,23 +67,18 @@ async def test_connections_without_a_file_are_refused(tmp_path: Path, limit: str
     few = tmp_path / "python"
     few.write_text(f'#!/bin/sh\nulimit {limit} 200 && exec {PYTHON} "$@"\n')
     few.chmod(0o755)
-    given = ("serve", "--dir", "store", "--port", "0", "--log", "json")
-    process = await start(tmp_path, *given, python=str(few))
-    line = json.loads(await first_line(process.stderr))
-    if limit == "-n":
-        assert (line["files"], line["connections"]) == (200, 136)
+    async with logging_server(tmp_path, python=str(few)) as process, AsyncExitStack() as stack:
         line = json.loads(await first_line(process.stderr))
-    port = int(line["url"].rpartition(":")[2])
-    async with AsyncExitStack() as stack:
+        if limit == "-n":
+            assert (line["files"], line["connections"]) == (200, 136)
+            line = json.loads(await first_line(process.stderr))
+        port = int(line["url"].rpartition(":")[2])
         for _ in range(150):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             stack.callback(writer.close)
         if limit == "-Sn":
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert ("503" if limit == "-n" else "200") in await first_line(reader)
-    process.terminate()
-    async with asyncio.timeout(DEADLINE):
-        await process.communicate()
 
 
 def test_what_a_library_logs_is_a_line_of_json_too(tmp_path: Path) -> None:
