@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,8 @@ async def pull(
         return
     for verb, names in (("wrote", plan.writes), ("removed", plan.removes)):
         for each in names:
-            output.line((f"{verb} ", "green"), each)
+            # The project may lie above the folder that one is in: the path leads to the file.
+            output.line((f"{verb} ", "green"), os.path.relpath(project.root / each))
     if not plan.writes and not plan.removes:
         output.line(f"{name} is here as it is there")
 

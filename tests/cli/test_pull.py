@@ -69,6 +69,11 @@ def test_a_checkout_follows_a_target_and_keeps_what_it_edited(
     pulled = plain("pull", *here)
     assert pulled == {"integration": "orders", "wrote": ["orders.yaml"], "removed": []}
     assert (ours / "orders.yaml").read_text() == two
+    # In a folder below, it says where the project is to which it writes.
+    (ours / "below").mkdir()
+    deploy(TEXT.replace("one", "two and a half"))
+    monkeypatch.chdir(ours / "below")
+    assert "wrote ../orders.yaml" in ok("pull", *here)
     deploy(TEXT.replace("one", "three"))
     mine = TEXT.replace("one", "mine")
     (ours / "orders.yaml").write_text(mine)

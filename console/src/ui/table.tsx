@@ -249,7 +249,8 @@ export function Table<Row>({
                     <div
                       role="gridcell"
                       key={each.key}
-                      style={{ flexShrink: each.wide === "most" ? 1_000 : shareOf(each) ** 3 }}
+                      // One gives way wholly before the next: a pixel less cuts a short text off.
+                      style={{ flexShrink: each.wide === "most" ? 1e12 : shareOf(each) ** 30 }}
                       className="min-w-0 truncate"
                     >
                       {each.title} <span className="text-foreground">{shown}</span>
