@@ -264,6 +264,11 @@ flows:
       - action: hubspot.get_record
         title: Read the owner
         with: {{object: owners, id: =event.properties.owner}}
+      - for: each
+        title: All of them
+        in: [{{id: one}}]
+        where: =each.id != "0"
+        do: [{{log: =each.id}}]
 """
 
 
@@ -292,6 +297,11 @@ async def test_a_step_alone_is_given_the_event_of_the_run(desk: Desk) -> None:
         async with page.expect_response("**/steps/run") as answered:
             await page.get_by_role("button", name="Run only this step").click()
         assert "owner-4711" in (await (await answered.value).json())["rows"][0]["inputs"]["text"]
+        # A loop's item is known where it is decided which items are left out.
+        await page.get_by_role("treeitem", name="All of them").click()
+        await page.get_by_role("tab", name="Setup").click()
+        panel = page.get_by_role("complementary", name="What is selected")
+        await expect(panel.locator(".pill")).to_contain_text("one")
 
 
 REAL = """\

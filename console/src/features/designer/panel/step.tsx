@@ -397,10 +397,11 @@ function MemberField({
   schema: Schema
   field: KindField
 }) {
-  const { draft } = useFields()
+  const { draft, focused } = useFields()
   const send = useSend()
   const { kind, path, held, flow } = subject
   const { name } = field
+  const at = useMemo((): Path => [...path, name], [path, name])
   const order = orderOf(schema, kind)
   const whole = useHeld(subject)
   const { now, change, flush, error } = useTyped(held[name], (value, group) =>
@@ -460,7 +461,7 @@ function MemberField({
       ? (one: string, to: string) =>
           void draft.edit([{ op: "rename", flow: flow.name, name: one, to }])
       : undefined
-  return (
+  const shown = (
     <ValueField
       label={field.label}
       hint={field.hint}
@@ -468,7 +469,7 @@ function MemberField({
       shape={templated(field, kind)}
       condition={field.condition}
       value={now}
-      path={[...path, name]}
+      path={at}
       onChange={change}
       onLeave={flush}
       readOnly={draft.readOnly}
@@ -476,7 +477,16 @@ function MemberField({
       onRename={renames}
     />
   )
+  if (kind !== "for" || !SEES_ITEM.has(name)) return shown
+  return (
+    <FieldsOf draft={draft} path={at} focused={focused}>
+      {shown}
+    </FieldsOf>
+  )
 }
+
+/** The fields of a loop that are evaluated for each item. */
+const SEES_ITEM = new Set(["where", "key", "collect"])
 
 /** How a flow ends: done, with an answer or without, or ignored for a reason. */
 function StopField({
