@@ -36,8 +36,11 @@ async def list_types(hubspot: HubSpot) -> list[tuple[str, str]]:
     ]
 
 
-Object = Annotated[str, Source(list_types, open=True)]
-"""A type of records, as contacts."""
+Object = Annotated[
+    str,
+    Source(list_types, open=True),
+    Field(description="A type of records, as contacts, deals or a custom one."),
+]
 
 
 def path_of(object: str, rest: str = "") -> str:

@@ -83,8 +83,13 @@ async def changed_record(
     request: Request,
     object: Object,
     properties: Wanted = None,
-    interval: Annotated[int, Field(ge=10, le=86_400)] = 60,
-    start: Literal["now", "earliest"] = "now",
+    interval: Annotated[
+        int, Field(ge=10, le=86_400, description="Seconds between two searches.")
+    ] = 60,
+    start: Annotated[
+        Literal["now", "earliest"],
+        Field(description="What is found at first: changes from now on, or all records."),
+    ] = "now",
 ) -> ChangedRecord:
     """A record was made or changed, as HubSpot's search finds: for a token, which has no webhooks.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, cast
 
+from pydantic import Field
+
 from halflap import DynamicFields, Records, Response, Source, Writes
 from halflap.components.salesforce._answer import unless_gone
 from halflap.components.salesforce._write import SAVED_ID, Write, written
@@ -100,7 +102,14 @@ async def delete_record(sf: Salesforce, object: Object, id: str) -> None:
 
 
 @component.action
-async def query(sf: Salesforce, soql: str, values: dict[str, Any] | None = None) -> list[Record]:
+async def query(
+    sf: Salesforce,
+    soql: Annotated[str, Field(description="SOQL, as SELECT Id FROM Account WHERE Name = {name}")],
+    values: Annotated[
+        dict[str, Any] | None,
+        Field(description="What stands for each {name} in the query, quoted safely."),
+    ] = None,
+) -> list[Record]:
     """Ask for records by SOQL, and get all pages of the answer.
 
     With `values`, the query is a template: `SELECT Id FROM Account WHERE Name = {name}`, in which
