@@ -24,11 +24,11 @@ from halflap.api.execution_view import LoggedPage, LoggedView
 from halflap.api.executions import Narrowed, searchable, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.activity import Tick
-from halflap.api.principal import CUSTOMERS
+from halflap.api.principal import CUSTOMERS, HiddenPayloads
 from halflap.api.recorded import log_view
 from halflap.api.view import RejectionPage, RejectionView, SchedulePage, ScheduleView
 from halflap.errors import ConfigError, NotFound
-from halflap.model import LogLevel
+from halflap.model import SYSTEM, LogLevel
 from halflap.store.catalogue.notes import RejectionFilter
 from halflap.store.rules.cause import normalise_message
 
@@ -91,13 +91,19 @@ async def list_rejections(
     before: Before = None,
     limit: PageSize = USUAL_PAGE,
 ) -> RejectionPage:
-    """Return requests that were refused before they were accepted, newest first."""
+    """Return requests that were refused before they were accepted, newest first.
+
+    Where payloads are hidden, `q` is compared with what is shown, and a page may have fewer, even none,
+    while there are more.
+    """
     owner, within = await whose(operations, customer, instance)
     if endpoint is not None and await operations.catalogue.endpoints.find(endpoint) is None:
         raise NotFound(f"there is no endpoint {endpoint!r}; see: halflap instances show")
-    which = RejectionFilter(endpoint, within, owner, integration, status, q)
-    found = await operations.catalogue.rejections.list(which, number(before), limit)
     catalogue, hidden = operations.catalogue, await operations.hidden_payloads()
+    # Where something is hidden, the store is not asked for it: the next page would tell what it found.
+    asked = q if hidden == HiddenPayloads() else None
+    which = RejectionFilter(endpoint, within, owner, integration, status, asked)
+    found = await catalogue.rejections.list(which, number(before), limit)
     customers = await catalogue.customers.names(each.customer or "" for each in found)
     instances = await catalogue.instances.names(each.instance or "" for each in found)
     views = [
@@ -111,8 +117,11 @@ async def list_rejections(
         )
         for each in found
     ]
-    shown = [without_values(each) if each.customer in hidden else each for each in views]
-    if q is not None:  # no search tells what is in what is not shown
+    # At a shared endpoint it may be of any customer.
+    shown = [
+        without_values(each) if (each.customer or SYSTEM) in hidden else each for each in views
+    ]
+    if q is not None and asked is None:
         shown = [each for each in shown if q.lower() in each.reason.lower()]
     next = str(found[-1].number) if len(found) == limit else None
     return RejectionPage(items=shown, next=next)

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from halflap.api import stream
 from halflap.api.asking import needs, router_of
 from halflap.api.rights import RIGHTS, ROLES
+from halflap.model import Rejection
 from tests.api.conftest import ORDERS, Browser, signed_in
 from tests.polling import DEADLINE
 
@@ -266,3 +267,17 @@ async def test_a_refusals_reason_has_no_values_where_payloads_are_hidden(world: 
         for q, many in ((None, 1), ("Content-Encoding", 1), (SECRET, int(asks is world.api))):
             found = await asks("GET", "/api/rejections", **({} if q is None else {"q": q}))
             assert [each["reason"] for each in found.json["items"]] == [f"{reason} {value}"] * many
+    pages = [await viewer("GET", "/api/rejections", q=q, limit="1") for q in (SECRET, "no such")]
+    assert pages[0].json == pages[1].json  # nor does the next page tell what was found
+
+
+async def test_what_came_to_a_shared_endpoint_is_of_any_customer(world: Any) -> None:
+    catalogue = world.host.store.catalogue
+    shared = (await catalogue.shared.ensure("orders", ["incoming"]))["incoming"]
+    catalogue.rejections.note(Rejection(shared.id, 1, f"no org {SECRET!r}", 400, (("x", SECRET),)))
+    viewer = await signed_in(world, "viewer")
+    (whole,) = (await world.api("GET", "/api/rejections")).json["items"]
+    assert SECRET in whole["reason"]
+    hidden = await viewer("GET", "/api/rejections")
+    seen = {"reason": "no org …", "headers": [], "payload_hidden": True}
+    assert hidden.json["items"] == [{**whole, **seen}]
