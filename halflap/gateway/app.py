@@ -185,12 +185,15 @@ class Gateway:
                 self._note(route, error, scope)
             detail = error.message if error.tells or error.status == 413 else ""
             return problem(error.status, detail=detail)
-        except NotFound:  # the customer was erased meanwhile; others may take the same event
-            return problem(503, retry_after=2) if isinstance(route, AppRoute) else nothing_here()
         except StoreError as error:
             self._outage.note(endpoint, str(error))
             return problem(503, retry_after=2)
-        except HalflapError:
+        except HalflapError as error:
+            if isinstance(error, NotFound) and route is not None:
+                # The customer was erased meanwhile; others may take the same event.
+                return (
+                    problem(503, retry_after=2) if isinstance(route, AppRoute) else nothing_here()
+                )
             log.exception("not accepted: the integration's definition failed", endpoint=endpoint)
             return problem(503, retry_after=30)
         except Exception:

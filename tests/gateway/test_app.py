@@ -27,7 +27,7 @@ from halflap import (
     header,
     pointer,
 )
-from halflap.errors import DefinitionError, Rejected, StoreFull
+from halflap.errors import DefinitionError, NotFound, Rejected, StoreFull
 from halflap.gateway.app import Gateway
 from halflap.gateway.route import EndpointRoute
 from halflap.model import SEALED, Failure, FlowKey, Outcome, Rejection, Start, Started, wall_clock
@@ -431,6 +431,18 @@ async def test_code_that_fails_before_the_answer_is_a_503_and_never_a_500() -> N
     status, headers, _ = await shop.send(b"{}")
     assert (status, "retry-after" in headers) == (503, True)
     assert shop.intake.starts == []
+
+
+async def test_an_event_of_a_version_that_does_not_run_here_is_to_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def find(endpoint: str) -> EndpointRoute | None:
+        raise NotFound("version abc does not run here: it needs a package")
+
+    shop = desk()
+    monkeypatch.setattr(shop, "find", find)
+    status, headers, _ = await shop.send()
+    assert (status, "retry-after" in headers) == (503, True)
 
 
 async def test_a_rejection_may_have_a_status_that_has_no_name() -> None:
