@@ -482,7 +482,10 @@ class Journal(Protocol):
         ...
 
     async def shut(self, customer: str) -> None:
-        """Accept nothing more for a customer that is erased (`NotFound`), and claim nothing of it."""
+        """Accept nothing more for a customer that is erased (`NotFound`), and claim nothing of it.
+
+        But for flows of ours, which take its instances down.
+        """
         ...
 
     async def pause(self, paused: Paused) -> bool:

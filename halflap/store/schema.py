@@ -174,8 +174,9 @@ The journal
   gates         whose executions are held back: by `name`, the `bit` of `held` that they have. 1: an
                 instance, while it is activated or upgraded. 4: what somebody paused, a customer, an
                 instance or `<instance>/<flow>`, since when, by whom and why. 8: a customer that is being
-                erased, or was: nothing is accepted for it. A row comes before the bits, and goes in the
-                transaction that takes the last of them back; that of bit 8 stays.
+                erased, or was: nothing is accepted for it but to take its instances down. A row comes
+                before the bits, and goes in the transaction that takes the last of them back; that of
+                bit 8 stays.
   limits        what a customer may take, where that is not the default; NULL is the default, 0 no
                 limit. `full_at` is when its bucket of beginnings is full again.
   throttles     how a connection's traffic stands: when its bucket of requests is full again, until

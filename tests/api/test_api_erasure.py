@@ -111,6 +111,22 @@ async def test_it_says_how_much_is_left_and_goes_on_when_asked_again(
     assert (await world.api("GET", f"/api/customers/{customer}")).status == 404
 
 
+async def test_an_instance_that_is_activated_meanwhile_can_be_disabled(world: Any, customer: str):
+    await disable(world)
+    path = f"/api/customers/{customer}/erasure"
+    begun = await world.api("POST", path, json={}, wait=0)
+    assert begun.status == 202, begun.body
+
+    activated = await world.api("POST", "/api/instances/orders/activate", wait=30)
+    refused = await world.api("POST", path, json={})
+    await disable(world)
+    done = await world.api("POST", path, json={})
+
+    assert (activated.status, refused.status) == (200, 409)
+    assert done.status == 200, done.body
+    assert found(world.host.settings.dir) == []
+
+
 async def test_one_that_was_killed_at_its_very_end_is_finished_at_the_next_start(
     world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -30,10 +30,10 @@ def gates_of(
     `closed`: gates by name and bit, and customers with limits. A flow of ours has neither. Raises
     `NotFound` where its customer is erased: what was on its way meanwhile would be left behind.
     """
-    if (flow.customer, GONE) in closed:
-        raise NotFound("the customer is there no more: it was erased meanwhile")
     if flow.flow.startswith(SYSTEM):
         return 0, False
+    if (flow.customer, GONE) in closed:
+        raise NotFound("the customer is there no more: it was erased meanwhile")
     if not closed:
         return 0, all_limited
     names = pausable(flow)
