@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -353,7 +352,7 @@ def signed_jwt(claims: dict[str, Any], private_key: str) -> str:
 def expiry(seconds: Any) -> datetime | None:
     """Return when a token expires that lasts so long, as its app says; None where that is no time."""
     with suppress(ArithmeticError, TypeError, ValueError):
-        lasts = int(Decimal(str(seconds)))
+        lasts = float(str(seconds))  # an integer of 1e99999999 would take hours to write out
         return datetime.now(UTC) + timedelta(seconds=lasts) if lasts > 0 else None
     return None
 
