@@ -42,7 +42,7 @@ class Limits:
     connect, total: seconds to connect, and in all. response_bytes: of the body after decompression.
     rate: requests a second; burst: how many of them at once after a rest (as many as in a second,
     where it is not given). concurrency: how many are under way at once. The last three hold for one
-    connection over all workers; None sets no limit.
+    connection over all workers; None, or 0, sets no limit.
     """
 
     connect: float = 5.0
@@ -56,8 +56,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("rate", "burst", "concurrency"):
             given = getattr(self, name)
-            if given is not None and given <= 0:
-                raise ValueError(f"Limits({name}={given}) lets nothing through; None is no limit")
+            if given is not None and given < 0:
+                raise ValueError(f"Limits({name}={given}) is less than nothing; None is no limit")
 
 
 @frozen

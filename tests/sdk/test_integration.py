@@ -117,11 +117,12 @@ async def test_an_empty_object_is_no_deliverys_id(receive: Receive) -> None:
         assert (received.keys == [None]) is (delivery is None)
 
 
-def test_tries_and_limits_that_let_nothing_through_are_refused() -> None:
+def test_no_tries_and_negative_limits_are_refused() -> None:
     for wrong in ({"attempts": 0}, {"first": timedelta(-1)}):
         with pytest.raises(ValueError, match="one try at least"):
             Retry(**cast("dict[str, Any]", wrong))
-    for wrong in ({"rate": 0}, {"rate": -1.0}, {"burst": 0}, {"concurrency": 0}):
+    assert Limits(rate=0, burst=0, concurrency=0).rate == 0  # no limit, as of a connection's own
+    for wrong in ({"rate": -1.0}, {"burst": -1}, {"concurrency": -1}):
         with pytest.raises(ValueError, match="None is no limit"):
             Limits(**cast("dict[str, Any]", wrong))
 
