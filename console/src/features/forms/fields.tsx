@@ -571,6 +571,15 @@ export function useListedLabels(): (name: string, raw: string) => string | undef
   }
 }
 
+/**
+ * Return choices with what is typed after them, where it is the label of none. Not while they are looked
+ * for: Enter would take as written what may be the label of a choice that comes.
+ */
+export function withTyped(listed: Option[], typed: string, looking: boolean): Option[] {
+  if (looking || typed === "" || listed.some((each) => each.label === typed)) return listed
+  return [...listed, { value: JSON.stringify(typed), label: typed, hint: t`as written` }]
+}
+
 type Listed = { pages: { choices: Option[] }[] }
 
 /** A choice among what the connected app lists, or among many. */
@@ -597,14 +606,11 @@ function ListedChoice({ control, raw, onChange, ...rest }: PickProps & { control
         : (query.data?.pages.flatMap((page) => page.choices) ?? []),
     [source, control.choices, query.data],
   )
-  const options = useMemo(() => {
-    const typedIn = search.trim()
-    const isNew =
-      source?.open === true && typedIn !== "" && !listed.some((e) => e.label === typedIn)
-    return isNew
-      ? [...listed, { value: JSON.stringify(typedIn), label: typedIn, hint: t`as written` }]
-      : listed
-  }, [listed, search, source])
+  const looking = query.isFetching
+  const options = useMemo(
+    () => (source?.open === true ? withTyped(listed, search.trim(), looking) : listed),
+    [listed, search, source, looking],
+  )
   const value =
     raw === ""
       ? null

@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest"
 import { i18n } from "~/phrases"
+import { withTyped } from "./fields"
 import { controlsOf } from "./schema"
 import { shownOf } from "./shown"
 
@@ -34,4 +35,12 @@ test("what was filled in is read back in words, not as it is sent", () => {
     shown("tags", [] as never),
     shown("channel", "" as never),
   ]).toEqual(["yes", "–", "–"])
+})
+
+test("what is typed is offered as it is once the app has listed what fits", () => {
+  const general = { value: '"C1"', label: "general" }
+  expect(withTyped([], "general", true)).toEqual([])
+  expect(withTyped([general], "general", false)).toEqual([general])
+  const values = withTyped([general], "gen", false).map((each) => each.value)
+  expect(values).toEqual(['"C1"', '"gen"'])
 })
