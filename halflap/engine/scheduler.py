@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -324,7 +325,10 @@ class Scheduler:
             start = Start(execution, key, event, root=execution, dedupe=dedupe, order=order)
             starts.append(start)
         if starts:
-            await self._engine.start(starts)
+            with suppress(
+                NotFound
+            ):  # its customer is being erased; others' ticks do not wait for that
+                await self._engine.start(starts)
         await self._noted(instance, flow.name, fires[-1] if fires else mark)
         schedule.go_on(mark)
 

@@ -68,6 +68,21 @@ async def test_replays_are_found_by_their_bulk_however_late_it_began(world: Any)
     assert (bulk["done"], len(found.json["items"])) == (2, 2)
 
 
+@pytest.mark.usefixtures("driving")
+async def test_a_customer_that_is_being_erased_stops_no_others_replays(world: Any) -> None:
+    await world.publish(world.bundle())
+    instances = [await world.instance(), await world.instance(await world.customer("Globex"), "b")]
+    for each in instances:
+        await failed(world, each, 1)
+    await world.host.store.journal.shut(instances[0]["customer"])
+
+    begun = await world.api("POST", "/api/bulks", {"where": {"state": "failed"}})
+    bulk = await done(world, begun.json["id"])
+
+    assert (bulk["state"], bulk["done"], bulk["refused"]) == ("succeeded", 1, 1)
+    assert "was erased meanwhile" in bulk["refusals"][0]["why"]
+
+
 async def test_bulks_are_listed_by_what_they_do_and_by_their_state(either: Any) -> None:
     made = (await either.api("POST", "/api/bulks", {"do": "dismiss"})).json["id"]
     await either.api("POST", f"/api/bulks/{made}/cancel")

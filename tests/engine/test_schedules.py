@@ -75,14 +75,18 @@ class Office:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
+        await self.stores[0].catalogue.versions.publish("scheduled", "v1", b"")
+        await self.add("Initech")
+        for each in self.stores:
+            self.begin(each)
+
+    async def add(self, name: str) -> None:
+        """Add a customer with an active instance."""
         catalogue = self.stores[0].catalogue
-        customer = await catalogue.customers.add("Initech")
-        await catalogue.versions.publish("scheduled", "v1", b"")
+        customer = await catalogue.customers.add(name)
         made = await catalogue.instances.add(customer.id, "scheduled", "scheduled", "v1")
         await catalogue.instances.set_revision(made.id, self.answers, {})
         assert await catalogue.instances.move(made.id, ("configured",), "active")
-        for each in self.stores:
-            self.begin(each)
 
     def begin(self, store: Store) -> None:
         engine = JournalEngine(store.journal, clock=self.clock)
@@ -212,6 +216,20 @@ async def test_a_tick_that_is_a_moment_late_was_not_missed() -> None:
         made.clock.move(timedelta(minutes=15, seconds=20))
         await made.settled()
         assert times(await made.fired()) == ["10:15"]
+
+
+async def test_ticks_of_others_do_not_wait_for_a_customer_that_is_being_erased() -> None:
+    async with office("memory", schedule.every(minutes=15)) as made:
+        for name in ("Globex", "Hooli"):  # whichever is fired first, one is behind it
+            await made.add(name)
+        await made.settled()
+        erased = next(
+            c for c in await made.stores[0].catalogue.customers.list() if c.name == "Globex"
+        )
+        await made.stores[0].journal.shut(erased.id)
+        made.clock.move(timedelta(minutes=20))
+        await made.settled()
+        assert list((await made.fired()).values()) == [2]
 
 
 @BOTH

@@ -29,7 +29,7 @@ from halflap.api.operations.upgrades import (
     first_stage,
     is_in_canary,
 )
-from halflap.errors import BlobLost, ConfigError, Conflict, HalflapError, StoreError
+from halflap.errors import BlobLost, ConfigError, Conflict, HalflapError, NotFound, StoreError
 from halflap.model import (
     ENDED,
     LIVE,
@@ -433,6 +433,11 @@ class BulkOperations:
             done = await self.executions.engine.start(starts) if starts else []
         except Outdated:
             return await self._replay(bulk, page)
+        except NotFound as error:  # the customer of one is being erased
+            if len(page) == 1:
+                return 0, [Refusal(page[0].id, error.message)]
+            each_alone = [await self._replay(bulk, [each]) for each in page]
+            return sum(done for done, _ in each_alone), [e for _, left in each_alone for e in left]
         for start, started in zip(starts, done, strict=True):
             if started.duplicate_of is not None:
                 why = f"{started.duplicate_of} replays it already"
