@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, RootModel, SecretStr
 
 from halflap.errors import DefinitionError
 from halflap.model import Order
@@ -128,6 +128,8 @@ def app_names(annotation: Any) -> dict[str, str]:
         if not (isinstance(each, type) and issubclass(each, BaseModel)):
             return {}
         if not each.__pydantic_complete__ or each.model_config.get("extra") == "allow":
+            return {}
+        if issubclass(each, RootModel) or each.__pydantic_decorators__.model_serializers:
             return {}
         for name, known in (each.model_fields | each.model_computed_fields).items():
             found[name] = getattr(known, "serialization_alias", None) or known.alias or name

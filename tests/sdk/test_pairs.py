@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, RootModel, SecretStr, model_serializer
 
 from halflap import (
     UNSET,
@@ -172,6 +172,31 @@ def test_a_field_that_no_event_has_would_be_null_for_ever(reads: Reads, reason: 
 
     with pytest.raises(DefinitionError, match=reason):
         left.trigger(key=pointer("/Id"), reads=reads)(changed)
+
+
+class Free(RootModel[dict[str, str]]):
+    """A thing with whatever fields."""
+
+
+class Shown(Model):
+    inner: dict[str, str]
+
+    @model_serializer
+    def shown(self) -> dict[str, str]:
+        return self.inner
+
+
+@pytest.mark.parametrize("thing", [Free({"Id": "t1"}), Shown(inner={"Id": "t1"})])
+def test_an_event_that_shows_other_fields_than_its_types_is_read(thing: Any) -> None:
+    async def changed(request: Request) -> Any:
+        """A thing changed."""
+        return thing
+
+    changed.__annotations__["return"] = type(thing)
+    trigger = left.trigger(key=pointer("/Id"), reads=Reads("thing", "Id"))(changed)
+    found = read_of(trigger().declaration.reads or Reads("none"), "left", thing)
+    assert found is not None
+    assert found.name == "left/thing/t1"
 
 
 @pytest.mark.parametrize(
