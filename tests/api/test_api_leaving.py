@@ -142,6 +142,10 @@ async def test_a_second_rotation_voids_no_secret_that_is_promised_to_be_good(sig
         assert given.status == 200, given.body
     secrets = (old, new, "sender's ovn", "sender's own")
     assert [await taken(signed, "given", each) for each in secrets] == [200, 401, 401, 200]
+    # Without a grace the same one voids what was before it.
+    voids = await signed.api("POST", path, {"secret": secrets[-1], "grace_seconds": 0})
+    assert voids.status == 200, voids.body
+    assert [await taken(signed, "given", each) for each in secrets] == [401, 401, 401, 200]
 
 
 async def test_a_senders_public_key_is_the_secret_of_an_instances_own_url(signed: Any) -> None:
