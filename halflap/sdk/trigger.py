@@ -120,10 +120,11 @@ class Subscription:
         # Both come of an app's answer, which no type checker knows.
         if isinstance(self.secret, str):
             raise DefinitionError("a Subscription's secret is a SecretStr: write SecretStr(…)")
-        if not isinstance(self.id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.id, str | int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(
                 f"a Subscription's id is a text, and not {self.id!r}: write str(…)"
             )
+        object.__setattr__(self, "id", str(self.id))
 
 
 @dataclass(frozen=True, slots=True)
