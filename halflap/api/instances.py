@@ -29,7 +29,7 @@ from halflap.api.asking import (
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
-from halflap.api.operations.receivers import trouble_of
+from halflap.api.operations.receivers import troubles_of
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
@@ -534,7 +534,9 @@ async def summaries(operations: Operations, instances: Sequence[Instance]) -> li
             paused=[pause_view(found) for found in paused.get(each.id, ())],
             waits_for=await move_waits_for(operations, each),
             error=HIDDEN_ERROR if each.error and each.customer in hidden else each.error,
-            trouble=trouble_of(each, healths[each.id]) if each.id in healths else None,
+            trouble=next(iter(troubles_of(each, healths[each.id])), None)
+            if each.id in healths
+            else None,
         )
         for each in instances
         for again in [each.repetition]

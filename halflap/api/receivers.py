@@ -76,7 +76,11 @@ async def list_receivers(
     operations: Ops,
     customer: str | None = None,
     trouble: Annotated[
-        str, Query(description="Only those in it: `disabled`, `failing`, or both by a comma.")
+        str,
+        Query(
+            description="Only those in it: `disabled`, `failing` (with those that were disabled for "
+            "that), or both by a comma."
+        ),
     ] = "",
     after: After = None,
     limit: PageSize = USUAL_PAGE,

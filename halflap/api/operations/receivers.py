@@ -169,7 +169,7 @@ class ReceiverOperations:
             wanted = [
                 each
                 for each in some
-                if not troubles or trouble_of(each, healths[each.id]) in troubles
+                if not troubles or {*troubles_of(each, healths[each.id])} & {*troubles}
             ]
             reads = [self._read(each, healths[each.id]) for each in wanted[: limit - len(found)]]
             found += await asyncio.gather(*reads)
@@ -389,11 +389,14 @@ def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
         raise not_valid(fields) from error
 
 
-def trouble_of(instance: Instance, health: Mapping[str, Any]) -> ReceiverTrouble | None:
-    """Return the trouble of a receiver, by its instance and what its deliveries know of it."""
+def troubles_of(instance: Instance, health: Mapping[str, Any]) -> list[ReceiverTrouble]:
+    """Return the troubles of a receiver, by its instance and what its deliveries know of it: the worse
+    first. One that was disabled as it took nothing is in both.
+    """
+    found: list[ReceiverTrouble] = []
     if "disabled" in health or instance.state in ("configured", "disabled", "failed"):
-        return "disabled"
-    return "failing" if "failing" in health else None
+        found.append("disabled")
+    return [*found, "failing"] if "failing" in health else found
 
 
 def missed_by(found: ReceiverState, since: Micros) -> Filter:

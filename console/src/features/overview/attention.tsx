@@ -17,23 +17,23 @@ const limit = 100
 async function load(customer: string | undefined, signal: AbortSignal) {
   const whose = customer === undefined ? {} : { customer }
   const stand = { state: "parked,stopped,retrying", limit, ...whose }
-  const trouble = { trouble: "disabled,failing", limit, ...whose }
+  // Of all customers, not those that a person disabled: they would fill the page.
+  const trouble = customer === undefined ? "failing" : "disabled,failing"
   const [listeners, refused, away, instances, receivers, pauses] = await Promise.all([
     answerOf(api.GET("/api/listeners", { params: { query: stand }, signal })),
     loadConnections({ status: "unauthorized", ...whose }, undefined, signal, limit),
     loadConnections({ status: "away", ...whose }, undefined, signal, limit),
     loadInstances({ state: "failed", ...whose }, undefined, signal, limit),
-    answerOf(api.GET("/api/receivers", { params: { query: trouble }, signal })),
+    answerOf(
+      api.GET("/api/receivers", { params: { query: { trouble, limit, ...whose } }, signal }),
+    ),
     answerOf(api.GET("/api/pauses", { signal })),
   ])
   return {
     listeners: listeners.items,
     connections: [...refused.items, ...away.items],
     instances: instances.items,
-    // Of all customers, not those that a person disabled.
-    receivers: receivers.items.filter(
-      ({ failing_since }) => customer !== undefined || failing_since !== null,
-    ),
+    receivers: receivers.items,
     pauses: pauses.filter((each) => customer === undefined || each.customer === customer),
   }
 }
@@ -110,7 +110,10 @@ export function Attention({ customer }: { customer?: string }) {
           <Item
             key={each.id}
             badge={
-              <InstanceBadge state={each.state} trouble={each.enabled ? "failing" : "disabled"} />
+              <InstanceBadge
+                state={each.state}
+                trouble={each.enabled && each.failing_since !== null ? "failing" : "disabled"}
+              />
             }
             why={<Health receiver={each} />}
           >
