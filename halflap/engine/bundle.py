@@ -341,7 +341,9 @@ def _ignored(top: Path, paths: Sequence[str]) -> frozenset[str]:
     if not paths or not any((folder / ".git").exists() for folder in (top, *top.parents)):
         return frozenset()
     # Nothing of the project is run, so no program that its repository's configuration names either.
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(top), "check-ignore", "-z", "--stdin"]
+    # A repository of another user, as in a container, is asked all the same.
+    asks = ["-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-C", str(top)]
+    command = ["git", *asks, "check-ignore", "-z", "--stdin"]
     try:
         done = subprocess.run(  # noqa: S603
             command, input=os.fsencode("\0".join(paths)), capture_output=True, check=False

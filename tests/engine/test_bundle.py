@@ -70,7 +70,10 @@ def test_packing_takes_the_sources_and_leaves_the_rest(tmp_path: Path) -> None:
     assert paths(pack(root, "sales:x")) == sorted(taken)
 
 
-def test_packing_leaves_what_git_ignores_but_for_sources(tmp_path: Path) -> None:
+@pytest.mark.parametrize("owner", ["ours", "other"])
+def test_packing_leaves_what_git_ignores_but_for_sources(
+    tmp_path: Path, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ignored = ["key.json", "made/deployed.json", "made/models.py"]
     files = [*ignored, "committed.json", "sales.py"]
     root = project(tmp_path / "shop" / "sales", dict.fromkeys(files, "x = 1\n"))
@@ -85,6 +88,8 @@ def test_packing_leaves_what_git_ignores_but_for_sources(tmp_path: Path) -> None
     monitor.chmod(0o755)
     config = ["git", "-C", str(root), "config", "core.fsmonitor", str(monitor)]
     subprocess.run(config, check=True)
+    if owner == "other":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     assert paths(pack(root, "sales:x")) == [
         "committed.json",
         "link/deployed.json",
