@@ -389,6 +389,8 @@ class Shop:
     codes: list[dict[str, str]] = field(default_factory=list)
     seen: list[dict[str, str]] = field(default_factory=list)
     """The headers of each request to `/me`."""
+    given: str = "fresh-token"
+    """The token that whoever signs in gets."""
     broken: bool = False
     refuses_hooks: bool = False
     me_status: int = 0
@@ -451,9 +453,9 @@ class Shop:
                 {"error": "invalid_grant", "error_description": f"{form['code']} is no code"},
                 status=400,
             )
-        self.keys.add("fresh-token")
+        self.keys.add(self.given)
         return web.json_response(
-            {"access_token": "fresh-token", "refresh_token": "again", "expires_in": 3600}
+            {"access_token": self.given, "refresh_token": "again", "expires_in": 3600}
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiohttp.web import Response
+
 from halflap.api.view import rfc3339
 from halflap.model import Throttled
 from tests.api.conftest import ORDERS, SHOP, World
@@ -162,7 +164,7 @@ SAYS_SO = (
 async def told(shop: Shop, path: str, **body: Any) -> Any:
     answer = await shop.request("POST" if body else "GET", path, check=False, **body)
     if answer.status == 401 or "ended" in answer.text:
-        raise Unauthorized("the session has ended")
+        raise Unauthorized(f"the session has ended: {answer.text}")
     return answer.json()
 
 """
@@ -228,6 +230,19 @@ async def test_a_persons_test_gets_new_tokens_too(world: Any):
     refuse(world, 1)
     tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
     assert (tested.status, tested.json["status"]) == (200, "working"), tested.body
+
+
+async def test_a_persons_test_tells_nothing_of_tokens_that_it_got(world: Any):
+    await sign_in_by_secret(world)
+    connection = await shown(world)
+
+    async def ended(request: Any) -> Any:
+        return Response(text=f"{request.headers['authorization']} has ended")
+
+    world.shop.order_answer, world.shop.given = ended, "another-token"
+    tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
+    assert tested.status >= 400
+    assert (b"has ended" in tested.body, b"another-token" in tested.body) == (True, False)
 
 
 async def test_a_replay_of_one_that_was_cancelled_while_it_was_parked_is_parked_too(world: Any):

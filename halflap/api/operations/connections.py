@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -338,14 +338,13 @@ class ConnectionOperations:
             held: Any = current
             newest = current.model_copy(update={"auth": await held.auth.refresh(egress)})
             granted = True
-            redactor.add(secrets_of(newest))
             return newest
 
         can_refresh = isinstance(auth, Tokens)
         connection._link = Link(name, None, egress, refresh if can_refresh else None)
-        async with explained(connection) as redactor:
+        async with explained(connection):
             if isinstance(auth, Tokens) and auth.is_stale():
-                connection = await refresh(connection)
+                connection = await connection.refreshed()
             try:
                 await connection.test()
             except NotImplementedError:
@@ -422,10 +421,20 @@ def is_given(values: Mapping[str, Any], path: str) -> bool:
 
 @asynccontextmanager
 async def explained(connection: Connection, *more: str) -> AsyncGenerator[Redactor]:
-    """Run what asks the app; whatever goes wrong is one of our errors, and repeats no secret."""
-    kind = type(connection).__name__
+    """Run what asks the app; whatever goes wrong is one of our errors, and repeats no secret: none of
+    those either that the connection gets meanwhile.
+    """
+    kind, link = type(connection).__name__, connection._link
     redactor = Redactor([*secrets_of(connection), *more])
     redact.current.set(redactor)
+    if link is not None and (get := link.refresh) is not None:
+
+        async def refresh(current: Connection) -> Connection:
+            fresh = await get(current)
+            redactor.add(secrets_of(fresh))
+            return fresh
+
+        connection._link = replace(link, refresh=refresh)
     try:
         async with asyncio.timeout(TEST_SECONDS):
             yield redactor
