@@ -8,14 +8,12 @@ from typing import Any
 
 import msgspec
 
-from halflap.model import DEVELOPMENT, Micros
+from halflap.model import Micros
 from halflap.store.catalogue.outcomes import STEPS
 from halflap.store.job import Database, JobTransaction, fetch, json_text
-from halflap.store.rules.beginning import GONE
 from halflap.store.sqlite import SqliteDatabase as File
 
 NOTED = "erased:"
-OPEN = "DELETE FROM gates WHERE name = ? AND bit = ?"
 FORGET_OUTCOMES = "DELETE FROM outcomes WHERE step IN (?, ?) AND customer = ?"
 
 
@@ -47,8 +45,6 @@ async def end(database: Database, customer: str, at: Micros) -> None:
     def job(connection: JobTransaction) -> None:
         connection.execute("DELETE FROM limits WHERE customer = ?", (customer,))
         connection.execute(FORGET_OUTCOMES, (*STEPS, customer))
-        if customer == DEVELOPMENT:  # the next one has its id
-            connection.execute(OPEN, (customer, GONE))
         connection.execute(
             "UPDATE settings SET value = ? WHERE name = ?", (note, f"{NOTED}{customer}")
         )

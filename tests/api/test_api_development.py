@@ -11,8 +11,10 @@ from aiohttp import web
 from starlette.requests import ClientDisconnect
 
 from halflap.engine.bundle import pack_components
+from halflap.errors import StoreError
 from halflap.model import DEVELOPMENT
 from halflap.sdk import codec
+from halflap.store import erasing
 from tests.api.conftest import signed_in
 from tests.api.test_api_draft_runs import run
 from tests.api.test_api_drafts import begun, edit
@@ -152,7 +154,9 @@ async def test_a_draft_gets_its_development_instance_and_updates_it(either: Any)
     assert (stale.status, stale.json["kind"]) == (409, "StaleEdit")
 
 
-async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(world: Any) -> None:
+async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await world.customer("Development")  # of the team's own: the name is taken
     draft = await begun(world, PLAIN)
     made = (await update(world.api, draft)).json
@@ -169,10 +173,15 @@ async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(world: 
     assert (refused.status, refused.json["kind"]) == (409, "Conflict")
     assert f"halflap instances remove {instance}" in refused.json["detail"]
     assert (await world.api("DELETE", f"/api/instances/{instance}")).status == 204
-    assert (await world.api("POST", f"{at}/erasure", {})).status == 200
+
+    async def ended(_: Any) -> None:
+        raise StoreError("the process ended here")
+
+    monkeypatch.setattr(erasing, "compact", ended)
+    assert (await world.api("POST", f"{at}/erasure", {})).status == 503  # at its very end
     # It is made again on its next use, and what it is sent is taken.
     again = (await update(world.api, draft)).json["instance"]
-    assert (await active(world, again["id"]))["state"] == "active"
+    assert await world.send(await active(world, again["id"]), {"id": "o1"}, "one")
 
 
 async def test_an_upgrade_of_all_leaves_it_to_its_draft(world: Any) -> None:

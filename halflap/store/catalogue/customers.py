@@ -11,6 +11,7 @@ from halflap.model import DEVELOPMENT, Customer, new_id
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import Refused, Wanted, containing, one
 from halflap.store.job import JobTransaction
+from halflap.store.rules.beginning import GONE
 
 SELECT = "SELECT id, name, external_id, created_at, private FROM customers"
 NAMED = """
@@ -26,6 +27,7 @@ ADD_DEVELOPMENT = """
 INSERT INTO customers (id, name, external_id, created_at) VALUES (?, ?, NULL, ?)
 ON CONFLICT (id) DO NOTHING
 """
+OPEN = "DELETE FROM gates WHERE name = ? AND bit = ?"
 
 EXTERNAL = "external:"
 """The prefix of a customer's id in the team's own product, where it stands for the customer."""
@@ -102,6 +104,7 @@ class Customers(CatalogueTable[Customer]):
             free = (f"Development {number}" for number in range(2, len(names) + 3))
             name = next(each for each in ("Development", *free) if each not in names)
             connection.execute(ADD_DEVELOPMENT, (DEVELOPMENT, name, now))
+            connection.execute(OPEN, (DEVELOPMENT, GONE))  # of an erased one, which had the same id
 
         try:
             return await self.get(DEVELOPMENT)
