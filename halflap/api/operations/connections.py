@@ -140,7 +140,9 @@ class ConnectionOperations:
         if self.customer is not None:
             own = ConnectionFilter(owners=(self.customer,))
             if await self.catalogue.connections.number(own) >= MOST_CONNECTIONS:
-                raise Conflict(f"you have {MOST_CONNECTIONS:,} connections, and may make no more")
+                raise Conflict(
+                    f"you have {MOST_CONNECTIONS:,} connections, the most; remove one first"
+                )
         taken = await self.catalogue.connections.by_name(owner, name)
         if taken is not None:
             raise ConfigError(

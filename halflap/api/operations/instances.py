@@ -135,7 +135,7 @@ class InstanceOperations:
         if self.offers.customer is not None:
             own = InstanceFilter(customer=self.offers.customer)
             if await self.catalogue.instances.number(own) >= MOST_INSTANCES:
-                raise Conflict(f"you have {MOST_INSTANCES:,} instances, and may make no more")
+                raise Conflict(f"you have {MOST_INSTANCES:,} instances, the most; remove one first")
         hash = (await self._first(integration, version, target)).hash
         definition = await self.library.integration(hash)
         config = shown_values(definition.config, config)
