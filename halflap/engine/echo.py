@@ -19,6 +19,8 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Decimal
+from decimal import Context as Arithmetic
 from itertools import islice
 from typing import Any, cast
 
@@ -50,6 +52,7 @@ MOST_FIELDS = 1_000
 """The most fields of a record that are compared: the others are news, whatever they say."""
 MOST_BYTES = 4 * 1024 * 1024
 """The most bytes of the knowledge of a record: of what is larger, the older half is forgotten."""
+EXACT = Arithmetic(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 CHECK = "$check"
 """The step that compares an event with what is known."""
 GAVE_WAY: Micros = 0
@@ -87,7 +90,7 @@ class RecordKnowledge:
         known = [each[name] for each in self.pending.values() if name in each]
         if name in self.fields:
             known += self.fields[name][0]
-        return not any(same(each, short(value)) for each in known)
+        return not any(alike(each, value) for each in known)
 
     def as_event_shows(self, fields: Mapping[str, Any]) -> RecordKnowledge:
         """Return what is known without the pending writes that an event speaks against.
@@ -99,9 +102,7 @@ class RecordKnowledge:
             step: each
             for step, each in self.pending.items()
             if not any(
-                name in fields
-                and not same(value, short(fields[name]))
-                and self._is_old(name, fields)
+                name in fields and not alike(value, fields[name]) and self._is_old(name, fields)
                 for name, value in each.items()
             )
         }
@@ -109,7 +110,7 @@ class RecordKnowledge:
 
     def _is_old(self, name: str, fields: Mapping[str, Any]) -> bool:
         old = self.fields[name][0] if name in self.fields else ()
-        return any(same(each, short(fields[name])) for each in old)
+        return any(alike(each, fields[name]) for each in old)
 
     def is_edit(self, name: str, value: Any) -> bool:
         """Return whether a value is new, or the field was edited and nothing came of it.
@@ -121,7 +122,7 @@ class RecordKnowledge:
     def failed_at(self, name: str, value: Any) -> Micros | None:
         """Return when the event with a field's value was accepted, where its execution failed."""
         known, at = self.failed.get(name, (None, None))
-        return at if at is not None and same(known, short(value)) else None
+        return at if at is not None and alike(known, value) else None
 
     def came_back(self, fields: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """The fields whose values a pending step wrote: that step, and its pairs."""
@@ -129,7 +130,7 @@ class RecordKnowledge:
             name: (step, self.pairs[step])
             for step, each in self.pending.items()
             for name, value in fields.items()
-            if name in each and same(each[name], short(value))
+            if name in each and alike(each[name], value)
         }
 
     def written_over(self, fields: Mapping[str, Any], *, besides: str) -> list[str]:
@@ -457,12 +458,17 @@ def covers(told: Mapping[str, Any], written: Mapping[str, Any]) -> bool:
     reports.
     """
     common = [name for name in written if name in told]
-    return bool(common) and all(same(short(told[name]), written[name]) for name in common)
+    return bool(common) and all(alike(written[name], told[name]) for name in common)
 
 
 def kept(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields as they are kept for comparison: so many of them, of long values the digest."""
     return {name: short(value) for name, value in islice(fields.items(), MOST_FIELDS)}
+
+
+def alike(known: Any, value: Any) -> bool:
+    """Return whether a value is the known one; of a release before, what is long may be whole."""
+    return same(short(known) if isinstance(known, dict | list) else known, short(value))
 
 
 def short(value: Any) -> Any:
@@ -472,12 +478,25 @@ def short(value: Any) -> Any:
             return value
         data = value.strip().encode(errors="surrogatepass")
     elif isinstance(value, dict | list):
-        data = codec.encode(value, sort=True)
-        if len(data) <= LONG_JSON:
+        if len(codec.encode(value)) <= LONG_JSON:
             return cast(Any, value)
+        data = codec.encode(_numbered(value), sort=True)
     else:
         return value
     return DIGEST + hashlib.sha256(data).hexdigest()
+
+
+def _numbered(value: Any) -> Any:
+    """Return a value with each number as text, alike however an app writes it."""
+    match value:
+        case dict():
+            return {name: _numbered(each) for name, each in cast("dict[str, Any]", value).items()}
+        case list():
+            return [_numbered(each) for each in cast("list[Any]", value)]
+        case int() | Decimal() if not isinstance(value, bool):
+            return f"{EXACT.normalize(Decimal(value))}"
+        case _:
+            return value
 
 
 def parsed(row: bytes | None) -> dict[str, Any]:
