@@ -34,6 +34,8 @@ from halflap.store.rules.cause import normalise_message
 
 router = router_of("/api", "activity")
 
+MOST_SOUGHT = 1_000
+"""The most refused requests that are read for a page of those whose shown reason has a text."""
 HIDDEN = "its flow or its config is wrong; you may not see how"
 
 Integration = Annotated[str | None, Query(description="Only of this integration.")]
@@ -103,7 +105,8 @@ async def list_rejections(
     # Where something is hidden, the store is not asked for it: the next page would tell what it found.
     asked = q if hidden == HiddenPayloads() else None
     which = RejectionFilter(endpoint, within, owner, integration, status, asked)
-    found = await catalogue.rejections.list(which, number(before), limit)
+    size = limit if asked == q else MOST_SOUGHT
+    found = await catalogue.rejections.list(which, number(before), size)
     customers = await catalogue.customers.names(each.customer or "" for each in found)
     instances = await catalogue.instances.names(each.instance or "" for each in found)
     views = [
@@ -123,8 +126,10 @@ async def list_rejections(
     ]
     if q is not None and asked is None:
         shown = [each for each in shown if q.lower() in each.reason.lower()]
-    next = str(found[-1].number) if len(found) == limit else None
-    return RejectionPage(items=shown, next=next)
+    next = str(found[-1].number) if len(found) == size else None
+    if len(shown) > limit:
+        next = shown[limit - 1].id
+    return RejectionPage(items=shown[:limit], next=next)
 
 
 def without_values(rejection: RejectionView) -> RejectionView:

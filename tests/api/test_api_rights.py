@@ -268,7 +268,9 @@ async def test_a_refusals_reason_has_no_values_where_payloads_are_hidden(world: 
             found = await asks("GET", "/api/rejections", **({} if q is None else {"q": q}))
             assert [each["reason"] for each in found.json["items"]] == [f"{reason} {value}"] * many
     pages = [await viewer("GET", "/api/rejections", q=q, limit="1") for q in (SECRET, "no such")]
-    assert pages[0].json == pages[1].json  # nor does the next page tell what was found
+    assert (
+        pages[0].json == pages[1].json == {"items": [], "next": None}
+    )  # nor does the next page tell what was found
 
 
 async def test_what_came_to_a_shared_endpoint_is_of_any_customer(world: Any) -> None:
@@ -281,3 +283,11 @@ async def test_what_came_to_a_shared_endpoint_is_of_any_customer(world: Any) -> 
     hidden = await viewer("GET", "/api/rejections")
     seen = {"reason": "no org …", "headers": [], "payload_hidden": True}
     assert hidden.json["items"] == [{**whole, **seen}]
+    for number in (2, 3):
+        catalogue.rejections.note(Rejection(shared.id, number, f"no org {number}", 400))
+    query, ids = {"q": "NO ORG", "limit": "1"}, list[str]()
+    for _ in range(3):
+        page = (await viewer("GET", "/api/rejections", **query)).json
+        ids += [each["id"] for each in page["items"]]
+        query["before"] = page["next"]
+    assert (ids, page["next"]) == (["3", "2", "1"], None)
