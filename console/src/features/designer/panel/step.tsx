@@ -258,8 +258,9 @@ function TitleField({ subject, schema }: { subject: Subject; schema: Schema }) {
           }}
           onBlur={flush}
           onKeyDown={(event) => {
-            if (event.key === "Enter" && before.current instanceof HTMLElement)
-              before.current.focus()
+            if (event.key !== "Enter" || !(before.current instanceof HTMLElement)) return
+            event.preventDefault() // else it would press what has the focus then
+            before.current.focus()
           }}
         />
       )}
