@@ -30,7 +30,6 @@ from halflap.api.view import RejectionPage, RejectionView, SchedulePage, Schedul
 from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, LogLevel
 from halflap.store.catalogue.notes import RejectionFilter
-from halflap.store.rules.cause import normalise_message
 
 router = router_of("/api", "activity")
 
@@ -122,7 +121,7 @@ async def list_rejections(
     ]
     # At a shared endpoint it may be of any customer.
     shown = [
-        without_values(each) if (each.customer or SYSTEM) in hidden else each for each in views
+        each.without_payload() if (each.customer or SYSTEM) in hidden else each for each in views
     ]
     if q is not None and asked is None:
         shown = [each for each in shown if q.lower() in each.reason.lower()]
@@ -130,12 +129,6 @@ async def list_rejections(
     if len(shown) > limit:
         next = shown[limit - 1].id
     return RejectionPage(items=shown[:limit], next=next)
-
-
-def without_values(rejection: RejectionView) -> RejectionView:
-    """Return a refused request without what its sender wrote, for who may not see payloads."""
-    reason = normalise_message(rejection.reason)
-    return rejection.without_payload().model_copy(update={"reason": reason})
 
 
 def number(before: str | None) -> int | None:

@@ -31,6 +31,7 @@ from halflap.model import (
     ReceiverTrouble,
     to_datetime,
 )
+from halflap.store.rules.cause import normalise_message
 from halflap.store.shards import ShardState
 
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON; numbers keep every digit."})]
@@ -1385,7 +1386,7 @@ class RejectionView(PayloadView):
     integration: str | None
     flow: str | None
     at: Time
-    reason: str
+    reason: Annotated[str, CustomerValue(public=normalise_message)]
     status: int
     headers: Annotated[list[tuple[str, str]], CustomerValue([])]
 
