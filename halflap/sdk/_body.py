@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -29,7 +30,7 @@ MAX_PART_HEADERS = 20
 MAX_PART_HEADER = 8_192
 MAX_MEMBERS = 100
 
-CHARSETS = frozenset(
+_CHARSETS = frozenset(
     [
         "ascii",
         *("utf-8", "utf-16", "utf-16-le", "utf-16-be"),
@@ -61,18 +62,23 @@ class FormBody:
 def text(body: bytes, content_type: str) -> str:
     """The body as text, in the charset that its content type names, else UTF-8."""
     charset = parameters(content_type).get("charset", "") or "utf-8"
-    try:
-        known = codecs.lookup(charset).name
-        if known not in CHARSETS:
-            raise LookupError
-    except (LookupError, ValueError) as error:
-        raise InvalidEvent(f"The body's charset is {charset!r}, which is not read.") from error
+    known = usual_charset(charset)
+    if not known:
+        raise InvalidEvent(f"The body's charset is {charset!r}, which is not read.")
     try:
         return body.decode("utf-8-sig" if known == "utf-8" else known)
     except UnicodeDecodeError as error:
         raise InvalidEvent(
             f"The body is not {known}: {error.reason} (byte {error.start})."
         ) from error
+
+
+def usual_charset(name: str) -> str:
+    """Return Python's name of a charset, if it is a usual one, else an empty text."""
+    with suppress(LookupError, ValueError):
+        known = codecs.lookup(name).name
+        return known if known in _CHARSETS else ""
+    return ""
 
 
 def parameters(content_type: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from yarl import URL
 from halflap.errors import EgressRefused, RateLimited, Unauthorized, UpstreamError
 from halflap.model import a_dict, frozen
 from halflap.sdk import codec
-from halflap.sdk._body import CHARSETS
+from halflap.sdk._body import usual_charset
 from halflap.sdk._json import salvage
 from halflap.sdk.decoding import INLINE, JSON_STARTS, decode_json
 from halflap.sdk.redact import clean
@@ -121,11 +120,8 @@ class Response:
 
     def _text(self, data: bytes) -> str:
         _, _, charset = self.headers.get("Content-Type", "").lower().partition("charset=")
-        try:
-            known = codecs.lookup(charset.partition(";")[0].strip(" \"'") or "utf-8").name
-        except (LookupError, ValueError):
-            known = ""
-        if known in CHARSETS:
+        known = usual_charset(charset.partition(";")[0].strip(" \"'") or "utf-8")
+        if known:
             with suppress(UnicodeDecodeError):
                 return data.decode(known)
             if len(data) <= TOLERATED:
