@@ -20,8 +20,8 @@ async def list_pauses(operations: Ops) -> list[NamedPause]:
         {owners.get(each.id, each.id) for each in pauses}
     )
     return [
-        NamedPause(
-            **each.model_dump(),
+        NamedPause.of(
+            each,
             customer=(owner := owners.get(each.id, each.id)),
             customer_name=names.get(owner, owner),
             instance_name=instances[each.id].name if each.id in instances else None,
