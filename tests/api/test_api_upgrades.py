@@ -208,20 +208,23 @@ async def test_urls_are_those_of_the_flows_that_the_version_has(world: Any) -> N
     assert left == {"incoming": added["incoming"]}
 
 
+async def is_left_as_configured(world: Any, bulk: Any, instance: Instance, draft: Any) -> None:
+    """Configure one of two that a bulk upgraded, and take that back: the other one goes back alone."""
+    put = await world.api("PUT", f"/api/instances/{instance.id}/config", draft)
+    assert put.status == 200, put.body
+    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
+    undone = await driven(world, back.json["id"])
+    assert (undone["done"], undone["refused"]) == (1, 1)
+    assert "was configured since, and stays" in undone["refusals"][0]["why"]
+
+
 async def test_going_back_leaves_what_was_configured_since_and_says_so(world: Any) -> None:
     first = await world.publish(bundle(world, "1"))
     one, other = await activated(world, 2)
     second = await world.publish(bundle(world, "2"), target="")
     bulk = await upgraded(world, {"version": "2"})
     draft = {"config": {"label": "new"}, "connections": {}}
-    put = await world.api("PUT", f"/api/instances/{other.id}/config", draft)
-    assert put.status == 200, put.body
-
-    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
-    undone = await driven(world, back.json["id"])
-
-    assert (undone["done"], undone["refused"]) == (1, 1)
-    assert "was configured since, and stays" in undone["refusals"][0]["why"]
+    await is_left_as_configured(world, bulk, other, draft)
     assert (await world.api("GET", f"/api/instances/{one.id}")).json["version"]["hash"] == first
     kept = (await world.api("GET", f"/api/instances/{other.id}")).json
     assert (kept["version"]["hash"], kept["config"]) == (second, {"label": "new"})
@@ -236,14 +239,7 @@ async def test_what_the_upgrade_gave_to_a_config_is_no_change_since(world: Any) 
     )
     bulk = await upgraded(world, {"version": "2", "config": {"region": "north"}})
     draft = {"config": {"label": "x", "region": "south"}, "connections": {}}
-    put = await world.api("PUT", f"/api/instances/{other.id}/config", draft)
-    assert put.status == 200, put.body
-
-    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
-    undone = await driven(world, back.json["id"])
-
-    assert (undone["done"], undone["refused"]) == (1, 1)
-    assert "was configured since, and stays" in undone["refusals"][0]["why"]
+    await is_left_as_configured(world, bulk, other, draft)
     now = (await world.api("GET", f"/api/instances/{one.id}")).json
     assert (now["version"]["hash"], now["config"]) == (first, {"label": "x"})
     kept = (await world.api("GET", f"/api/instances/{other.id}")).json
