@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft, DraftEdit, StaleDraft, UnwritableEdit
 from halflap.lowcode.rewrite.edits import DraftChange, ReplaceText, difference, step_paths
-from halflap.lowcode.rewrite.keys import kept_keys
+from halflap.lowcode.rewrite.state import kept_keys
 from halflap.lowcode.source import Path, SourceText
 from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn

@@ -28,7 +28,6 @@ from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
 from halflap.lowcode.lint.literal import reads_like
-from halflap.lowcode.lint.many import check_many
 from halflap.lowcode.lint.paths import FORMAT, check_path
 from halflap.lowcode.lint.reader import (
     Notes,
@@ -60,7 +59,7 @@ from halflap.lowcode.lint.scope import (
 )
 from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.state import BRANCH, FlowState
-from halflap.lowcode.lint.templates import type_of
+from halflap.lowcode.lint.templates import check_many, type_of
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path, value_at

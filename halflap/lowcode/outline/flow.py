@@ -24,11 +24,12 @@ from halflap.lowcode.outline.calls import (
     Sandboxed,
     argument,
     inputs_of,
+    of_context,
     parameters,
+    sibling,
     text_of,
 )
-from halflap.lowcode.outline.contexts import awaited as is_awaited
-from halflap.lowcode.outline.contexts import of_context, sibling
+from halflap.lowcode.outline.calls import awaited as is_awaited
 from halflap.lowcode.outline.nodes import NodeBlock, OutlineNode, Span, block, made, within
 from halflap.sdk.survey import Function, Module
 

@@ -1,9 +1,14 @@
-"""A document that people are writing, at one revision: its text, which may be of no use yet."""
+"""A document that people are writing, at one revision: its text, which may be of no use yet.
+
+Its steps have keys: numbers that stay with them, wherever an edit puts them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
 
 from halflap.lowcode.rewrite.draft import Draft
 from halflap.lowcode.rewrite.edits import (
@@ -17,8 +22,7 @@ from halflap.lowcode.rewrite.edits import (
     offsets,
     step_paths,
 )
-from halflap.lowcode.rewrite.keys import kept_keys, numbered
-from halflap.lowcode.rewrite.merge import patched
+from halflap.lowcode.rewrite.merge import patched, together
 from halflap.lowcode.rewrite.text import UnwritableEdit
 from halflap.lowcode.source import (
     MOST_BYTES,
@@ -28,6 +32,7 @@ from halflap.lowcode.source import (
     Unreadable,
     mapping_of,
     read,
+    value_at,
 )
 
 DraftReading = tuple[SourceText, Draft | None, Unreadable | None]
@@ -179,16 +184,101 @@ def flow_texts(source: SourceText) -> dict[str, str]:
     marks: dict[Path, str] = {(name,): REST for name in data}
     for part in ("flows", "preprocess"):
         marks |= {(part, name): str(name) for name in mapping_of(data.get(part))}
-    starts = [0]
-    for line in source.text.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    begins = sorted(
-        (starts[min(place.line, len(starts)) - 1] + place.column - 1, name)
-        for path, name in marks.items()
-        if (place := source.keys.get(path)) is not None
-    )
+    begins = sorted((at, marks[path]) for path, at in _offsets(source, source.keys, marks).items())
     found: dict[str, str] = {REST: source.text[: begins[0][0]] if begins else source.text}
     for at, (start, name) in enumerate(begins):
         end = begins[at + 1][0] if at + 1 < len(begins) else len(source.text)
         found[name] = found.get(name, "") + source.text[start:end]
     return found
+
+
+# Keys of steps --------------------------------------------------------------------------------
+
+Keys = Mapping[Path, int]
+"""The keys of steps, by their addresses, in the order of the document."""
+
+
+def numbered(source: SourceText, keys: Keys, next: int) -> tuple[dict[Path, int], int]:
+    """Return the keys of the steps of a document, of which these have theirs, and the next key."""
+    made: dict[Path, int] = {}
+    for path in step_paths(source.data):
+        made[path] = keys.get(path) or next
+        next += made[path] == next
+    return made, next
+
+
+def kept_keys(
+    before: SourceText, keys: Keys, after: SourceText, patches: Iterable[ReplaceText]
+) -> dict[Path, int]:
+    """Return the keys of the steps that patches of the text have left, by their addresses now.
+
+    Steps are matched by ever less that they have in common; what is left after that in its order, where
+    as many steps are new as are gone.
+    """
+    left, new = dict(keys), dict.fromkeys(step_paths(after.data))
+    stood = _stood(before, keys, after, patches)
+    found: dict[Path, int] = {}
+    for by_place, shared in SHARED:
+        alike: dict[Hashable, list[Path]] = {}
+        for path in reversed(left):
+            alike.setdefault(shared(path, value_at(before.data, path)), []).append(path)
+        for path in [*new]:
+            was = stood.get(path) if by_place else path
+            if was and (same := alike.get(shared(was, value_at(after.data, path)))):
+                found[path] = left.pop(same.pop())
+                del new[path]
+    if len(left) == len(new):
+        found |= zip(new, left.values(), strict=True)
+    return found
+
+
+def _stood(
+    before: SourceText, keys: Keys, after: SourceText, patches: Iterable[ReplaceText]
+) -> dict[Path, Path]:
+    """Return the former addresses of steps by those of what stands now where patches left them.
+
+    A text that is inserted where a step begins moves it on, unless no step begins there then.
+    """
+    made = together(before.text, patches)
+    there = {at: path for path, at in _offsets(after, after.values, step_paths(after.data)).items()}
+    found: dict[Path, Path] = {}
+    for path, at in _offsets(before, before.values, keys).items():
+        if not any(each.start < at < each.end for each in made):
+            low = at + sum(each.by for each in made if each.end <= at and each.start < at)
+            high = low + sum(each.by for each in made if each.start == at == each.end)
+            if now := there.get(high) or there.get(low):
+                found[now] = path  # of two that are left at one place, the first was taken out
+    return found
+
+
+def _offsets(
+    source: SourceText, places: Mapping[Path, Place], paths: Iterable[Path]
+) -> dict[Path, int]:
+    """Return where in the text the places of paths are, of those that it has."""
+    starts = [0, *accumulate(len(each) + 1 for each in source.text.split("\n"))]
+    return {
+        path: starts[place.line - 1] + place.column - 1
+        for path in paths
+        if (place := places.get(path)) is not None and place.line < len(starts)
+    }
+
+
+def _plain(step: Any) -> str:
+    """Return what a step says by itself, without what is in it."""
+    if not isinstance(step, dict):
+        return repr(step)
+    members = mapping_of(step).items()
+    return repr({key: each for key, each in members if not isinstance(each, list | dict)})
+
+
+SHARED: Sequence[tuple[bool, Callable[[Path, Any], Hashable]]] = [
+    (True, lambda path, step: (path, repr(step))),
+    (False, lambda path, step: (path[:-1], repr(step))),
+    (False, lambda path, step: repr(step)),
+    (False, lambda path, step: _plain(step)),
+    (True, lambda path, step: path),
+    (False, lambda path, step: path),
+]
+"""The parts that steps share, and whether the address is the one from which the patches moved a step:
+first their place in the text and all that they say, last their address alone.
+"""
