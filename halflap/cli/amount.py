@@ -64,6 +64,20 @@ class Lasting(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+def lasting_option(
+    flag: str, field: str, default: str, help: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add an option for a duration, as a field of the API that has its seconds."""
+    return click.option(
+        flag,
+        field,
+        type=Lasting(),
+        default=default,
+        metavar="WHILE",
+        help=f"{help}; {default} by default.",
+    )
+
+
 def retention_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say for how long each part is kept."""
     for name, what in reversed(WHAT.items()):

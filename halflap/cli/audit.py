@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from halflap.api.people_view import AuditPage, AuditView
@@ -21,23 +23,14 @@ from halflap.cli.reach import customer_option, speaks
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @speaks()
 async def audit(
-    api: Client,
-    output: Output,
-    actor: str | None,
-    operation: str | None,
-    on: str | None,
-    customer: str | None,
-    since: str | None,
-    until: str | None,
-    limit: int,
+    api: Client, output: Output, since: str | None, until: str | None, **query: Any
 ) -> None:
     """Show what was changed, and which secrets and payloads were looked at, by whom; newest first.
 
     Example: halflap audit --actor ada@example.com
     """
-    query = {"actor": actor, "operation": operation, "on": on, "customer": customer}
     query["since"], query["until"] = (at and time_of(at) for at in (since, until))
-    page = await api.get(AuditPage, "audit", **query, limit=limit)
+    page = await api.get(AuditPage, "audit", **query)
     output.listing(
         page.items,
         ("when", "who", "what", "on", "status", "with"),

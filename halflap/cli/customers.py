@@ -65,12 +65,11 @@ async def list_customers(api: Client, output: Output) -> None:
 @click.argument("name")
 @click.option("--external-id", metavar="ID", help="Its id in your own product.")
 @speaks(make=True)
-async def add_customer(api: Client, output: Output, name: str, external_id: str | None) -> None:
+async def add_customer(api: Client, output: Output, **draft: str | None) -> None:
     """Add a customer.
 
     Example: halflap customers add Initech --external-id 4711
     """
-    draft = {"name": name, "external_id": external_id}
     made = await api.post(CustomerView, "customers", json=draft)
     if output.emitted(made):
         return
@@ -164,7 +163,7 @@ async def retain_customer(api: Client, output: Output, found: CustomerDetail, **
 @click.option("--external-id", metavar="ID", help="Its id in your own product from now on.")
 @speaks(find=find)
 async def change_customer(
-    api: Client, output: Output, found: CustomerDetail, name: str | None, external_id: str | None
+    api: Client, output: Output, found: CustomerDetail, **given: str | None
 ) -> None:
     """Give a customer another name, or another id in your own product.
 
@@ -172,7 +171,6 @@ async def change_customer(
 
     Example: halflap customers change Initech --name Initrode --external-id 4712
     """
-    given = {"name": name, "external_id": external_id}
     change = {key: value for key, value in given.items() if value is not None}
     if not change:
         raise click.UsageError("say what changes: --name or --external-id")

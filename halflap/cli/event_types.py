@@ -102,23 +102,22 @@ async def remove_event_type(api: Client, output: Output, name: str) -> None:
     help="Its data as JSON; {} otherwise, - is stdin.",
 )
 @click.option("--subject", metavar="ID", help="The record that it is about.")
-@click.option("--key", metavar="KEY", help="Its idempotency key: the same one is published once.")
+@click.option(
+    "--key",
+    "idempotency_key",
+    metavar="KEY",
+    help="Its idempotency key: the same one is published once.",
+)
 @speaks()
 async def publish_event(
-    api: Client,
-    output: Output,
-    customer: str,
-    type: str,
-    data: BinaryIO | None,
-    subject: str | None,
-    key: str | None,
+    api: Client, output: Output, customer: str, data: BinaryIO | None, **draft: Any
 ) -> None:
     """Publish an event of your product for a customer, as your product does.
 
     Example: halflap events publish acme order.created --data order.json
     """
-    draft: dict[str, Any] = {"type": type, "data": {} if data is None else json_of(data)}
-    draft |= {name: each for name, each in (("subject", subject), ("idempotency_key", key)) if each}
+    draft = {name: each for name, each in draft.items() if each}
+    draft["data"] = {} if data is None else json_of(data)
     found = await api.post(PublishedEvent, "customers", customer, "events", json=draft)
     started = " ".join(found.executions) or "no flow of the customer takes it"
     again = " (published before)" if found.duplicate else ""

@@ -21,14 +21,14 @@ from halflap.api.view import (
     VersionView,
 )
 from halflap.cli import ask
-from halflap.cli.amount import Lasting, changed, retention_options, retention_table
+from halflap.cli.amount import Lasting, changed, lasting_option, retention_options, retention_table
 from halflap.cli.bulk import follow, time_of
 from halflap.cli.client import Client
 from halflap.cli.config import added, config_options, filled, version_of
 from halflap.cli.group import CommandGroup
 from halflap.cli.moves import Move, repeated, settle
 from halflap.cli.output import Output, ago, full_name, inline, quoted, state, version
-from halflap.cli.pairs import Wanted, forget_pair, show_pairs
+from halflap.cli.pairs import forget_pair, show_pairs
 from halflap.cli.pauses import go_on, paused_lines, stand_still
 from halflap.cli.reach import customer_option, patience_option, speaks, sure, yes_option
 from halflap.errors import ConfigError
@@ -64,14 +64,11 @@ def instances() -> None:
 @customer_option
 @click.option("--integration", metavar="NAME", help="Only those of an integration.")
 @speaks()
-async def list_instances(
-    api: Client, output: Output, customer: str | None, integration: str | None
-) -> None:
+async def list_instances(api: Client, output: Output, **which: str | None) -> None:
     """List instances, oldest first.
 
     Example: halflap instances list --customer Initech
     """
-    which = {"customer": customer, "integration": integration}
     found = await api.list(InstanceSummary, "instances", **which)
     output.listing(
         found,
@@ -185,9 +182,7 @@ def listened(listener: ListenerView) -> str:
 @instances.command("rotate")
 @instance_options
 @click.argument("flow")
-@click.option(
-    "--grace", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 7d; 24h by default."
-)
+@lasting_option("--grace", "grace_seconds", "24h", "15m, 24h, 7d")
 @click.option(
     "--secret",
     "given",
@@ -196,7 +191,7 @@ def listened(listener: ListenerView) -> str:
 )
 @speaks(find=find)
 async def rotate_secret(
-    api: Client, output: Output, found: InstanceView, flow: str, grace: int, given: str | None
+    api: Client, output: Output, found: InstanceView, flow: str, given: str | None, **draft: Any
 ) -> None:
     """Give the URL of a flow another secret. What was signed with the former is taken for a while.
 
@@ -205,8 +200,7 @@ async def rotate_secret(
 
     Example: halflap instances rotate Initech/warehouse incoming
     """
-    secret = None if given is None else ask.secrets([f"secret={given}"])["secret"]
-    draft = {"grace_seconds": grace, "secret": secret}
+    draft |= {} if given is None else ask.secrets([f"secret={given}"])
     made = await api.post(Rotated, "instances", found.id, "secrets", flow, json=draft)
     if output.emitted(made):
         return
@@ -249,30 +243,21 @@ async def retain_instance(api: Client, output: Output, found: InstanceView, **gi
 async def add_instance(
     api: Client,
     output: Output,
-    customer: str,
-    integration: str,
-    name: str | None,
     number: str | None,
     target: str | None,
     answers: tuple[str, ...],
     links: tuple[str, ...],
     activates: bool,
     timeout: float,
+    **draft: Any,
 ) -> None:
     """Configure an integration for a customer; asks for what its config needs.
 
     Example: halflap instances add Initech warehouse --connection acme=acme --activate
     """
-    wanted = await version_of(api, integration, number, target)
-    config, chosen = await filled(api, output, customer, wanted, answers, links)
-    draft = {
-        "customer": customer,
-        "integration": integration,
-        "name": name,
-        "config": config,
-        "connections": chosen,
-        "version": wanted.hash,
-    }
+    wanted = await version_of(api, draft["integration"], number, target)
+    config, chosen = await filled(api, output, draft["customer"], wanted, answers, links)
+    draft |= {"config": config, "connections": chosen, "version": wanted.hash}
     made = await api.post(InstanceView, "instances", json=draft)
     await configured(api, output, made, activates, timeout)
 
@@ -621,21 +606,14 @@ async def resume_instance(
 @click.option("--cursor", metavar="TEXT", help="With --from cursor, another one than it has.")
 @speaks(find=find)
 async def read_on(
-    api: Client,
-    output: Output,
-    found: InstanceView,
-    flow: str,
-    shard: str,
-    start: str,
-    cursor: str | None,
+    api: Client, output: Output, found: InstanceView, flow: str, **draft: str | None
 ) -> None:
     """Decide from where a stopped listener reads on: the source no longer has what it wants.
 
     Example: halflap instances read-on Initech/orders --flow changed --from earliest
     """
-    told = {"start": start, "shard": shard, "cursor": cursor}
     at = ("instances", found.id, "listeners", flow)
-    heard = (await api.post(ListenerPage, *at, json=told)).items
+    heard = (await api.post(ListenerPage, *at, json=draft)).items
     if output.emitted([each.model_dump() for each in heard]):
         return
     shown = {f"{each.flow} {each.shard}".strip(): listened(each) for each in heard}
@@ -644,7 +622,7 @@ async def read_on(
 
 @instances.command("pairs")
 @instance_options
-@click.option("--of", metavar="NAME", help="Only those of this name in the integration.")
+@click.option("--of", "pairs", metavar="NAME", help="Only those of this name in the integration.")
 @click.option("--id", metavar="ID", help="Only that of the record with this id.")
 @click.option("--side", metavar="SIDE", help="The side that has the ID; any, where left out.")
 @click.option("--forget", is_flag=True, help="Forget it: its records belong together no more.")
@@ -658,7 +636,7 @@ async def pairs_of_instance(
     forget: bool,
     yes: bool,
     limit: int,
-    **which: str | None,
+    **wanted: str | None,
 ) -> None:
     """Show which record at one app is which at the other.
 
@@ -666,7 +644,6 @@ async def pairs_of_instance(
 
     Example: halflap instances pairs Initech/warehouse --of accounts --id acc_1
     """
-    wanted = Wanted(**which)
     if forget:
         await forget_pair(api, output, found, wanted, yes=yes)
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from halflap.api.people_view import KeyMade, KeyView
 from halflap.api.rights import RIGHTS
-from halflap.cli.amount import Lasting
+from halflap.cli.amount import lasting_option
 from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
@@ -31,18 +33,13 @@ def keys() -> None:
     type=click.Choice(list(RIGHTS)),
     help="What it may do; as often as needed.",
 )
-@click.option(
-    "--lasts", type=Lasting(), default="365d", metavar="WHILE", help="24h, 90d; 365d by default."
-)
+@lasting_option("--lasts", "lasts_seconds", "365d", "24h, 90d")
 @speaks(make=True)
-async def make_key(
-    api: Client, output: Output, name: str, rights: tuple[str, ...], lasts: int
-) -> None:
+async def make_key(api: Client, output: Output, **draft: Any) -> None:
     """Make a key of a program. It is shown this once: only its hash is kept.
 
     Example: halflap keys make "deploys from CI" --right read --right publish --lasts 90d
     """
-    draft = {"name": name, "rights": list(rights), "lasts_seconds": lasts}
     show(output, await api.post(KeyMade, "keys", json=draft))
 
 
@@ -69,20 +66,15 @@ async def list_keys(api: Client, output: Output) -> None:
 
 @keys.command("rotate")
 @click.argument("id")
-@click.option(
-    "--overlap",
-    type=Lasting(),
-    default="24h",
-    metavar="WHILE",
-    help="For how long the secret before is good, too; 24h by default.",
+@lasting_option(
+    "--overlap", "overlap_seconds", "24h", "For how long the secret before is good, too"
 )
 @speaks()
-async def rotate_key(api: Client, output: Output, id: str, overlap: int) -> None:
+async def rotate_key(api: Client, output: Output, id: str, **draft: Any) -> None:
     """Give a key another secret, for as long as its first; the one before is good for a while.
 
     Example: halflap keys rotate key_01jdq5m4x2f8t9v0c3k7n6b1wa --overlap 1h
     """
-    draft = {"overlap_seconds": overlap}
     show(output, await api.post(KeyMade, "keys", id, "rotate", json=draft))
 
 

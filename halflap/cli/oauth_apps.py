@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from halflap.api.view import OAuthAppView, RoutedEvent, UnroutedEventPage
@@ -46,7 +48,10 @@ async def list_oauth_apps(api: Client, output: Output) -> None:
 @click.argument("component")
 @click.option("--client-id", required=True, metavar="ID", help="As the app gave it to your team.")
 @click.option(
-    "--secret", "given", metavar="SOURCE", help="Its client secret: env:NAME, @FILE or - (stdin)."
+    "--secret",
+    "client_secret",
+    metavar="SOURCE",
+    help="Its client secret: env:NAME, @FILE or - (stdin).",
 )
 @click.option("--callback", metavar="URL", help="Where browsers come back to, as registered there.")
 @click.option(
@@ -58,21 +63,12 @@ async def list_oauth_apps(api: Client, output: Output) -> None:
 )
 @click.option(
     "--signing-secret",
-    "signing",
+    "signing_secret",
     metavar="SOURCE",
     help="What it signs its events with, which it sends to one URL: env:NAME, @FILE or - (stdin).",
 )
 @speaks()
-async def set_oauth_app(
-    api: Client,
-    output: Output,
-    component: str,
-    client_id: str,
-    given: str | None,
-    callback: str | None,
-    origins: tuple[str, ...],
-    signing: str | None,
-) -> None:
+async def set_oauth_app(api: Client, output: Output, component: str, **draft: Any) -> None:
     """Store the team's own OAuth app for a component.
 
     Connections that give no client id sign in through it. The secret is sealed, is no part of any
@@ -82,13 +78,8 @@ async def set_oauth_app(
 
     Example: halflap oauth-apps set salesforce --client-id 3MVG9 --secret env:SF_SECRET
     """
-    sources = {"client_secret": given, "signing_secret": signing}
-    draft = {
-        "client_id": client_id,
-        **ask.secrets([f"{name}={each}" for name, each in sources.items() if each is not None]),
-        "callback": callback,
-        "origins": list(origins),
-    }
+    given = {name: draft.pop(name) for name in ("client_secret", "signing_secret")}
+    draft |= ask.secrets(f"{name}={each}" for name, each in given.items() if each is not None)
     stored = await api.put(OAuthAppView, "oauth-apps", component, json=draft)
     output.answer(stored, "stored ", (component, "bold"), f": {', '.join(stored.origins)}")
     if stored.url is not None and not output.json:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
 import click
@@ -18,13 +17,8 @@ MOST = 1_000
 """The most pairs that the API returns at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The selected pairs: of a name, of a record by its id, on one side or on any."""
-
-    of: str | None
-    id: str | None
-    side: str | None
+Wanted = Mapping[str, str | None]
+"""The selected pairs, as the API's query has them: the name `pairs`, a record's `id`, its `side`."""
 
 
 async def show_pairs(
@@ -40,7 +34,8 @@ async def show_pairs(
         output.emit_all(found)
         return
     if not found:
-        output.note((f"{wanted.id} is paired with nothing" if wanted.id else "no pairs yet", "dim"))
+        id = wanted["id"]
+        output.note((f"{id} is paired with nothing" if id else "no pairs yet", "dim"))
     for at, (name, rows) in enumerate(groupby(found, key=lambda each: each.pairs)):
         output.line((f"\n{name}" if at else str(name), "bold"))
         tell(output, list(rows))
@@ -52,16 +47,15 @@ async def forget_pair(
     api: Client, output: Output, instance: InstanceView, wanted: Wanted, *, yes: bool
 ) -> None:
     """Forget one pair, after asking."""
-    if wanted.id is None:
+    if (id := wanted["id"]) is None:
         raise click.UsageError("say which pair: --id, with the id of one of its records")
     found = [each async for page in asked(api, instance, wanted, MOST) for each in page.items]
     if not found:
-        raise NotFound(f"{wanted.id} is paired with nothing, so there is no pair to forget")
+        raise NotFound(f"{id} is paired with nothing, so there is no pair to forget")
     if len(found) > 1:
         several = "; ".join(f"{each.pairs}: {records(each)}" for each in found)
         raise Conflict(
-            f"{wanted.id} is in several pairs: {several}; name one, with --of or --side",
-            key=wanted.id,
+            f"{id} is in several pairs: {several}; name one, with --of or --side", key=id
         )
     [pair] = found
     sure(
@@ -69,9 +63,9 @@ async def forget_pair(
         f"Forget the pair of {pair.pairs}: {records(pair)}? Both records stay as they are; the "
         "next event of either finds no pair.",
     )
-    side = next(each for each, id in pair.ids.items() if id == wanted.id)
+    side = next(each for each, its in pair.ids.items() if its == id)
     at = ("instances", instance.id, "pairs", pair.pairs)
-    gone = read(PairView, await api.delete(*at, id=wanted.id, side=side))
+    gone = read(PairView, await api.delete(*at, id=id, side=side))
     told = f"forgot the pair of {gone.pairs}: {records(gone)}"
     output.answer({"forgot": gone.model_dump()}, told)
 
@@ -80,9 +74,8 @@ def asked(
     api: Client, instance: InstanceView, wanted: Wanted, limit: int
 ) -> AsyncIterator[PairPage]:
     """Return the pages of what is wanted."""
-    query = {"pairs": wanted.of, "id": wanted.id, "side": wanted.side}
     at = ("instances", instance.id, "pairs")
-    return api.pages(PairPage, *at, limit=limit, most=MOST, place="after", **query)
+    return api.pages(PairPage, *at, limit=limit, most=MOST, place="after", **wanted)
 
 
 def tell(output: Output, rows: Sequence[PairView]) -> None:

@@ -9,7 +9,7 @@ import click
 from halflap.api.event_view import PublishedEvent, ReceiverMade, ReceiverView, RecoveryPlan
 from halflap.api.execution_view import BulkView
 from halflap.cli import ask
-from halflap.cli.amount import Lasting
+from halflap.cli.amount import lasting_option
 from halflap.cli.bulk import time_of
 from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
@@ -52,7 +52,14 @@ async def list_receivers(api: Client, output: Output, customer: str | None, trou
 @receivers.command("add")
 @click.argument("customer")
 @click.argument("url")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="order.created, order.* or *.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    default=("*",),
+    metavar="TYPE",
+    help="order.created, order.* or *.",
+)
 @click.option(
     "--header",
     "headers",
@@ -63,45 +70,26 @@ async def list_receivers(api: Client, output: Output, customer: str | None, trou
 @click.option("--name", help="By default, the URL's host.")
 @speaks()
 async def add_receiver(
-    api: Client,
-    output: Output,
-    customer: str,
-    url: str,
-    types: tuple[str, ...],
-    headers: tuple[str, ...],
-    name: str | None,
+    api: Client, output: Output, customer: str, headers: tuple[str, ...], **draft: Any
 ) -> None:
     """Add a receiver of a customer, and print its secret, which is shown this once.
 
     Example: halflap receivers add acme https://acme.example/hooks --type 'order.*'
     """
-    draft: dict[str, Any] = {
-        "url": url,
-        "types": list(types) or ["*"],
-        "headers": ask.secrets(headers),
-    }
-    if name is not None:
-        draft["name"] = name
+    draft["headers"] = ask.secrets(headers)
     made = await api.post(ReceiverMade, "customers", customer, "receivers", json=draft)
     output.answer(made, f"{made.id}; its secret, shown this once: {made.secret}")
 
 
 @receivers.command("rotate")
 @click.argument("receiver")
-@click.option(
-    "--overlap",
-    type=Lasting(),
-    default="24h",
-    metavar="WHILE",
-    help="For how long messages are signed with both; 24h by default.",
-)
+@lasting_option("--overlap", "overlap_seconds", "24h", "For how long messages are signed with both")
 @speaks()
-async def rotate_secret(api: Client, output: Output, receiver: str, overlap: int) -> None:
+async def rotate_secret(api: Client, output: Output, receiver: str, **draft: Any) -> None:
     """Give a receiver another secret, and print it, this once.
 
     Example: halflap receivers rotate ins_01jdq5m4x2f8t9v0c3k7n6b1wa --overlap 3d
     """
-    draft = {"overlap_seconds": overlap}
     made = await api.post(ReceiverMade, "receivers", receiver, "secret", json=draft)
     output.answer(made, f"its secret, shown this once: {made.secret}")
 
@@ -110,12 +98,11 @@ async def rotate_secret(api: Client, output: Output, receiver: str, overlap: int
 @click.argument("receiver")
 @click.option("--reason", default="", help="Why, for whoever looks.")
 @speaks()
-async def disable_receiver(api: Client, output: Output, receiver: str, reason: str) -> None:
+async def disable_receiver(api: Client, output: Output, receiver: str, **draft: str) -> None:
     """Send nothing to a receiver until it is enabled; events meanwhile can be recovered.
 
     Example: halflap receivers disable ins_01jdq5m4x2f8t9v0c3k7n6b1wa --reason "asked by mail"
     """
-    draft = {"reason": reason}
     found = await api.post(ReceiverView, "receivers", receiver, "disable", json=draft)
     output.answer(found, state(found))
 
@@ -136,12 +123,12 @@ async def enable_receiver(api: Client, output: Output, receiver: str) -> None:
 @click.argument("receiver")
 @click.option("--type", "type", default="webhook.test", help="Whose example is sent.")
 @speaks()
-async def send_test_event(api: Client, output: Output, receiver: str, type: str) -> None:
+async def send_test_event(api: Client, output: Output, receiver: str, **draft: str) -> None:
     """Send a test event to a receiver alone.
 
     Example: halflap receivers test ins_01jdq5m4x2f8t9v0c3k7n6b1wa --type order.created
     """
-    found = await api.post(PublishedEvent, "receivers", receiver, "test", json={"type": type})
+    found = await api.post(PublishedEvent, "receivers", receiver, "test", json=draft)
     output.answer(found, f"sent by {' '.join(found.executions)}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from halflap.api.view import Minted, TokenView
-from halflap.cli.amount import Lasting
+from halflap.cli.amount import lasting_option
 from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
@@ -27,20 +29,11 @@ def tokens() -> None:
 @click.option(
     "--secrets", is_flag=True, help="It may see the secrets of endpoints, and links that approve."
 )
-@click.option(
-    "--lasts", type=Lasting(), default="24h", metavar="WHILE", help="15m, 24h, 30d; 24h by default."
-)
+@lasting_option("--lasts", "lasts_seconds", "24h", "15m, 24h, 30d")
 @click.option("--label", default="", help="What it is for; shown where tokens are listed.")
 @speaks()
 async def mint_token(
-    api: Client,
-    output: Output,
-    customer: str | None,
-    external_id: str | None,
-    only_reads: bool,
-    secrets: bool,
-    lasts: int,
-    label: str,
+    api: Client, output: Output, only_reads: bool, secrets: bool, **draft: Any
 ) -> None:
     """Mint a token for a customer. It is told this once: only its hash is kept.
 
@@ -48,13 +41,7 @@ async def mint_token(
     """
     if only_reads and secrets:
         raise click.UsageError("--read only looks, and --secrets may do all: use one of them")
-    draft = {
-        "customer": customer,
-        "external_id": external_id,
-        "access": "read" if only_reads else "secrets" if secrets else "manage",
-        "lasts_seconds": lasts,
-        "label": label,
-    }
+    draft["access"] = "read" if only_reads else "secrets" if secrets else "manage"
     made = await api.post(Minted, "tokens", json=draft)
     if output.emitted(made):
         return
@@ -70,9 +57,8 @@ async def list_tokens(api: Client, output: Output, customer: str | None) -> None
 
     Example: halflap tokens list Initech
     """
-    query = {} if customer is None else {"customer": customer}
     output.listing(
-        await api.list(TokenView, "tokens", **query),
+        await api.list(TokenView, "tokens", customer=customer),
         ("id", "customer", "access", "label", "minted?", "expires"),
         lambda each: (
             each.id,

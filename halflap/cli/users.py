@@ -81,12 +81,11 @@ async def list_users(api: Client, output: Output) -> None:
 @click.option("--role", type=ROLE, default="viewer", show_default=True)
 @click.option("--name", default="", help="The name, for people.")
 @speaks(make=True)
-async def add_user(api: Client, output: Output, email: str, role: str, name: str) -> None:
+async def add_user(api: Client, output: Output, **draft: str) -> None:
     """Add a member of the team, and print a link that signs the person in once, within 24 hours.
 
     Example: halflap users add ada@example.com --role support
     """
-    draft = {"email": email, "role": role, "name": name}
     made = await api.post(UserAdded, "users", json=draft)
     if output.emitted(made):
         return
