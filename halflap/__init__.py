@@ -7,7 +7,7 @@ supervisor, and many a command, needs none.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from halflap.components import app as app

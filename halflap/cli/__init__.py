@@ -19,6 +19,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+import halflap
 from halflap.cli.errors import told
 from halflap.cli.group import CommandGroup
 
@@ -142,9 +143,7 @@ SECTIONS = {
 
 
 @click.group(cls=Lazy, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(
-    None, "-V", "--version", package_name="halflap", message="halflap %(version)s"
-)
+@click.version_option(halflap.__version__, "-V", "--version", message="halflap %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Write an integration once; every customer activates their own.

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +22,7 @@ import aiohttp
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
+import halflap
 from halflap.cli.errors import from_problem
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
 from halflap.problem import MEDIA_TYPE
@@ -85,7 +86,8 @@ class Client:
             line = HttpLine.opened(url, token)
             try:
                 await line.check()
-                yield cls(line)
+                with explaining(line):
+                    yield cls(line)
             finally:
                 await line.close()
             return
@@ -101,7 +103,8 @@ class Client:
             )
         line = line or await opened(settings)
         try:
-            yield cls(line)
+            with explaining(line):
+                yield cls(line)
         finally:
             await line.close()
 
@@ -194,6 +197,34 @@ class Client:
         return answer
 
 
+@contextlib.contextmanager
+def explaining(line: HttpLine | Offline) -> Generator[None]:
+    """Name both versions in an error that may come of a server of another version than the command.
+
+    What it answers can break a command anywhere: by a field that is not there, or a kind that
+    it does not know.
+    """
+    try:
+        yield
+    except HalflapError as error:
+        if line.version != halflap.__version__:
+            error.add_note(mismatch(line))
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        if line.version == halflap.__version__:
+            raise
+        raise HalflapError(f"{mismatch(line)} ({type(error).__name__}: {error})") from error
+
+
+def mismatch(line: HttpLine | Offline) -> str:
+    """Return the versions of the server and of the command, and what to do where these two differ."""
+    return (
+        f"the server at {line.where} is Halflap {line.version}, this command {halflap.__version__}: "
+        f"use the command of its version (pip install 'halflap=={line.version}'), or upgrade the "
+        "server if it is the older one"
+    )
+
+
 class ServerAway(HalflapError):
     """The server cannot be reached."""
 
@@ -205,6 +236,7 @@ class HttpLine:
 
     def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
         self.where = url
+        self.version = halflap.__version__
         self._token = token
         self._session = session
 
@@ -224,6 +256,7 @@ class HttpLine:
         found: Any = codec.decode(answer.body)
         if answer.status != 200 or not isinstance(found, dict) or "version" not in found:
             raise codec.NotJson("no health of Halflap")
+        self.version = str(found["version"])  # pyright: ignore[reportUnknownArgumentType]
         return found  # pyright: ignore[reportUnknownVariableType]
 
     async def check(self) -> None:

@@ -80,7 +80,7 @@ def show(error: HalflapError) -> None:
         ]
     if isinstance(error, UpstreamError) and (body := error.body.strip()):
         lines.append(f"  the app said: {body[:MOST_SAID]}{'…' if len(body) > MOST_SAID else ''}")
-    write("\n".join(lines))
+    write("\n".join([*lines, *getattr(error, "__notes__", [])]))
 
 
 def write(text: str) -> None:

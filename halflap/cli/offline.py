@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import structlog
 
+import halflap
 from halflap.cli.client import ApiAnswer
 from halflap.cli.dev import LOOPBACK
 from halflap.cli.workbench import ADDRESSES
@@ -39,6 +40,7 @@ class Offline:
     """A host that listens nowhere."""
 
     runs = False
+    version = halflap.__version__
 
     def __init__(self, host: Host) -> None:
         """Use `open`."""

@@ -91,7 +91,8 @@ def unsatisfied(lock: Lock, installed: Mapping[str, str] | None = None) -> list[
     """Return what the environment lacks of a lock, as sentences; none where the bundle can run
     here.
 
-    A distribution satisfies by exactly its locked version, Halflap by the same major and minor one.
+    A distribution satisfies by exactly its locked version, Halflap by its major version and its minor
+    one or a later one: what a later one refuses, it refuses as it loads the bundle.
     `installed` maps distributions to versions; by default it is what this process can import.
     """
     have = None if installed is None else {_canonical(name): v for name, v in installed.items()}
@@ -100,7 +101,7 @@ def unsatisfied(lock: Lock, installed: Mapping[str, str] | None = None) -> list[
         found = _installed(name) if have is None else have.get(_canonical(name))
         if found is None:
             sentences.append(f"needs {name} {wanted}; it is not installed")
-        elif name == "halflap" and _minor(found) != _minor(wanted):
+        elif name == "halflap" and not _runs(wanted, found):
             sentences.append(f"needs {name} {_minor(wanted)}; {found} is installed")
         elif name != "halflap" and found != wanted:
             sentences.append(f"needs {name} {wanted}; {found} is installed")
@@ -122,6 +123,14 @@ def _version(name: str, _seen: Stamps) -> str | None:
 
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _runs(wanted: str, found: str) -> bool:
+    """Return whether a Halflap runs what was published with another one."""
+    former, present = (re.match(r"(\d+)\.(\d+)", each) for each in (wanted, found))
+    if former is None or present is None:
+        return wanted == found
+    return former[1] == present[1] and int(former[2]) <= int(present[2])
 
 
 def _minor(version: str) -> str:

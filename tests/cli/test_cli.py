@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import halflap
 from halflap.cli import SECTIONS, main
 from halflap.cli.errors import from_problem, told
 from halflap.errors import (
@@ -17,6 +18,8 @@ from halflap.errors import (
     NotFound,
     UpstreamError,
 )
+from halflap.store import schema
+from halflap.store.postgres import schema as postgres_schema
 from tests.cases import for_each
 from tests.zygote import EXECUTABLE, PYTHON
 
@@ -129,8 +132,16 @@ def test_a_wrong_command_is_answered_with_the_nearest_or_with_all(words: list[st
 
 
 def test_version_is_json_for_machines():
-    answer = CliRunner().invoke(main, ["version", "--json"])
-    assert set(json.loads(answer.stdout)) == {"halflap", "python", "sqlite"}
+    found = json.loads(CliRunner().invoke(main, ["version", "--json"]).stdout)
+    assert set(found) == {"halflap", "commit", "python", "sqlite", "schema"}
+    assert found["schema"] == {
+        "SQLite": len(schema.MIGRATIONS),
+        "PostgreSQL": len(postgres_schema.MIGRATIONS),
+    }
+    text = CliRunner().invoke(main, ["version"]).stdout
+    assert text.startswith(f"halflap {halflap.__version__} (Python ")
+    assert f"{len(schema.MIGRATIONS)} on SQLite" in text
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"halflap {halflap.__version__}\n"
 
 
 def raises(error: BaseException):

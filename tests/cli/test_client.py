@@ -3,11 +3,15 @@ import json
 import os
 import signal
 
+import anyio.to_thread
 import pytest
 from aiohttp import web
 
+import halflap
 from halflap.api.view import ChoiceView, CustomerView, VersionName
-from halflap.cli.client import Client, HttpLine, path, read
+from halflap.cli import main
+from halflap.cli.client import Client, HttpLine, explaining, path, read
+from halflap.cli.errors import told
 from halflap.cli.offline import Offline
 from halflap.cli.output import Output
 from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
@@ -147,6 +151,50 @@ async def test_another_server_is_told_from_ours():
                 await line.check()
         finally:
             await line.close()
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "9.0.0", halflap.__version__])
+async def test_a_command_and_a_server_of_two_versions_are_both_named(version, monkeypatch, capsys):
+    """An answer without what a command reads, and a refusal, each at the end of the command."""
+
+    async def health(request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "version": version})
+
+    async def customers(request: web.Request) -> web.Response:
+        return web.json_response([{"id": "cus_1"}])  # a list of 0.1.0
+
+    async def fails(request: web.Request) -> web.Response:
+        detail = {"kind": "NotFound", "detail": "there is no such path"}
+        return web.json_response(detail, status=404, content_type="application/problem+json")
+
+    app = web.Application()
+    app.router.add_get("/api/health", health)
+    app.router.add_get("/api/customers", customers)
+    app.router.add_get("/{any:.*}", fails)
+    async with on_loopback(app) as url:
+        monkeypatch.setenv("HALFLAP_SERVER", url)
+        monkeypatch.setenv("HALFLAP_TOKEN", "t")
+        for words in (("customers", "list"), ("executions", "list")):
+            code = await anyio.to_thread.run_sync(
+                told, lambda words=words: main(words, standalone_mode=False)
+            )
+            said = capsys.readouterr().err
+            assert code == 1
+            both = f"is Halflap {version}, this command {halflap.__version__}: use the command"
+            assert (both in said) is (version != halflap.__version__), said
+            assert "Traceback" not in said
+
+
+def test_an_error_of_a_command_is_its_own_where_the_server_has_its_version() -> None:
+    line = HttpLine("http://there", "t", None)
+    with pytest.raises(KeyError), explaining(line):
+        raise KeyError("recover")
+    line.version = "9.0.0"
+    with (
+        pytest.raises(HalflapError, match=r"is Halflap 9\.0\.0, .*KeyError: 'recover'"),
+        explaining(line),
+    ):
+        raise KeyError("recover")
 
 
 async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, served):

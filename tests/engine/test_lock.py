@@ -120,10 +120,19 @@ def test_an_editable_component_is_locked(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_is_lacking_is_said_in_sentences() -> None:
     lock = (("acme-sdk", "2.1"), ("halflap", "1.2.3"), ("pydantic", "2.12.0"))
     assert unsatisfied(lock, {"Acme_SDK": "2.1", "halflap": "1.2.9", "pydantic": "2.12.0"}) == []
-    assert unsatisfied(lock, {"acme-sdk": "2.0", "halflap": "1.20.3"}) == [
+    assert unsatisfied(lock, {"acme-sdk": "2.0", "halflap": "1.1.9"}) == [
         "needs acme-sdk 2.1; 2.0 is installed",
-        "needs halflap 1.2; 1.20.3 is installed",
+        "needs halflap 1.2; 1.1.9 is installed",
         "needs pydantic 2.12.0; it is not installed",
+    ]
+
+
+def test_a_bundle_runs_on_a_later_halflap_of_its_major_version() -> None:
+    lock = (("halflap", "0.1.0"),)
+    for version, runs in {"0.1.7": True, "0.2.0": True, "0.10.0": True, "1.0.0": False}.items():
+        assert (not unsatisfied(lock, {"halflap": version})) is runs, version
+    assert unsatisfied((("halflap", "0.10.0"),), {"halflap": "0.9.3"}) == [
+        "needs halflap 0.10; 0.9.3 is installed"
     ]
 
 
