@@ -109,7 +109,7 @@ class Deployer:
     ) -> None:
         self._catalogue = catalogue
         self._journal = journal
-        self._leftovers = Leftovers(catalogue, journal)
+        self._leftovers = Leftovers(catalogue, engine)
         self._engine = engine
         self._library = library
         self._clock = clock

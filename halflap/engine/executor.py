@@ -111,7 +111,9 @@ class Work:
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
-"""Finds the work of a flow; `NotFound` where no worker has what its version needs."""
+"""Finds the work of a flow; `NotFound` where this worker lacks what its version needs, `Cancel` where
+its instance was removed.
+"""
 
 
 @dataclass(slots=True)
@@ -130,6 +132,8 @@ class Executor:
             return Ended(Outcome("cancelled", turn.cancelling))
         try:
             work = await self.resolve(turn.start.flow)
+        except Cancel as error:
+            return Ended(Outcome("cancelled", error.reason))
         except (NotFound, DefinitionError) as error:
             at = turn.now() + micros(UNSATISFIED)
             return Again("later", at, failure=failure_of(error), waiting_for=str(error))

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from halflap.engine.journal import JournalEngine
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import StateWrite
 from halflap.store.catalogue import Catalogue
-from halflap.store.protocol import Journal
 
 REMOVING = "removing"
 """The scope that names, key by key, whom is being removed."""
 AT_ONCE = 1_000
 """The number of keys that one transaction removes, so that others' writes get through."""
 
+INSTANCE_REMOVED = "the instance was removed"
+"""Why an execution was cancelled that was still live then, or was accepted since."""
+
 
 class Leftovers:
     """Removes instances and customers with what the state keeps of them."""
 
-    def __init__(self, catalogue: Catalogue, journal: Journal) -> None:
+    def __init__(self, catalogue: Catalogue, engine: JournalEngine) -> None:
         self._catalogue = catalogue
-        self._journal = journal
+        self._engine = engine
+        self._journal = engine.journal
 
     async def remove_instance(self, instance: str) -> None:
         """Remove an instance, its echoes, its pairs and what its flows kept."""
@@ -61,6 +65,8 @@ class Leftovers:
             await self._clear(id)
 
     async def _clear(self, id: str) -> None:
+        if id.startswith("ins_"):
+            await self._engine.cancel_all(id, INSTANCE_REMOVED)
         await self._catalogue.retentions.forget(id)
         scopes = scopes_of(id)
         while await self._journal.clear_state(scopes, AT_ONCE) == AT_ONCE:

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 from halflap.engine.builder import WorkBuilder, signed_in
 from halflap.engine.executor import Work
 from halflap.engine.facts import FlowFacts, Learnt, Revision, StoredAccount
+from halflap.engine.leftover import INSTANCE_REMOVED
 from halflap.engine.library import Library
 from halflap.engine.throttle import Throttles
-from halflap.errors import DefinitionError, HalflapError, NotFound, Unrouted
+from halflap.errors import Cancel, DefinitionError, HalflapError, NotFound, Unrouted
 from halflap.model import (
     MAIL,
     Event,
@@ -222,16 +223,20 @@ class Resolver:
     # Facts ----------------------------------------------------------------------------------
 
     async def read(self, key: FlowKey) -> FlowFacts:
-        """Return the facts of a flow; raise `NotFound`."""
+        """Return the facts of a flow; raise `Cancel` where its instance was removed meanwhile."""
         if key.is_shared:
             return FlowFacts(key)
         catalogue, id = self._catalogue, key.instance
+        try:
+            instance = await catalogue.instances.get(id)
+        except NotFound as error:
+            raise Cancel(INSTANCE_REMOVED) from error
         endpoints = await catalogue.endpoints.of_instance(id)
         shared = await catalogue.shared.of_integration(key.integration)
         return FlowFacts(
             key,
             await catalogue.customers.get(key.customer),
-            await catalogue.instances.get(id),
+            instance,
             {flow: each.id for flow, each in endpoints.items()},
             {flow: each.id for flow, each in shared.items()},
             {flow: await catalogue.endpoints.secret(e.id) for flow, e in endpoints.items()},

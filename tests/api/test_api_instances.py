@@ -1,12 +1,17 @@
 """Instances through the API: every wrong field named, every move until it is settled."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from halflap.api.view import SubscriptionView, rfc3339
+from halflap.model import ENDED
 from halflap.store.shards import ListenerKey, ShardCursor
 from tests.api.conftest import ORDERS, SHOP
 from tests.api.test_api_upgrades import upgraded
+from tests.polling import until
 
 
 async def test_an_instance_takes_its_integrations_name_and_shows_what_it_made(world: Any) -> None:
@@ -350,6 +355,41 @@ async def test_an_active_instance_is_disabled_before_it_is_removed(world: Any) -
     assert (disabled.json["state"], world.shop.hooks) == ("disabled", {})
     assert removed.status == 204
     assert (await world.api("GET", path)).status == 404
+
+
+async def test_an_event_whose_instance_is_removed_on_its_way_ends_with_the_reason(
+    either: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = either
+    await world.publish()
+    instance = await world.instance()
+    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
+    begin = gateway._starts
+
+    async def held(*given: Any) -> Any:
+        starts = await begin(*given)
+        found.set()
+        await go_on.wait()
+        return starts
+
+    monkeypatch.setattr(gateway, "_starts", held)
+    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
+    event = {"id": "1", "amount": 1}
+    sending = asyncio.create_task(world.api("POST", f"/hooks/{path}", event, token=None))
+    await found.wait()
+    await world.api("POST", "/api/instances/orders/disable", wait=30)
+    assert (await world.api("DELETE", "/api/instances/orders")).status == 204
+    go_on.set()
+
+    accepted = await sending
+    assert accepted.status == 200, accepted.body
+
+    async def ended() -> Any:
+        found = (await world.api("GET", "/api/executions")).json["items"]
+        return [e for e in found if e["flow"] == "incoming" and e["state"] in ENDED]
+
+    [shown] = await until(ended)
+    assert (shown["state"], shown["reason"]) == ("cancelled", "the instance was removed")
 
 
 async def test_endpoint_secrets_are_told_apart_from_everything_else(world: Any) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from halflap.engine.journal import JournalEngine
 from halflap.engine.leftover import AT_ONCE, REMOVING, Leftovers
 from halflap.errors import ConfigError, InDoubt
-from halflap.model import StateWrite
+from halflap.model import Event, FlowKey, Start, StateWrite, new_id, wall_clock
+from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from tests.polling import DEADLINE
 from tests.world import Mortal
@@ -36,6 +38,18 @@ async def filled(store: Store) -> tuple[str, str]:
     return ids[0], ids[1]
 
 
+def leftovers_of(store: Store) -> Leftovers:
+    return Leftovers(store.catalogue, JournalEngine(store.journal, clock=wall_clock))
+
+
+async def accept_for(store: Store, instance: str) -> None:
+    """Accept an event for an instance."""
+    id = new_id("exe")
+    key = FlowKey("cus_1", instance, "shop", "orders", "hash", 1)
+    event = Event("POST", "", "", (), b"{}", 1)
+    await store.journal.accept([Start(id, key, event, root=id)], claim=0, lease=1)
+
+
 async def held(store: Store) -> dict[str, int]:
     """Return the number of keys of each scope."""
     sql = "SELECT scope, count(*) FROM state GROUP BY scope"
@@ -49,9 +63,11 @@ async def test_a_removal_that_is_killed_at_any_write_is_made_whole_or_not_at_all
 ) -> None:
     store = await Store.open(tmp_path, synchronous="OFF")
     mine, other = await filled(store)
+    for each in (live := (mine, other)):
+        await accept_for(store, each)
     before = await held(store)
     mortal = Mortal(store, at, after=after)
-    removing = asyncio.create_task(Leftovers(store.catalogue, store.journal).remove_instance(mine))
+    removing = asyncio.create_task(leftovers_of(store).remove_instance(mine))
     async with asyncio.timeout(DEADLINE):
         await mortal.dead.wait()
     mortal.bury()
@@ -60,11 +76,16 @@ async def test_a_removal_that_is_killed_at_any_write_is_made_whole_or_not_at_all
     await store.database.close()
 
     store = await Store.open(tmp_path, synchronous="OFF")
-    await Leftovers(store.catalogue, store.journal).resume()
+    await leftovers_of(store).resume()
     left = {each.id for each in await store.catalogue.instances.list()}
     after_all = await held(store)
+    states = {each: (await store.journal.executions(Filter(instance=each)))[0] for each in live}
     await store.close()
     assert left == ({mine, other} if (at, after) < (2, True) else {other})
+    assert (states[other].state, states[mine].state) == (
+        "queued",
+        "queued" if mine in left else "cancelled",
+    )
     assert after_all == {s: n for s, n in before.items() if mine in left or mine not in s}
 
 
@@ -73,7 +94,7 @@ async def test_what_may_not_be_removed_keeps_its_state(tmp_path: Path) -> None:
     mine, _ = await filled(store)
     await store.catalogue.instances.move(mine, ("configured",), "active")
     before = await held(store)
-    leftovers = Leftovers(store.catalogue, store.journal)
+    leftovers = leftovers_of(store)
     with pytest.raises(ConfigError, match="disable it first"):
         await leftovers.remove_instance(mine)
     customer = (await store.catalogue.instances.get(mine)).customer
