@@ -26,7 +26,7 @@ from halflap.api.operations import Operations
 from halflap.api.operations.activity import Tick
 from halflap.api.principal import CUSTOMERS, HiddenPayloads
 from halflap.api.recorded import log_view
-from halflap.api.view import RejectionPage, RejectionView, SchedulePage, ScheduleView
+from halflap.api.view import ListPage, RejectionView, ScheduleView
 from halflap.errors import ConfigError, NotFound
 from halflap.model import SYSTEM, LogLevel
 from halflap.store.catalogue.notes import RejectionFilter
@@ -91,11 +91,11 @@ async def list_rejections(
     q: Contained = None,
     before: Before = None,
     limit: PageSize = USUAL_PAGE,
-) -> RejectionPage:
+) -> ListPage[RejectionView]:
     """Return requests that were refused before they were accepted, newest first.
 
-    Where payloads are hidden, `q` is compared with what is shown, and a page may have fewer, even none,
-    while there are more.
+    Of each endpoint the last 100 are kept. Where payloads are hidden, `q` is compared with what is
+    shown, and a page may have fewer, even none, while there are more.
     """
     owner, within = await whose(operations, customer, instance)
     if endpoint is not None and await operations.catalogue.endpoints.find(endpoint) is None:
@@ -128,7 +128,7 @@ async def list_rejections(
     next = str(found[-1].number) if len(found) == size else None
     if len(shown) > limit:
         next = shown[limit - 1].id
-    return RejectionPage(items=shown[:limit], next=next)
+    return ListPage(items=shown[:limit], next=next)
 
 
 def number(before: str | None) -> int | None:
@@ -150,11 +150,11 @@ async def list_schedules(
     integration: Integration = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = USUAL_PAGE,
-) -> SchedulePage:
-    """Return the flows that schedules start, with the last and the next time of each."""
+) -> ListPage[ScheduleView]:
+    """Return the flows that schedules start, with the last and the next time of each, by instance."""
     owner, within = await whose(operations, customer, instance)
     ticks, next = await operations.activity.schedules(owner, within, integration, after, limit)
-    return SchedulePage(items=await schedule_views(operations, ticks), next=next)
+    return ListPage(items=await schedule_views(operations, ticks), next=next)
 
 
 async def schedule_views(operations: Operations, ticks: list[Tick]) -> list[ScheduleView]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -146,13 +148,17 @@ def create_app(
     return app
 
 
+PAGES = re.compile(r"(?:List|Counted)Page[_[](\w+?)(?:View|Summary|Row)?[_\]]")
+"""The names that Pydantic gives to pages; OpenAPI has them by their items, as `TokenPage`."""
+
+
 def describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document: the problem's shape, and how to show the token."""
+    """Complete the OpenAPI document: the names of pages, the problem, and how to show the token."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = made()
+            schema: dict[str, Any] = json.loads(PAGES.sub(r"\1Page", json.dumps(made())))
             parts = schema.setdefault("components", {})
             template = "#/components/schemas/{model}"
             shape = Problem.model_json_schema(ref_template=template)

@@ -11,7 +11,6 @@ from halflap.api.asking import OneCustomer, Ops, for_customers, needs, router_of
 from halflap.api.event_view import (
     AppEventDraft,
     AppEventsDraft,
-    EventTypePage,
     EventTypesDraft,
     EventTypeView,
     Key,
@@ -26,7 +25,7 @@ from halflap.api.operations.event_document import openapi_of
 from halflap.api.operations.event_listeners import listeners_of
 from halflap.api.problem import documented
 from halflap.api.receivers import noted
-from halflap.api.view import JsonObject
+from halflap.api.view import JsonObject, ListPage
 from halflap.model import EventType
 from halflap.store.catalogue.notes import PRODUCT
 
@@ -43,22 +42,22 @@ RepeatKey = Annotated[
 
 @router.get("/event-types")
 @needs("read")
-async def list_event_types(operations: Ops) -> EventTypePage:
+async def list_event_types(operations: Ops) -> ListPage[EventTypeView]:
     """The types of your product's events, each in its newest version, by name."""
     found = await operations.catalogue.event_types.list()
-    return EventTypePage(items=await type_views(operations, found), next=None)
+    return ListPage(items=await type_views(operations, found), next=None)
 
 
 @router.put("/event-types")
 @needs("events")
-async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> EventTypePage:
+async def declare_event_types(draft: EventTypesDraft, operations: Ops) -> ListPage[EventTypeView]:
     """Declare types, all or none; one that is declared already may be declared again.
 
     A version's schema may get optional properties and other descriptions. A change that breaks who
     publishes or who listens is refused (409), unless it is declared as another `version`.
     """
     found = await operations.app_events.declare(draft.types)
-    return EventTypePage(items=await type_views(operations, found), next=None)
+    return ListPage(items=await type_views(operations, found), next=None)
 
 
 @router.get("/event-types/openapi.json")

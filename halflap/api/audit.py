@@ -10,13 +10,9 @@ from fastapi.routing import APIRoute
 
 from halflap.api.asking import Before, Ops, last_id, needs, router_of
 from halflap.api.operations import Operations
-from halflap.api.people_view import (
-    AuditedOperation,
-    AuditedOperations,
-    AuditPage,
-    AuditView,
-)
+from halflap.api.people_view import AuditedOperation, AuditedOperations, AuditView
 from halflap.api.recorded import moment
+from halflap.api.view import ListPage
 from halflap.errors import NotFound
 from halflap.model import AuditEntry
 
@@ -45,7 +41,7 @@ async def list_audit(
     until: Annotated[str | None, Query(description="Before this time.")] = None,
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> AuditPage:
+) -> ListPage[AuditView]:
     """Return what was done, newest first."""
     if customer is not None:
         try:
@@ -63,7 +59,7 @@ async def list_audit(
         before=before,
         limit=limit,
     )
-    return AuditPage(items=await views(operations, found), next=last_id(found, limit))
+    return ListPage(items=await views(operations, found), next=last_id(found, limit))
 
 
 @router.get("/operations")

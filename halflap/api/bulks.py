@@ -19,15 +19,7 @@ from halflap.api.asking import (
     router_of,
 )
 from halflap.api.connections import traffic_of
-from halflap.api.execution_view import (
-    BulkDraft,
-    BulkPage,
-    BulkView,
-    GroupView,
-    PlanView,
-    UnmendedView,
-    Where,
-)
+from halflap.api.execution_view import BulkDraft, BulkView, GroupView, PlanView, UnmendedView, Where
 from halflap.api.executions import searchable, states, whose
 from halflap.api.operations import Operations
 from halflap.api.operations.bulks import BulkPlan
@@ -40,6 +32,7 @@ from halflap.api.recorded import moment, public_mark, summaries
 from halflap.api.stats import milliseconds
 from halflap.api.view import (
     CanaryView,
+    ListPage,
     NamedInstance,
     RolloutView,
     VersionFigures,
@@ -92,12 +85,12 @@ async def list_bulks(
     started: Annotated[
         bool, Query(description="Count what became of replays, too, as of one bulk.")
     ] = False,
-) -> BulkPage:
+) -> ListPage[BulkView]:
     """List the bulks, newest first."""
     verbs, states = chosen(do, get_args(BulkVerb), "do"), chosen(state, get_args(BulkState))
     found = await operations.catalogue.bulks.list(before, limit, upgrades_of, verbs, states)
     views = [await with_started(operations, e) if started else bulk_view(e) for e in found]
-    return BulkPage(items=views, next=last_id(found, limit))
+    return ListPage(items=views, next=last_id(found, limit))
 
 
 @router.get("/{bulk}")

@@ -16,14 +16,10 @@ from halflap.api.asking import (
     needs,
     router_of,
 )
-from halflap.api.draft_view import (
-    ComponentSetPage,
-    ComponentSetRow,
-    ComponentSetView,
-    PinningDraft,
-)
+from halflap.api.draft_view import ComponentSetRow, ComponentSetView, PinningDraft
 from halflap.api.integrations import LARGEST_BUNDLE, bundle_body
 from halflap.api.problem import documented
+from halflap.api.view import ListPage
 
 router = router_of("/api/component-sets", "drafts")
 
@@ -32,7 +28,7 @@ router = router_of("/api/component-sets", "drafts")
 @needs("read")
 async def list_component_sets(
     operations: Ops, name: str | None = None, before: Before = None, limit: PageSize = USUAL_PAGE
-) -> ComponentSetPage:
+) -> ListPage[ComponentSetRow]:
     """Component sets, newest first, each with the drafts that use it."""
     found = await operations.catalogue.component_sets.list(name, before=before, limit=limit)
     pinning = await operations.drafts.drafts.pinning(each.id for each in found)
@@ -42,7 +38,7 @@ async def list_component_sets(
         )
         for each in found
     ]
-    return ComponentSetPage(items=items, next=last_id(found, limit))
+    return ListPage(items=items, next=last_id(found, limit))
 
 
 @router.post("", status_code=201, openapi_extra=bundle_body, responses=documented(413))

@@ -34,9 +34,9 @@ from halflap.api.view import (
     ConnectionDetail,
     ConnectionDraft,
     ConnectionLimitsView,
-    ConnectionPage,
     ConnectionUse,
     ConnectionView,
+    CountedPage,
 )
 from halflap.model import CauseGroup, ConnectionLimits, Micros, StoredConnection, Throttled
 from halflap.store.catalogue.connections import ConnectionFilter
@@ -65,7 +65,7 @@ async def list_connections(
     after: After = None,
     limit: PageSize = USUAL_PAGE,
     total: Total = False,
-) -> ConnectionPage:
+) -> CountedPage[ConnectionView]:
     """Connections, oldest first; with a customer, those that it may use: its own and the team's."""
     connections = operations.catalogue.connections
     which = ConnectionFilter(
@@ -76,7 +76,7 @@ async def list_connections(
         ids=await away(operations) if status == "away" else None,
     )
     found = await connections.page(which, after=after, limit=limit)
-    return ConnectionPage(
+    return CountedPage(
         items=await connection_views(found, operations),
         next=last_id(found, limit),
         total=await connections.number(which) if total else None,

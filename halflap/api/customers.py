@@ -25,10 +25,10 @@ from halflap.api.asking import (
 from halflap.api.operations import Operations
 from halflap.api.operations.people import MissingRight
 from halflap.api.view import (
+    CountedPage,
     CustomerChange,
     CustomerDetail,
     CustomerDraft,
-    CustomerPage,
     CustomerView,
     ErasureDraft,
     ErasureView,
@@ -57,14 +57,14 @@ async def list_customers(
     after: After = None,
     limit: PageSize = USUAL_PAGE,
     total: Total = False,
-) -> CustomerPage:
+) -> CountedPage[CustomerView]:
     """Customers, by name."""
     paused = {each.what: each for each in await operations.engine.journal.paused()}
     customers = operations.catalogue.customers
     which = CustomerFilter(q=q, private=private, external_id=external_id)
     found = await customers.list(which, after=after, limit=limit)
     states = await operations.catalogue.instances.states(each.id for each in found)
-    return CustomerPage(
+    return CountedPage(
         items=[customer_view(each, states[each.id], paused.get(each.id)) for each in found],
         next=found[-1].name if len(found) == limit else None,
         total=await customers.number(which) if total else None,

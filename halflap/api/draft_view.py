@@ -10,7 +10,6 @@ from halflap.api.view import (
     FindingView,
     Input,
     JsonObject,
-    ListPage,
     Published,
     TaggedView,
     Text,
@@ -82,10 +81,6 @@ class ComponentSetRow(ComponentSetView):
     """While there are any, it cannot be deleted. Published versions have files of their own."""
 
 
-class ComponentSetPage(ListPage[ComponentSetRow]):
-    """A page of component sets."""
-
-
 class ComponentsDraft(Input):
     """The component set that a draft is to use."""
 
@@ -129,10 +124,6 @@ class DraftSummary(View):
     changed_at: Time
     changed_by: str
     """The name of the last to edit it."""
-
-
-class DraftPage(ListPage[DraftSummary]):
-    """A page of drafts."""
 
 
 class DraftEdits(Input):

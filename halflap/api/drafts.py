@@ -36,7 +36,6 @@ from halflap.api.draft_view import (
     DraftExpression,
     DraftFinding,
     DraftFindings,
-    DraftPage,
     DraftPublish,
     DraftPublished,
     DraftSummary,
@@ -64,7 +63,7 @@ from halflap.api.operations.drafts import DraftChanges, OpenedDraft
 from halflap.api.part import KIND, WHOLE
 from halflap.api.problem import documented
 from halflap.api.stream import unless_gone
-from halflap.api.view import Published
+from halflap.api.view import ListPage, Published
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.rewrite.state import flow_texts
 from halflap.lowcode.source import value_at
@@ -122,7 +121,7 @@ async def list_drafts(
     integration: str | None = None,
     before: Before = None,
     limit: PageSize = USUAL_PAGE,
-) -> DraftPage:
+) -> ListPage[DraftSummary]:
     """Drafts, newest first."""
     found = await operations.drafts.drafts.list(integration, before=before, limit=limit)
     numbers = await operations.catalogue.versions.numbers(
@@ -135,7 +134,7 @@ async def list_drafts(
         )
         for each in found
     ]
-    return DraftPage(items=items, next=last_id(found, limit))
+    return ListPage(items=items, next=last_id(found, limit))
 
 
 @router.get("/{draft}", response_model=DraftView)

@@ -12,7 +12,6 @@ from halflap.api.view import (
     Input,
     Json,
     JsonObject,
-    ListPage,
     Name,
     Time,
     View,
@@ -86,10 +85,6 @@ class EventTypeView(View):
     """The events that were published, of all versions; those of the last seconds may be missing."""
     published_at: Time | None
     """When the last one was published."""
-
-
-class EventTypePage(ListPage[EventTypeView]):
-    """Types of your product's events, each in its newest version, by name."""
 
 
 class ListeningFlowView(View):
@@ -222,10 +217,6 @@ class ReceiverView(View):
     former_until: Time | None
     """Until when messages are signed with the secret before, too."""
     created_at: Time
-
-
-class ReceiverPage(ListPage[ReceiverView]):
-    """Receivers, oldest first."""
 
 
 class ReceiverMade(ReceiverView):

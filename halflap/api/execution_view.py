@@ -766,7 +766,3 @@ class BulkView(View):
     ended_at: Time | None
     started: dict[ExecutionState, int] = {}
     """Of a bulk of replays that has ended: how many of these, by their states; lists need `started`."""
-
-
-class BulkPage(ListPage[BulkView]):
-    """Bulks, newest first."""

@@ -34,19 +34,17 @@ from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
+    CountedPage,
     ExampleView,
     InstanceChange,
     InstanceDraft,
     InstanceHealth,
     InstanceListener,
-    InstanceListenerPage,
-    InstancePage,
     InstanceSummary,
     InstanceView,
     ListenerDecision,
-    ListenerPage,
     ListenerView,
-    PairPage,
+    ListPage,
     PairView,
     RepetitionView,
     RetentionView,
@@ -100,7 +98,7 @@ async def list_instances(
     after: After = None,
     limit: PageSize = USUAL_PAGE,
     total: Total = False,
-) -> InstancePage:
+) -> CountedPage[InstanceSummary]:
     """Instances, oldest first."""
     catalogue = operations.catalogue
     which = InstanceFilter(
@@ -111,7 +109,7 @@ async def list_instances(
         q=q,
     )
     found = await catalogue.instances.list(which, after=after, limit=limit)
-    return InstancePage(
+    return CountedPage(
         items=await summaries(operations, found),
         next=last_id(found, limit),
         total=await catalogue.instances.number(which) if total else None,
@@ -190,10 +188,13 @@ async def check_subscriptions(found: OneInstance, operations: Ops) -> list[Subsc
 @router.get("/instances/{instance}/listeners")
 @for_customers
 @needs("read")
-async def list_listeners(found: OneInstance, operations: Ops) -> ListenerPage:
-    """List what an instance's flows listen to: its state, up to where it is read, by which process."""
+async def list_listeners(found: OneInstance, operations: Ops) -> ListPage[ListenerView]:
+    """List what an instance's flows listen to: its state, up to where it is read, by which process.
+
+    By flow and shard, all of them: there is no next page.
+    """
     shards = present(await operations.journal.shards.list(found.id))
-    page = ListenerPage(items=[listener_view(each) for each in shards], next=None)
+    page = ListPage(items=[listener_view(each) for each in shards], next=None)
     return await visible(operations, page, found.customer)
 
 
@@ -202,7 +203,7 @@ async def list_listeners(found: OneInstance, operations: Ops) -> ListenerPage:
 @needs("operate")
 async def decide_listener(
     found: OneInstance, flow: str, draft: ListenerDecision, operations: Ops
-) -> ListenerPage:
+) -> ListPage[ListenerView]:
     """Have a stopped listener read on from where a person decides; `conflict` where it is not stopped."""
     if draft.cursor is not None and draft.start != "cursor":
         raise ConfigError("a cursor is given together with start: cursor")
@@ -222,8 +223,11 @@ async def list_all_listeners(
     customer: str | None = None,
     after: After = None,
     limit: PageSize = USUAL_PAGE,
-) -> InstanceListenerPage:
-    """List listeners that stand still, or are in other states, and why: of a customer, or of all."""
+) -> ListPage[InstanceListener]:
+    """List listeners that stand still, or are in other states, and why: of a customer, or of all.
+
+    By instance, flow and shard.
+    """
     owner = None if customer is None else (await operations.catalogue.customers.get(customer)).id
     states = chosen(state, get_args(ShardState))
     place = ["", "", "", ""] if after is None else after.split(" ", 3)
@@ -245,7 +249,7 @@ async def list_all_listeners(
             customer_name=owner and names.get(owner.customer),
         )
         items.append(view.without_payload() if owner and owner.customer in hidden else view)
-    return InstanceListenerPage(items=items, next=next)
+    return ListPage(items=items, next=next)
 
 
 @router.delete("/instances/{instance}", status_code=204)
@@ -404,15 +408,15 @@ async def list_pairs(
     side: Annotated[str | None, Query(description="The side that has the `id`; any else.")] = None,
     after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
-) -> PairPage:
-    """List the pairs of records, as the instance's flows have made them."""
+) -> ListPage[PairView]:
+    """List the pairs of records, as the instance's flows have made them, by the ids of one side."""
     await check_payload(operations, found.customer)
     if id is None:
         page, next = await operations.pairs.list(found, pairs, after, limit)
     else:
         page, next = await operations.pairs.find(found, pairs, id, side), None
     shown = [PairView(pairs=each.pairs.name, ids=dict(each.ids)) for each in page]
-    return PairPage(items=shown, next=next)
+    return ListPage(items=shown, next=next)
 
 
 @router.delete("/instances/{instance}/pairs/{pairs}")

@@ -37,10 +37,9 @@ from halflap.api.view import (
     DiffView,
     ExaminedInstanceView,
     FlowView,
-    IntegrationPage,
     IntegrationView,
+    ListPage,
     Offer,
-    OfferPage,
     OfferView,
     Published,
     SharedEndpointChange,
@@ -76,11 +75,11 @@ bundle_body = {"requestBody": {"required": True, **OCTETS}}
 @needs("read")
 async def list_integrations(
     operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
-) -> IntegrationPage:
+) -> ListPage[IntegrationView]:
     """Integrations by name: their versions (newest first), who has them, how many executions failed."""
     versions = await operations.catalogue.versions.by_integration(after, limit)
     items = await integration_views(operations, versions)
-    return IntegrationPage(items=items, next=items[-1].name if len(items) == limit else None)
+    return ListPage(items=items, next=items[-1].name if len(items) == limit else None)
 
 
 @router.get("/integrations/{integration}")
@@ -118,10 +117,10 @@ async def list_versions(
 @needs("read")
 async def list_offers(
     operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
-) -> OfferPage:
-    """The integrations that customers may activate by themselves, each at its offered version."""
+) -> ListPage[OfferView]:
+    """The integrations, by name, that customers may activate by themselves, at the offered version."""
     found = await operations.offers.list(after, limit)
-    return OfferPage(
+    return ListPage(
         items=[await offer_view(operations, each) for each in found],
         next=found[-1].integration if len(found) == limit else None,
     )

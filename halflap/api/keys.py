@@ -5,7 +5,8 @@ from __future__ import annotations
 from halflap.api.asking import USUAL_PAGE, After, Ops, PageSize, last_id, needs, router_of
 from halflap.api.operations import Operations
 from halflap.api.operations.people import check_grant
-from halflap.api.people_view import KeyDraft, KeyMade, KeyPage, KeyRotation, KeyView
+from halflap.api.people_view import KeyDraft, KeyMade, KeyRotation, KeyView
+from halflap.api.view import ListPage
 from halflap.model import AccessKey
 
 MICROS = 1_000_000
@@ -15,10 +16,14 @@ router = router_of("/api/keys", "team")
 
 @router.get("")
 @needs("admin")
-async def list_keys(operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE) -> KeyPage:
+async def list_keys(
+    operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
+) -> ListPage[KeyView]:
     """The keys that are good now, oldest first."""
     found = await operations.catalogue.keys.list(after, limit)
-    return KeyPage(items=[key_view(each, operations) for each in found], next=last_id(found, limit))
+    return ListPage(
+        items=[key_view(each, operations) for each in found], next=last_id(found, limit)
+    )
 
 
 @router.post("", status_code=201)

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from halflap.api.asking import USUAL_PAGE, Before, Ops, PageSize, last_id, needs, router_of
 from halflap.api.operations import Operations
-from halflap.api.view import (
-    OAuthAppDraft,
-    OAuthAppView,
-    RoutedEvent,
-    UnroutedEventPage,
-    UnroutedEventView,
-)
+from halflap.api.view import ListPage, OAuthAppDraft, OAuthAppView, RoutedEvent, UnroutedEventView
 from halflap.model import OAuthApp
 
 router = router_of("/api/oauth-apps", "connections")
@@ -50,14 +44,14 @@ async def remove_oauth_app(component: str, operations: Ops) -> None:
 @needs("read")
 async def list_unrouted_events(
     component: str, operations: Ops, before: Before = None, limit: PageSize = USUAL_PAGE
-) -> UnroutedEventPage:
+) -> ListPage[UnroutedEventView]:
     """Events that came to the URL of an OAuth app and no flow took, newest first.
 
     The newest 100 of an account and 1,000 of an app are kept, for a week.
     """
     found = await operations.oauth_apps.unrouted.list(component, before=before, limit=limit)
     items = [UnroutedEventView.of(each) for each in found]
-    return UnroutedEventPage(items=items, next=last_id(found, limit))
+    return ListPage(items=items, next=last_id(found, limit))
 
 
 @router.post("/{component}/unrouted/{event}/replay")

@@ -30,12 +30,12 @@ from halflap.api.people_view import (
     UserAdded,
     UserChange,
     UserDraft,
-    UserPage,
     UserView,
 )
 from halflap.api.principal import OBJECTS
 from halflap.api.problem import documented
 from halflap.api.rights import RIGHTS, ROLES
+from halflap.api.view import ListPage
 from halflap.errors import ConfigError, NotFound
 from halflap.gateway.edge import address_owner
 from halflap.model import UserSession
@@ -151,10 +151,10 @@ async def set_password(draft: PasswordDraft, request: Request, operations: Ops) 
 @needs("admin")
 async def list_users(
     operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
-) -> UserPage:
+) -> ListPage[UserView]:
     """The members of the team, by email."""
     found = await operations.catalogue.users.list(after, limit)
-    return UserPage(
+    return ListPage(
         items=[UserView.of(each) for each in found],
         next=found[-1].email if len(found) == limit else None,
     )

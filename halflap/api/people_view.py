@@ -36,10 +36,6 @@ class UserView(View):
     signed_in_at: Time | None
 
 
-class UserPage(ListPage[UserView]):
-    """Members of the team, by email."""
-
-
 class UserDraft(Input):
     """A member of the team to be added."""
 
@@ -166,10 +162,6 @@ class KeyView(View):
     """The last use, to a minute."""
 
 
-class KeyPage(ListPage[KeyView]):
-    """Keys of programs, oldest first."""
-
-
 class KeyMade(KeyView):
     """A key with its secret, which is shown this once."""
 
@@ -210,10 +202,6 @@ class AuditView(View):
     """Of the answer; 0 where something was changed and nobody was answered (yet)."""
     changes: JsonObject
     """The fields that were sent, without secrets and payloads: of a mapping, its names alone."""
-
-
-class AuditPage(ListPage[AuditView]):
-    """Entries of the audit log, newest first."""
 
 
 class AuditedOperation(View):

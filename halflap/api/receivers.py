@@ -30,7 +30,6 @@ from halflap.api.event_view import (
     ReceiverChange,
     ReceiverDraft,
     ReceiverMade,
-    ReceiverPage,
     ReceiverView,
     Recovery,
     RecoveryPlan,
@@ -41,7 +40,7 @@ from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
 from halflap.api.operations.receivers import ReceiverState
 from halflap.api.principal import OBJECTS, HiddenPayloads
-from halflap.api.view import rfc3339
+from halflap.api.view import ListPage, rfc3339
 from halflap.model import ReceiverTrouble, to_micros
 
 router = router_of("/api", "receivers")
@@ -84,14 +83,14 @@ async def list_receivers(
     ] = "",
     after: After = None,
     limit: PageSize = USUAL_PAGE,
-) -> ReceiverPage:
+) -> ListPage[ReceiverView]:
     """Receivers, of a customer or of all, oldest first."""
     troubles = chosen(trouble, get_args(ReceiverTrouble), "trouble")
     owner = customer and (await operations.catalogue.customers.get(customer)).id
     found = await operations.receivers.list(owner or None, troubles, after=after, limit=limit)
     names, hidden = await names_of(operations, found), await operations.hidden_payloads()
     next = last_id([each.instance for each in found], limit)
-    return ReceiverPage(items=[receiver_view(each, names, hidden) for each in found], next=next)
+    return ListPage(items=[receiver_view(each, names, hidden) for each in found], next=next)
 
 
 @router.post("/customers/{customer}/receivers", status_code=201)

@@ -10,7 +10,7 @@ from halflap.api.asking import USUAL_PAGE, After, Ops, PageSize, last_id, needs,
 from halflap.api.operations import finding
 from halflap.api.operations.people import check_grant
 from halflap.api.rights import ACCESSES
-from halflap.api.view import Minted, TokenDraft, TokenPage, TokenView
+from halflap.api.view import ListPage, Minted, TokenDraft, TokenView
 
 MICROS = 1_000_000
 
@@ -26,12 +26,12 @@ async def list_tokens(
     ] = None,
     after: After = None,
     limit: PageSize = USUAL_PAGE,
-) -> TokenPage:
+) -> ListPage[TokenView]:
     """The tokens that are good now, oldest first."""
     catalogue = operations.catalogue
     owner = None if customer is None else (await catalogue.customers.get(customer)).id
     found = await operations.tokens.list(owner, after, limit)
-    return TokenPage(items=[TokenView.of(each) for each in found], next=last_id(found, limit))
+    return ListPage(items=[TokenView.of(each) for each in found], next=last_id(found, limit))
 
 
 @router.post("", status_code=201)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from halflap.api.people_view import AuditPage, AuditView
+from halflap.api.people_view import AuditView
+from halflap.api.view import ListPage
 from halflap.cli.bulk import time_of
 from halflap.cli.client import Client
 from halflap.cli.output import Output, ago
@@ -30,7 +31,7 @@ async def audit(
     Example: halflap audit --actor ada@example.com
     """
     query["since"], query["until"] = (at and time_of(at) for at in (since, until))
-    page = await api.get(AuditPage, "audit", **query)
+    page = await api.get(ListPage[AuditView], "audit", **query)
     output.listing(
         page.items,
         ("when", "who", "what", "on", "status", "with"),

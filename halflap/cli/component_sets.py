@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from halflap.api.draft_view import ComponentSetPage
+from halflap.api.draft_view import ComponentSetRow
+from halflap.api.view import ListPage
 from halflap.cli.client import LARGEST_PAGE, Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
@@ -28,7 +29,11 @@ async def list_component_sets(api: Client, output: Output, name: str | None) -> 
     Example: halflap component-sets list
     """
     output.listing(
-        (await api.get(ComponentSetPage, "component-sets", name=name, limit=LARGEST_PAGE)).items,
+        (
+            await api.get(
+                ListPage[ComponentSetRow], "component-sets", name=name, limit=LARGEST_PAGE
+            )
+        ).items,
         ("id", "name", "hash", "components", "sent", "by", "drafts"),
         lambda each: (
             each.id,

@@ -16,11 +16,12 @@ from typing import Any, cast
 
 import click
 
-from halflap.api.draft_view import ComponentSetPage, ComponentSetView
+from halflap.api.draft_view import ComponentSetRow, ComponentSetView
 from halflap.api.execution_view import BulkView
 from halflap.api.view import (
-    InstancePage,
+    InstanceSummary,
     IntegrationView,
+    ListPage,
     Published,
     UpgradePlan,
     VersionSummary,
@@ -40,6 +41,7 @@ OWN = "dev"
 """The target that `halflap dev` moves as well, in the project's own store."""
 USUAL = (OWN, "staging", "production")
 """The targets that need not be there yet."""
+Instances = ListPage[InstanceSummary]
 SHORTEST = 8
 """The fewest digits that stand for a hash."""
 
@@ -180,7 +182,9 @@ async def deploy_components(
     without = [each.file for each in project.integrations]
     bundle = await asyncio.to_thread(pack_components, project.root, without)
     async with Client.connect(settings, make=not dry_run) as api:
-        newest = (await api.get(ComponentSetPage, "component-sets", name=name, limit=1)).items
+        newest = (
+            await api.get(ListPage[ComponentSetRow], "component-sets", name=name, limit=1)
+        ).items
         same = bool(newest) and newest[0].hash == bundle.hash
         made = newest[0] if same else None
         if made is None and not dry_run:
@@ -291,10 +295,9 @@ async def follow_up(
         output.progress(f"{many} version; to move to version {number}:")
         again = f"halflap deploy {quoted(name)} --to {plan.target} --upgrade-instances"
         output.progress(f"  {output.command(again)}")
-    elif (
-        not output.json
-        and not (await api.get(InstancePage, "instances", integration=name, limit=1)).items
-    ):
+    elif output.json:
+        return
+    elif not (await api.get(Instances, "instances", integration=name, limit=1)).items:
         at = "" if plan.target == OWN else f" --target {quoted(plan.target)}"
         output.next(f"halflap instances add CUSTOMER {quoted(name)}{at}")
 

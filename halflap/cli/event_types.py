@@ -6,7 +6,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from halflap.api.event_view import EventTypePage, EventTypeView, PublishedEvent
+from halflap.api.event_view import EventTypeView, PublishedEvent
+from halflap.api.view import ListPage
 from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago
@@ -31,7 +32,7 @@ async def list_event_types(api: Client, output: Output) -> None:
     Example: halflap event-types list
     """
     output.listing(
-        (await api.get(EventTypePage, "event-types")).items,
+        (await api.get(ListPage[EventTypeView], "event-types")).items,
         ("type", "version", "title", "changed"),
         lambda each: (
             each.name,
@@ -75,7 +76,7 @@ async def declare_event_types(api: Client, output: Output, file: BinaryIO) -> No
 
     Example: halflap event-types declare event-types.json
     """
-    found = await api.put(EventTypePage, "event-types", json=json_of(file))
+    found = await api.put(ListPage[EventTypeView], "event-types", json=json_of(file))
     names = [f"{each.name} {each.version}" for each in found.items]
     output.answer(found, f"declared {', '.join(names)}")
 

@@ -12,9 +12,9 @@ from halflap.api.execution_view import BulkView
 from halflap.api.view import (
     InstanceSummary,
     InstanceView,
-    ListenerPage,
     ListenerView,
-    RejectionPage,
+    ListPage,
+    RejectionView,
     Rotated,
     SubscriptionView,
     UpgradePlan,
@@ -105,8 +105,8 @@ async def show_instance(
     secrets: dict[str, str] = {}
     if shows_secrets:
         secrets = await api.get(dict[str, str], "instances", found.id, "secrets")
-    refused = (await api.get(RejectionPage, "rejections", instance=found.id)).items
-    listeners = (await api.get(ListenerPage, "instances", found.id, "listeners")).items
+    refused = (await api.get(ListPage[RejectionView], "rejections", instance=found.id)).items
+    listeners = (await api.get(ListPage[ListenerView], "instances", found.id, "listeners")).items
     if output.json:
         more = {
             "rejections": [each.model_dump() for each in refused],
@@ -613,7 +613,7 @@ async def read_on(
     Example: halflap instances read-on Initech/orders --flow changed --from earliest
     """
     at = ("instances", found.id, "listeners", flow)
-    heard = (await api.post(ListenerPage, *at, json=draft)).items
+    heard = (await api.post(ListPage[ListenerView], *at, json=draft)).items
     if output.emitted([each.model_dump() for each in heard]):
         return
     shown = {f"{each.flow} {each.shard}".strip(): listened(each) for each in heard}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from halflap.api.view import OAuthAppView, RoutedEvent, UnroutedEventPage
+from halflap.api.view import ListPage, OAuthAppView, RoutedEvent, UnroutedEventView
 from halflap.cli import ask
 from halflap.cli.client import Client
 from halflap.cli.group import CommandGroup
@@ -110,7 +110,7 @@ async def unrouted_events(
         await api.delete(*at, removed)
         output.answer({"removed": removed}, f"removed {removed}")
     else:
-        found = await api.get(UnroutedEventPage, *at)
+        found = await api.get(ListPage[UnroutedEventView], *at)
         output.listing(
             found.items,
             ("id", "account", "reason", "received?"),

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import click
 
-from halflap.api.view import InstanceView, PairPage, PairView
+from halflap.api.view import InstanceView, ListPage, PairView
 from halflap.cli.client import Client, read
 from halflap.cli.output import Output
 from halflap.cli.reach import sure
@@ -72,10 +72,10 @@ async def forget_pair(
 
 def asked(
     api: Client, instance: InstanceView, wanted: Wanted, limit: int
-) -> AsyncIterator[PairPage]:
+) -> AsyncIterator[ListPage[PairView]]:
     """Return the pages of what is wanted."""
     at = ("instances", instance.id, "pairs")
-    return api.pages(PairPage, *at, limit=limit, most=MOST, place="after", **wanted)
+    return api.pages(ListPage[PairView], *at, limit=limit, most=MOST, place="after", **wanted)
 
 
 def tell(output: Output, rows: Sequence[PairView]) -> None:
