@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from aiohttp import web
 
+from halflap.api.driving import BulkDriver
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.engine.integration import VersionDescription
@@ -23,8 +24,9 @@ from halflap.server.settings import Settings
 from tests.cluster import emptied_url, kept_sessions
 from tests.journals import new_store
 from tests.loopback import on_loopback
-from tests.polling import DEADLINE
+from tests.polling import DEADLINE, until
 
+UPGRADE = "/api/integrations/orders/upgrade"
 TOKEN = "the-token-of-these-tests"
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -139,6 +141,7 @@ async def changed(ctx: Context[Settings], order: shop.Order) -> None:
     """An order that changed in the shop."""
 '''
 
+OUR_CLIENT = {"client_id": "us", "client_secret": "our-secret"}
 CLOUD = '''
 """Cloud: an app that people sign in to."""
 
@@ -272,6 +275,16 @@ class Client:
             {name.decode(): value.decode() for name, value in start["headers"]},
             b"".join(each.get("body", b"") for each in sent[1:]),
         )
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of an answer, which has to be a 200."""
+        answer = await self("GET", path, **query)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def items(self, path: str, **query: Any) -> list[Any]:
+        """Return the items of a page."""
+        return (await self.get(path, **query))["items"]
 
     @asynccontextmanager
     async def stream(
@@ -504,36 +517,143 @@ class World:
         assert answer.status == 201, answer.body
         return answer.json["id"]
 
-    async def connection(self, customer: str | None, name: str = "shop") -> str:
+    async def connection(
+        self,
+        customer: str | None,
+        name: str = "shop",
+        values: dict[str, Any] | None = None,
+        *,
+        integration: str = "orders",
+        field: str = "shop",
+        token: Any = ...,
+    ) -> str:
         """A tested connection to the shop; returns its id."""
         draft = {
             "customer": customer,
-            "integration": "orders",
-            "field": "shop",
+            "integration": integration,
+            "field": field,
             "name": name,
-            "values": {"base_url": self.shop.url, "api_key": "good-key"},
+            "values": values or {"base_url": self.shop.url, "api_key": "good-key"},
         }
-        answer = await self.api("POST", "/api/connections", draft)
+        answer = await self.api("POST", "/api/connections", draft, token=token)
         assert answer.status == 201, answer.body
         return answer.json["id"]
+
+    async def cloud_connection(
+        self, customer: str | None = None, *, token: Any = ..., **auth: str
+    ) -> str:
+        """A connection to the cloud that nobody has signed in to yet; returns its path."""
+        auth = {
+            "kind": "oauth2_code",
+            "token_url": f"{self.shop.url}/token",
+            "authorize_url": f"{self.shop.url}/authorize",
+            **auth,
+        }
+        values = {"base_url": self.shop.url, "auth": auth}
+        of = {"integration": "cloud-sync", "field": "cloud", "token": token}
+        return f"/api/connections/{await self.connection(customer, 'cloud', values, **of)}"
+
+    async def add(
+        self, customer: str, integration: str = "orders", *, token: Any = ..., **draft: Any
+    ) -> dict[str, Any]:
+        """An instance that is only configured; of `orders`, its config and connection are filled in."""
+        if integration == "orders":
+            draft = {"config": {"label": "x"}, "connections": {"shop": "shop"}, **draft}
+        draft = {"customer": customer, "integration": integration, **draft}
+        made = await self.api("POST", "/api/instances", draft, token=token)
+        assert made.status == 201, made.body
+        return made.json
+
+    async def activate(self, instance: str, *, token: Any = ...) -> dict[str, Any]:
+        """An instance once it is active."""
+        path = f"/api/instances/{instance}/activate"
+        active = await self.api("POST", path, token=token, wait=30)
+        assert (active.status, active.json["state"]) == (200, "active"), active.body
+        return active.json
 
     async def instance(self, customer: str | None = None, name: str = "orders") -> dict[str, Any]:
         """An active instance of the newest `orders`."""
         customer = customer or await self.customer()
         await self.connection(customer, f"shop of {name}")
-        draft = {
-            "customer": customer,
-            "integration": "orders",
-            "name": name,
-            "config": {"label": "x"},
-            "connections": {"shop": f"shop of {name}"},
-        }
-        made = await self.api("POST", "/api/instances", draft)
+        links = {"shop": f"shop of {name}"}
+        return await self.activate((await self.add(customer, name=name, connections=links))["id"])
+
+    async def disable(self, instance: str = "orders") -> None:
+        """Have an instance disabled."""
+        answer = await self.api("POST", f"/api/instances/{instance}/disable", wait=30)
+        assert (answer.status, answer.json["state"]) == (200, "disabled"), answer.body
+
+    async def upgrade(self, version: str, instance: str = "orders") -> dict[str, Any]:
+        """An instance once it runs another version."""
+        path = f"/api/instances/{instance}/upgrade"
+        moved = await self.api("POST", path, {"version": version}, wait=30)
+        assert (moved.status, moved.json["state"]) == (200, "active"), moved.body
+        return moved.json
+
+    async def key(self, *rights: str) -> str:
+        """A key of the team's with these rights."""
+        made = await self.api("POST", "/api/keys", {"name": "k", "rights": rights})
         assert made.status == 201, made.body
-        path = f"/api/instances/{made.json['id']}/activate"
-        active = await self.api("POST", path, wait=30)
-        assert (active.status, active.json["state"]) == (200, "active"), active.body
-        return active.json
+        return made.json["key"]
+
+    async def token(self, customer: str, access: str = "manage") -> str:
+        """A token that acts for a customer."""
+        made = await self.api("POST", "/api/tokens", {"customer": customer, "access": access})
+        assert made.status == 201, made.body
+        return made.json["token"]
+
+    async def draft(self, integration: str = "orders") -> dict[str, Any]:
+        """A draft of the version that the target `dev` has."""
+        begin = {"integration": integration, "version": "dev"}
+        made = await self.api("POST", "/api/drafts", begin)
+        assert made.status == 201, made.body
+        return made.json
+
+    async def replay(self, execution: str, draft: Any = ..., *, token: Any = ...) -> str:
+        """Replay an execution; returns the new one's id."""
+        path = f"/api/executions/{execution}/replay"
+        made = await self.api("POST", path, draft, token=token)
+        assert made.status == 201, made.body
+        return made.json["execution"]
+
+    async def replayed(self, execution: str, draft: Any = ...) -> dict[str, Any]:
+        """Replay an execution; returns the new one, once it has ended."""
+        return await self.ended(await self.replay(execution, draft))
+
+    async def bulk(self, draft: Any = ..., path: str = "/api/bulks") -> dict[str, Any]:
+        """Begin a bulk, and do it until it has ended or is paused."""
+        begun = await self.api("POST", path, draft)
+        assert begun.status == 201, begun.body
+        return await self.driven(begun.json["id"])
+
+    async def upgraded(self, draft: dict[str, Any]) -> dict[str, Any]:
+        """Upgrade the instances of `orders`: the bulk, once it has ended or is paused."""
+        return await self.bulk(draft, UPGRADE)
+
+    async def driven(self, bulk: str) -> dict[str, Any]:
+        """A bulk once it has been done, or is paused; others are done meanwhile."""
+        driver = BulkDriver(self.host.store.catalogue, self.host.operations.bulks)
+        driving = asyncio.create_task(driver.run())
+        try:
+            return await self.done(bulk)
+        finally:
+            driver.stop()
+            await driving
+
+    async def plan(self, draft: dict[str, Any], path: str = "/api/bulks") -> dict[str, Any]:
+        """The plan of a bulk: what it would do."""
+        planned = await self.api("POST", path, {**draft, "dry_run": True})
+        assert planned.status == 200, planned.body
+        return planned.json
+
+    async def done(self, bulk: str) -> dict[str, Any]:
+        """A bulk once it is no longer running."""
+
+        async def look() -> Any:
+            found = await self.api.get(f"/api/bulks/{bulk}")
+            return found if found["state"] != "running" else None
+
+        return await until(look)
 
     async def configure(self, id: str, draft: dict[str, Any], **query: Any) -> Any:
         """Give an instance the config of a draft; returns the answer."""
@@ -544,12 +664,18 @@ class World:
         self, instance: dict[str, Any], body: Any, flow: str = "incoming", **headers: str
     ) -> str:
         """Send an event to a flow; returns its execution's id, once it is accepted."""
-        _, _, path = instance["urls"][flow].partition("/hooks/")
-        raw = body if isinstance(body, bytes) else codec.encode(body)
-        sent = await self.api("POST", f"/hooks/{path}", body=raw, headers=headers, token=None)
+        sent = await self.hook(instance, body, flow, **headers)
         assert sent.status < 300, sent.body
-        page = await self.api("GET", "/api/executions", instance=instance["id"], flow=flow)
-        return page.json["items"][0]["id"]
+        found = await self.api.items("/api/executions", instance=instance["id"], flow=flow)
+        return found[0]["id"]
+
+    async def hook(
+        self, instance: dict[str, Any], body: Any, flow: str = "incoming", **headers: str
+    ) -> Answer:
+        """Send a request to the URL of a flow."""
+        path = urlsplit(instance["urls"][flow]).path
+        raw = body if isinstance(body, bytes) else codec.encode(body)
+        return await self.api("POST", path, body=raw, headers=headers, token=None)
 
     async def state(self, execution: str, state: str) -> None:
         """Return once the execution has a state."""
@@ -563,7 +689,7 @@ class World:
     async def ended(self, execution: str) -> dict[str, Any]:
         """The execution, once it has ended."""
         assert await self.host.engine.outcome(execution, within=DEADLINE) is not None
-        return (await self.api("GET", f"/api/executions/{execution}")).json
+        return await self.api.get(f"/api/executions/{execution}")
 
 
 DESCRIBING = ("test_api_publishing.py", "test_api_draft_runs.py", "test_api_canary.py")

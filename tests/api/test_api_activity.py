@@ -33,7 +33,7 @@ async def test_lines_of_all_executions_are_listed_by_text_level_and_place(either
         await either.ended(each)
 
     async def listed(**query: Any) -> list[tuple[str, str]]:
-        found = (await either.api("GET", "/api/logs", **query)).json["items"]
+        found = await either.api.items("/api/logs", **query)
         return [(each["execution"], each["message"]) for each in found]
 
     whole = [
@@ -45,7 +45,7 @@ async def test_lines_of_all_executions_are_listed_by_text_level_and_place(either
     assert await listed(q="ORDER o1") == [(sent[1], "order o1 came")]
     assert await listed(level="warning", customer="Initech") == whole[1::2]
     assert await listed(flow="nightly") == await listed(q="nothing has this") == []
-    first = (await either.api("GET", "/api/logs", limit=1)).json
+    first = await either.api.get("/api/logs", limit=1)
     assert [each["message"] for each in first["items"]] == ["a second line", "order o2 came"]
     assert await listed(limit=1, before=first["next"]) == whole[2:4]
     assert (await either.api("GET", "/api/logs", level="loud")).status == 422
@@ -58,7 +58,7 @@ async def test_schedules_say_when_they_fired_and_when_they_will(either: Any) -> 
     await instances.note_tick(instance["id"], "nightly", 1_000_000)
 
     async def listed(**query: Any) -> list[Any]:
-        return (await either.api("GET", "/api/schedules", **query)).json["items"]
+        return await either.api.items("/api/schedules", **query)
 
     [found] = await listed()
     assert (found["flow"], found["customer_name"]) == ("nightly", "Initech")
@@ -67,7 +67,7 @@ async def test_schedules_say_when_they_fired_and_when_they_will(either: Any) -> 
     assert found["problem"] == ""
     assert await listed(customer="Initech", integration="orders") == [found]
     assert await listed(integration="others") == await listed(after=found["id"]) == []
-    page = (await either.api("GET", "/api/schedules", limit=1)).json
+    page = await either.api.get("/api/schedules", limit=1)
     assert page["next"] == found["id"]
     await either.api("POST", f"/api/instances/{instance['id']}/disable", wait=30)
     assert await listed() == []

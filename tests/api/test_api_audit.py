@@ -15,7 +15,6 @@ from halflap.model import A_DAY, new_id
 from halflap.store.catalogue.audit import COLUMNS, AuditLog
 from halflap.store.rules.sign_in import FREE
 from tests.api.conftest import Browser, document_of, signed_in
-from tests.api.test_api_upgrades import driven, upgraded
 
 SECRET = "whsec-nobody-may-see-this"
 
@@ -61,8 +60,7 @@ async def test_what_only_looks_is_not_in_the_log_unless_it_shows_payloads_or_sec
     execution = await either.send(instance, {"id": "o-1", "amount": 5})
     await either.ended(execution)
     browser = await signed_in(either, "developer")
-    made = await either.api("POST", "/api/keys", {"name": "ci", "rights": ["read", "payloads"]})
-    key = made.json["key"]
+    key = await either.key("read", "payloads")
     before = len(await entries(either))
     looks = {
         f"/api/executions/{execution}": "get_execution",
@@ -81,7 +79,7 @@ async def test_what_only_looks_is_not_in_the_log_unless_it_shows_payloads_or_sec
     [newest] = await entries(either, operation="get_result")
     assert newest["objects"] == {"execution": execution, "customer": instance["customer"]}
     assert (await either.api("GET", f"/api/executions/{execution}/body", token=key)).status == 200
-    assert (await entries(either))[0]["label"] == "ci"
+    assert (await entries(either))[0]["label"] == "k"
     # Of a text that was looked for the length is kept, as it is a value that somebody knows.
     query = {"q": "o-1-of-ada", "customer": "Initech"}
     assert (await either.api("GET", "/api/search", token=key, **query)).status == 200
@@ -139,35 +137,20 @@ async def test_who_guesses_from_one_address_fills_no_log(world: Any, way: dict[s
 async def test_no_secret_and_no_payload_is_in_the_log(world: Any) -> None:
     await world.publish()
     customer = await world.customer("Mine")
-    draft = {
-        "customer": customer,
-        "integration": "orders",
-        "field": "shop",
-        "name": "shop",
-        "values": {"base_url": world.shop.url, "api_key": "good-key"},
-    }
-    made = await world.api("POST", "/api/connections", draft)
-    config = {
-        "customer": "Mine",
-        "integration": "orders",
-        "name": "orders",
-        "config": {"label": SECRET},
-        "connections": {"shop": "shop"},
-    }
-    instance = await world.api("POST", "/api/instances", config)
-    assert (made.status, instance.status) == (201, 201)
+    await world.connection(customer)
+    instance = await world.add(customer, name="orders", config={"label": SECRET})
     configured, connected, *_ = await entries(world, customer="Mine")
     assert configured["changes"]["config"] == ["label"]
-    assert configured["objects"] == {"made": instance.json["id"]}
+    assert configured["objects"] == {"made": instance["id"]}
     assert connected["changes"]["values"] == ["api_key", "base_url"]
     app = {"client_id": "us", "client_secret": SECRET, "origins": [world.shop.url]}
     assert (await world.api("PUT", "/api/oauth-apps/http", app)).status in (200, 409, 422)
-    active = await world.api("POST", f"/api/instances/{instance.json['id']}/activate", wait=30)
-    execution = await world.send(active.json, {"id": SECRET, "amount": 5})
+    active = await world.activate(instance["id"])
+    execution = await world.send(active, {"id": SECRET, "amount": 5})
     await world.ended(execution)
     edited = {"event": {"body": SECRET, "headers": {"x-y": SECRET}}, "from": "start"}
-    await world.api("POST", f"/api/executions/{execution}/replay", edited)
-    waiting = await world.send(active.json, {}, "waiting")
+    await world.replay(execution, edited)
+    waiting = await world.send(active, {}, "waiting")
     await world.state(waiting, "waiting")
     await world.api("POST", f"/api/executions/{waiting}/signals/go", {"said": SECRET})
     await world.api("POST", "/api/users", {"email": "a@b.c"})
@@ -194,7 +177,7 @@ async def test_the_log_is_read_by_actor_object_and_pages(either: Any) -> None:
     pages: list[str] = []
     before: dict[str, str] = {}
     while True:
-        page = (await either.api("GET", "/api/audit", limit=2, **before)).json
+        page = await either.api.get("/api/audit", limit=2, **before)
         pages += [each["id"] for each in page["items"]]
         if page["next"] is None:
             break
@@ -213,7 +196,7 @@ async def test_entries_name_what_they_are_about(world: Any) -> None:
     [paused] = await entries(world, operation="pause_instance")
     [look] = await entries(world, operation="get_execution")
     customer = instance["customer"]
-    owner = (await world.api("GET", f"/api/customers/{customer}")).json["name"]
+    owner = (await world.api.get(f"/api/customers/{customer}"))["name"]
     assert paused["names"] == {instance["id"]: instance["name"], customer: owner}
     assert look["names"] == {
         execution: "incoming o-1",
@@ -227,7 +210,7 @@ async def test_entries_name_what_they_are_about(world: Any) -> None:
     [look] = await entries(world, operation="get_execution")
     assert browser.user not in look["names"]
     assert (look["actor"], look["label"]) == (browser.user, "support@example.com")
-    found = (await world.api("GET", "/api/audit/operations")).json["items"]
+    found = await world.api.items("/api/audit/operations")
     titles = {each["operation"]: (each["title"], each["text"]) for each in found}
     assert titles["begin_bulk"][0] == "begin bulk"
     assert titles["get_execution"][0] == "look at execution"
@@ -249,11 +232,10 @@ async def test_what_is_about_several_customers_is_found_under_each(either: Any) 
         instance = await either.instance(customers[name])
         if name != "Initech":
             await either.ended(await either.send(instance, {"id": name, "amount": 5}))
-    draft = {"do": "dismiss", "where": {"state": "failed"}}
-    begun = (await either.api("POST", "/api/bulks", draft)).json
-    assert (await driven(either, begun["id"]))["done"] == 2
+    begun = await either.bulk({"do": "dismiss", "where": {"state": "failed"}})
+    assert begun["done"] == 2
     await either.publish(either.bundle(label="2"), target="")
-    await upgraded(either, {"version": "2", "customer": "Globex"})
+    await either.upgraded({"version": "2", "customer": "Globex"})
     found = {
         name: [
             each["operation"]
@@ -355,17 +337,10 @@ async def test_a_change_has_one_entry_whose_answer_completes_it_and_a_refusal_ha
     assert (await either.api("PUT", path, {"rate": 1}, headers=stale)).status == 412
     assert await entries(either) == [entry]
     # In a customer's scope, whose transactions may not write to the log.
-    token = (await either.api("POST", "/api/tokens", {"customer": customer})).json["token"]
+    token = await either.token(customer)
     await either.publish(target="offered")
-    draft = {
-        "integration": "orders",
-        "field": "shop",
-        "name": "shop",
-        "values": {"base_url": either.shop.url, "api_key": "good-key"},
-    }
     written.clear()
-    made = await either.api("POST", "/api/connections", draft, token=token)
-    assert made.status == 201, made.body
+    await either.connection(customer, token=token)
     assert written == [["make_connection"]]
     [newest, *_] = await entries(either)
     assert (newest["status"], newest["kind"], newest["customer"]) == (201, "customer", customer)

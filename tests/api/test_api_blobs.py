@@ -30,7 +30,7 @@ def files(world: Any) -> list[Path]:
 async def test_the_beginning_is_shown_and_the_whole_can_be_had(world: Any, execution: str):
     assert len(files(world)) == 1
 
-    shown = (await world.api("GET", f"/api/executions/{execution}")).json["event"]
+    shown = (await world.api.get(f"/api/executions/{execution}"))["event"]
     whole = await world.api("GET", f"/api/executions/{execution}/body")
     part = await world.api(
         "GET", f"/api/executions/{execution}/body", headers={"range": "bytes=2-3"}
@@ -47,7 +47,7 @@ async def test_the_beginning_is_shown_and_the_whole_can_be_had(world: Any, execu
 
 @pytest.fixture
 async def small(world: Any, execution: str) -> str:
-    instance = (await world.api("GET", "/api/instances/orders")).json
+    instance = await world.api.get("/api/instances/orders")
     return await world.send(instance, SMALL)
 
 
@@ -80,19 +80,19 @@ async def test_a_range_is_that_of_http(
 
 
 async def test_a_steps_payloads_can_be_had(world: Any, execution: str):
-    steps = (await world.api("GET", f"/api/executions/{execution}")).json["steps"]
+    steps = (await world.api.get(f"/api/executions/{execution}"))["steps"]
     [found] = [each for each in steps if each["name"] == "shop.find_order"]
     [created] = [each for each in steps if each["name"] == "shop.create_order"]
     base = f"/api/executions/{execution}"
 
-    inputs = await world.api("GET", f"{base}/inputs", step=found["path"])
-    result = await world.api("GET", f"{base}/result", step=created["path"])
-    flows = await world.api("GET", f"{base}/result")
+    inputs = await world.api.get(f"{base}/inputs", step=found["path"])
+    result = await world.api.get(f"{base}/result", step=created["path"])
+    flows = await world.api.get(f"{base}/result")
     nothing = await world.api("GET", f"{base}/result", step="shop.nothing#1")
 
-    assert inputs.json["id"] == "o1"
-    assert result.json["id"] == "o1"
-    assert flows.json["id"] == "o1"
+    assert inputs["id"] == "o1"
+    assert result["id"] == "o1"
+    assert flows["id"] == "o1"
     assert (nothing.status, nothing.kind) == (404, "NotFound")
 
 

@@ -372,8 +372,8 @@ async def live(world: World, url: str, story: Story) -> None:
     made = await story.ask("POST", "/api/instances", draft)
     active = await story.ask("POST", f"/api/instances/{made.json['id']}/activate", wait=30)
     assert active.json["state"] == "active", active.body
-    shown = await world.api("GET", f"/api/instances/{made.json['id']}/secrets")  # which may be seen
-    own = shown.json.get("secrets", shown.json)
+    shown = await world.api.get(f"/api/instances/{made.json['id']}/secrets")  # which may be seen
+    own = shown.get("secrets", shown)
     story.app.secrets["endpoint"] = own["go"]
     instance = active.json
     event = {"digest": hashlib.sha256(SECRETS["key"].encode()).hexdigest()}
@@ -391,8 +391,8 @@ async def live(world: World, url: str, story: Story) -> None:
     _, _, path = instance["urls"]["go"].partition("/hooks/")
     for header in ({"X-Gitlab-Token": f"x{own['go']}"}, {"X-Other": own["go"]}):
         await world.api("POST", f"/hooks/{path}", body=b"{}", headers=header, token=None)
-    page = await world.api("GET", "/api/executions", instance=instance["id"], limit=100)
-    executions = [each["id"] for each in page.json["items"]]
+    page = await world.api.items("/api/executions", instance=instance["id"], limit=100)
+    executions = [each["id"] for each in page]
     for each in executions:
         await world.ended(each)
     await world.api("POST", f"/api/executions/{sent[1]}/replay")

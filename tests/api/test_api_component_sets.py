@@ -57,7 +57,7 @@ async def begun(world: Any, **more: Any) -> str:
 
 
 async def errors(world: Any, draft: str) -> list[str]:
-    found = (await world.api("GET", f"{draft}/findings")).json["items"]
+    found = await world.api.items(f"{draft}/findings")
     return [each["message"] for each in found if each["severity"] == "error"]
 
 
@@ -70,12 +70,12 @@ async def test_a_set_is_another_one_only_where_its_contents_are(either: Any) -> 
     back = await deploy(either, either.components())
     assert (back["number"], back["hash"]) == (3, first["hash"])
     other = await deploy(either, either.components(), "others")
-    page = (await either.api("GET", "/api/component-sets", limit=2)).json
+    page = await either.api.get("/api/component-sets", limit=2)
     ids = {each["id"] for each in page["items"]}
-    rest = (await either.api("GET", "/api/component-sets", before=page["next"])).json
+    rest = await either.api.get("/api/component-sets", before=page["next"])
     ids |= {each["id"] for each in rest["items"]}
     assert (ids, rest["next"]) == ({each["id"] for each in (first, second, back, other)}, None)
-    named = (await either.api("GET", "/api/component-sets", name="others")).json["items"]
+    named = await either.api.items("/api/component-sets", name="others")
     assert named == [{**other, "drafts": []}]
 
 
@@ -92,7 +92,7 @@ async def test_what_does_not_load_or_has_no_component_is_refused(world: Any) -> 
     none = bundled("plain:x", {"plain.py": b"x = 1\n"})
     answer = await world.api("POST", "/api/component-sets", body=none.to_bytes(), name="tools")
     assert (answer.status, answer.kind) == (422, "DefinitionError")
-    assert (await world.api("GET", "/api/component-sets")).json["items"] == []
+    assert await world.api.items("/api/component-sets") == []
 
 
 async def test_a_set_does_not_take_the_place_of_an_installed_component(world: Any) -> None:
@@ -106,7 +106,7 @@ async def test_a_set_does_not_take_the_place_of_an_installed_component(world: An
         )
         assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
         assert "'http' is installed" in answer.json["detail"]
-    assert (await world.api("GET", "/api/component-sets")).json["items"] == []
+    assert await world.api.items("/api/component-sets") == []
 
 
 async def test_a_set_that_no_draft_pins_is_deleted(either: Any) -> None:
@@ -116,12 +116,12 @@ async def test_a_set_that_no_draft_pins_is_deleted(either: Any) -> None:
     held = await either.api("DELETE", path)
     assert (held.status, held.kind) == (409, "Conflict")
     assert "1 of the drafts" in held.json["detail"]
-    (listed,) = (await either.api("GET", "/api/component-sets")).json["items"]
+    (listed,) = await either.api.items("/api/component-sets")
     assert listed["drafts"] == [{"id": draft.rpartition("/")[2], "integration": "bought"}]
     await either.api("PUT", f"{draft}/components", {"components": None})
     assert (await either.api("DELETE", path)).status == 204
     assert (await either.api("DELETE", path)).status == 404
-    assert (await either.api("GET", "/api/component-sets")).json["items"] == []
+    assert await either.api.items("/api/component-sets") == []
     pinned = await either.api("PUT", f"{draft}/components", {"components": made["id"]})
     assert pinned.status == 404
 
@@ -136,7 +136,7 @@ async def test_old_sets_of_a_name_go_and_all_have_a_most(
         ids.append((await deploy(world, world.components(source)))["id"])
         if len(ids) == 1:
             await world.api("PUT", f"{draft}/components", {"components": ids[0]})
-    listed = (await world.api("GET", "/api/component-sets")).json["items"]
+    listed = await world.api.items("/api/component-sets")
     assert {each["id"] for each in listed} == {ids[0], ids[2], ids[3]}
     for most, allowed in (("MOST_SETS", 3), ("MOST_STORED", 1_000)):
         with monkeypatch.context() as patched:
@@ -213,13 +213,13 @@ async def test_a_draft_has_the_components_that_are_pinned_everywhere(world: Any)
     pin = await world.api("PUT", f"{draft}/components", {"components": "tools"})
     assert (pin.status, pin.json["pinned"]) == (200, made)
     assert await errors(world, draft) == []
-    assert (await world.api("GET", draft)).json["components"] == made
-    [listed] = (await world.api("GET", "/api/drafts")).json["items"]
+    assert (await world.api.get(draft))["components"] == made
+    [listed] = await world.api.items("/api/drafts")
     assert listed["components"] == made
-    palette = (await world.api("GET", f"{draft}/palette", q="find")).json["calls"]
+    palette = (await world.api.get(f"{draft}/palette", q="find"))["calls"]
     assert "shop.find_order" in {each["name"] for each in palette}
-    form = await world.api("GET", f"{draft}/form", path_='["flows", "order", "steps", 0]')
-    assert [each["name"] for each in form.json["fields"]] == ["id"]
+    form = await world.api.get(f"{draft}/form", path_='["flows", "order", "steps", 0]')
+    assert [each["name"] for each in form["fields"]] == ["id"]
     step = {"node": "n1", "event": {"id": "1"}}
     ran = (await world.api("POST", f"{draft}/steps/run", step)).json
     assert (ran["end"]["state"], ran["rows"][0]["source"]) == ("succeeded", "sample")
@@ -228,11 +228,11 @@ async def test_a_draft_has_the_components_that_are_pinned_everywhere(world: Any)
     tag = {"if-match": '"1"'}
     published = await world.api("POST", f"{draft}/publish", {"target": "dev"}, headers=tag)
     assert published.status == 201, published.body
-    version = (await world.api("GET", "/api/integrations/bought/versions/dev")).json
+    version = await world.api.get("/api/integrations/bought/versions/dev")
     assert (version["error"], sorted(version["files"])) == (None, ["bought.yaml", "shop.py"])
     # Without the set, it has the components of the version that it was published as.
     await world.api("PUT", f"{draft}/components", {"components": None})
-    assert (await world.api("GET", f"{draft}/components")).json["pinned"] is None
+    assert (await world.api.get(f"{draft}/components"))["pinned"] is None
     assert await errors(world, draft) == []
 
 
@@ -244,7 +244,7 @@ async def test_a_set_takes_the_place_of_the_base_s_components_and_says_what_it_h
     draft = await begun(world, text=None, version="dev")
     made = await deploy(world, world.components(RENAMED))
     path = f"{draft}/components"
-    compared = (await world.api("GET", path, against=made["hash"])).json
+    compared = await world.api.get(path, against=made["hash"])
     assert compared == {
         "pinned": None,
         "changes": [

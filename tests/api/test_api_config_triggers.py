@@ -109,7 +109,7 @@ def draft(customer: str, **config: Any) -> dict[str, Any]:
 async def settled(world: World, id: str) -> dict[str, Any]:
     found = await world.host.deployer.settled(id, within=DEADLINE)
     assert found.state == "active", found.error
-    return (await world.api("GET", f"/api/instances/{id}")).json
+    return await world.api.get(f"/api/instances/{id}")
 
 
 @pytest.mark.parametrize("written", WRITTEN)
@@ -119,11 +119,8 @@ async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
     await publish(world, written)
     customer = await world.customer()
     await world.connection(customer)
-    made = await world.api("POST", "/api/instances", draft(customer))
-    assert made.status == 201, made.body
-    id = made.json["id"]
-    await world.api("POST", f"/api/instances/{id}/activate", wait=30)
-    active = await settled(world, id)
+    id = (await world.add(**draft(customer)))["id"]
+    active = await world.activate(id)
     url = active["urls"]["changed"]
     assert [*world.shop.hooks.values()] == [f"{url}?region=eu"]
     assert (await world.ended(await world.send(active, {"region": "eu"})))["result"] == "eu"
@@ -139,12 +136,11 @@ async def test_a_config_that_changes_a_triggers_input_renews_its_subscription(
     assert [*world.shop.hooks.values()] == [f"{url}?region=us"]
     assert world.shop.made == 2
     assert (await world.ended(await world.send(active, {"region": "us"})))["result"] == "us"
-    _, _, path = active["urls"]["incoming"].partition("/hooks/")
-    await world.api("POST", f"/hooks/{path}", {"region": "eu"}, token=None)
-    page = await world.api("GET", "/api/executions", instance=id, flow="incoming")
-    assert len(page.json["items"]) == 2
+    await world.hook(active, {"region": "eu"})
+    page = await world.api.items("/api/executions", instance=id, flow="incoming")
+    assert len(page) == 2
 
-    await world.api("POST", f"/api/instances/{id}/disable", wait=30)
+    await world.disable(id)
     assert world.shop.hooks == {}
 
 
@@ -163,12 +159,11 @@ async def test_a_value_that_a_trigger_refuses_is_refused_as_the_config_is_saved(
         assert (refused.status, refused.kind) == (422, "ConfigError")
         assert [*refused.json["fields"]] == [field]
         assert words in refused.json["fields"][field]
-    assert (await world.api("GET", "/api/instances")).json["items"] == []
-    made = await world.api("POST", "/api/instances", draft(customer, zone="Europe/Berlin"))
-    assert made.status == 201
-    refused = await world.configure(made.json["id"], draft(customer, zone="berlin"))
+    assert await world.api.items("/api/instances") == []
+    made = await world.add(**draft(customer, zone="Europe/Berlin"))
+    refused = await world.configure(made["id"], draft(customer, zone="berlin"))
     assert refused.status == 422
-    kept = (await world.api("GET", f"/api/instances/{made.json['id']}")).json
+    kept = await world.api.get(f"/api/instances/{made['id']}")
     assert kept["config"]["zone"] == "Europe/Berlin"
 
 
@@ -178,8 +173,7 @@ async def test_a_config_that_renews_a_subscription_waits_for_the_move_under_way(
     await publish(world, ("orders:integration", {"orders.py": PYTHON}))
     customer = await world.customer()
     await world.connection(customer)
-    made = await world.api("POST", "/api/instances", draft(customer))
-    id = made.json["id"]
+    id = (await world.add(**draft(customer)))["id"]
     instances = world.host.store.catalogue.instances
     assert await instances.move(id, ("configured",), "activating", deployment="exe_none")
     refused = await world.configure(id, draft(customer, region="us"))

@@ -37,7 +37,7 @@ async def instance(world: Any) -> Any:
 
 
 async def show(world: Any, id: str) -> dict[str, Any]:
-    return (await world.api("GET", f"/api/executions/{id}")).json
+    return await world.api.get(f"/api/executions/{id}")
 
 
 async def go(world: Any, id: str) -> str:
@@ -54,7 +54,7 @@ async def test_a_chain_is_shown_both_ways_and_goes_on_to_the_version_of_then(
     first = await world.send(instance, {"import": "i1", "page": 1}, "pages", **{"x-id": "1"})
     second = await go(world, first)
     await world.publish(world.bundle(orders=PAGES, label="2"), expect=instance["version"]["hash"])
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
+    await world.upgrade("2")
     third = await go(world, second)
     assert await go(world, third) is None
     shown = [await show(world, each) for each in (first, second, third)]
@@ -88,9 +88,9 @@ async def test_a_replay_of_a_page_does_that_page_alone(world: Any, instance: Any
     second = await go(world, first)
     third = await go(world, second)
     await go(world, third)
-    again = (await world.api("POST", f"/api/executions/{second}/replay", {"from": "start"})).json
-    assert await go(world, again["execution"]) == third
-    assert (await show(world, again["execution"]))["reason"] == "continued"
+    again = await world.replay(second, {"from": "start"})
+    assert await go(world, again) == third
+    assert (await show(world, again))["reason"] == "continued"
     found = await world.host.store.journal.executions(Filter(flow="pages"))
     assert len(found) == 4, "the replay, and no page after it"
 
@@ -100,12 +100,12 @@ async def test_a_replay_of_the_page_that_was_cancelled_goes_on(world: Any, insta
     second = await go(world, first)
     assert (await world.api("POST", f"/api/executions/{first}/cancel")).status < 300
     await world.state(second, "cancelled")
-    again = (await world.api("POST", f"/api/executions/{second}/replay", {})).json["execution"]
+    again = await world.replay(second)
     third = await go(world, again)
     await go(world, third)
     assert (await show(world, second))["continued_by"] == third
     assert (await show(world, third))["continues"] == again
-    twice = (await world.api("POST", f"/api/executions/{second}/replay", {})).json["execution"]
+    twice = await world.replay(second)
     assert await go(world, twice) == third
 
 
@@ -116,7 +116,7 @@ async def test_a_call_that_failed_names_the_page_that_did(world: Any, instance: 
     bad = await go(world, child["id"])
     await world.state(parent, "failed")
     body = {"event": {"body": '{"import": "i1", "page": 2}'}}
-    mended = (await world.api("POST", f"/api/executions/{bad}/replay", body)).json["execution"]
+    mended = await world.replay(bad, body)
     third = await go(world, mended)
     assert await go(world, third) is None
     [call] = [e for e in (await show(world, parent))["steps"] if e["kind"] == "call"]

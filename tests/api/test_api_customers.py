@@ -9,12 +9,12 @@ async def test_a_customer_is_added_found_by_id_or_name_and_removed(world: Any) -
     assert added.status == 201
     assert (added.json["name"], added.json["external_id"]) == ("Initech", "42")
     for named in (added.json["id"], "Initech"):
-        found = (await world.api("GET", f"/api/customers/{named}")).json
+        found = await world.api.get(f"/api/customers/{named}")
         assert {**found, **added.json} == found
-    assert (await world.api("GET", "/api/customers")).json["items"] == [added.json]
+    assert await world.api.items("/api/customers") == [added.json]
     removed = await world.api("DELETE", "/api/customers/Initech")
     assert (removed.status, removed.body) == (204, b"")
-    assert (await world.api("GET", "/api/customers")).json["items"] == []
+    assert await world.api.items("/api/customers") == []
 
 
 async def test_a_name_or_an_external_id_that_is_taken_is_named(world: Any) -> None:
@@ -60,8 +60,8 @@ async def test_what_a_path_cannot_have_is_in_no_external_id(world: Any) -> None:
         said = {"external_id": "has a slash, a backslash or a control character"}
         assert (refused.status, refused.json["fields"]) == (422, said)
     added = await world.api("POST", "/api/customers", {"name": "A", "external_id": "ü ?#%2F"})
-    found = await world.api("GET", "/api/customers/external:ü ?#%2F")
-    assert found.json["id"] == added.json["id"]
+    found = await world.api.get("/api/customers/external:ü ?#%2F")
+    assert found["id"] == added.json["id"]
 
 
 async def test_a_customer_with_instances_stays(world: Any) -> None:
@@ -83,7 +83,7 @@ async def test_a_customer_is_limited_and_shown_with_what_it_has(world: Any) -> N
     assert limited.json["limits"] == {**limits, "burst": None}
     assert limited.json["default_limits"]["backlog"] == 100_000
     assert (limited.json["running"], limited.json["queued"]) == (0, 0)
-    assert (await world.api("GET", "/api/customers/Initech")).json == limited.json
+    assert await world.api.get("/api/customers/Initech") == limited.json
     refused = await world.api("PUT", "/api/customers/Initech/limits", {"rate": -1})
     assert (refused.status, list(refused.json["fields"])) == (422, ["rate"])
     freed = await world.api("PUT", "/api/customers/Initech/limits", {})

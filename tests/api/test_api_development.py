@@ -60,7 +60,7 @@ async def update(who: Any, draft: Any, revision: int = 1, **wanted: Any) -> Any:
 async def active(world: Any, instance: str) -> Any:
     async with asyncio.timeout(DEADLINE):
         while True:
-            found = (await world.api("GET", f"/api/instances/{instance}")).json
+            found = await world.api.get(f"/api/instances/{instance}")
             if found["state"] == "active":
                 return found
             assert found["state"] in ("configured", "activating", "upgrading"), found
@@ -69,15 +69,17 @@ async def active(world: Any, instance: str) -> Any:
 
 async def connected(world: Any, **values: Any) -> str:
     """A connection of the development customer to the shop, which has a secret."""
-    draft = {
-        "customer": DEVELOPMENT,
-        "component": "http",
-        "name": "shop",
-        "values": {"base_url": world.shop.url, "token": SECRET, **values},
-    }
-    made = await world.api("POST", "/api/connections", draft)
+    draft = {"customer": DEVELOPMENT, "component": "http", "name": "shop"}
+    values = {"base_url": world.shop.url, "token": SECRET, **values}
+    made = await world.api("POST", "/api/connections", {**draft, "values": values})
     assert made.status == 201, made.body
     return made.json["id"]
+
+
+async def instance_of(world: Any, **connections: str) -> Any:
+    """The development instance, with these connections."""
+    draft = {"target": "development", "connections": connections}
+    return await world.add(DEVELOPMENT, "tried", **draft)
 
 
 async def set_up(world: Any, text: str = TEXT, **values: Any) -> tuple[Any, Any]:
@@ -86,15 +88,9 @@ async def set_up(world: Any, text: str = TEXT, **values: Any) -> tuple[Any, Any]
     lacks = await update(world.api, draft)
     assert (lacks.status, list(lacks.json["lacks"])) == (200, ["api"]), lacks.body
     assert lacks.json["instance"] is None
-    wanted = {
-        "customer": DEVELOPMENT,
-        "integration": "tried",
-        "target": "development",
-        "connections": {"api": await connected(world, **values)},
-    }
-    made = await world.api("POST", "/api/instances", wanted)
-    assert (made.status, made.json["development"]) == (201, True), made.body
-    return draft, made.json
+    made = await instance_of(world, api=await connected(world, **values))
+    assert made["development"], made
+    return draft, made
 
 
 async def real(world: Any, who: Any, draft: Any, **wanted: Any) -> tuple[list[Any], Any]:
@@ -119,14 +115,14 @@ def calls(shop: Any) -> list[Any]:
 async def test_a_draft_gets_its_development_instance_and_updates_it(either: Any) -> None:
     draft = await begun(either, PLAIN)
     path = f"/api/drafts/{draft['id']}/development"
-    before = (await either.api("GET", path)).json
+    before = await either.api.get(path)
     assert (before["customer"], before["instance"]) == (DEVELOPMENT, None)
     assert (await either.api("GET", f"/api/customers/{DEVELOPMENT}")).status == 404
     made = (await update(either.api, draft)).json
     assert (made["is_current"], made["lacks"]) == (True, {})
     instance = await active(either, made["instance"]["id"])
     assert instance["development"]
-    customer = (await either.api("GET", f"/api/customers/{DEVELOPMENT}")).json
+    customer = await either.api.get(f"/api/customers/{DEVELOPMENT}")
     assert (customer["name"], customer["development"], customer["external_id"]) == (
         "Development",
         True,
@@ -135,7 +131,7 @@ async def test_a_draft_gets_its_development_instance_and_updates_it(either: Any)
     # It runs real events, and its drafts hear of them.
     execution = await either.send(instance, {"id": "o1"}, flow="one")
     assert (await either.ended(execution))["result"] == "o1"
-    samples = (await either.api("GET", f"/api/drafts/{draft['id']}/samples", flow="one")).json
+    samples = await either.api.get(f"/api/drafts/{draft['id']}/samples", flow="one")
     [found] = [each for each in samples["items"] if each["source"] == "execution"]
     assert (found["execution"], found["development"]) == (execution, True)
     # Each update is a version, and upgrades it.
@@ -143,7 +139,7 @@ async def test_a_draft_gets_its_development_instance_and_updates_it(either: Any)
     assert same["instance"]["version"] == made["instance"]["version"]
     op = {"op": "set", "path": ["flows", "one", "steps", 0, "stop", "answer"], "value": "=1 + 1"}
     assert (await edit(either, draft, 1, op)).status == 200
-    assert not (await either.api("GET", path)).json["is_current"]
+    assert not (await either.api.get(path))["is_current"]
     newer = await update(either.api, draft, 2)
     assert newer.json["is_current"], newer.body
     instance = await active(either, instance["id"])
@@ -161,7 +157,7 @@ async def test_it_is_one_and_neither_erased_nor_made_private_by_accident(
     draft = await begun(world, PLAIN)
     made = (await update(world.api, draft)).json
     at = f"/api/customers/{DEVELOPMENT}"
-    assert (await world.api("GET", at)).json["name"] == "Development 2"
+    assert (await world.api.get(at))["name"] == "Development 2"
     second = {"customer": DEVELOPMENT, "integration": "tried", "name": "second"}
     refused = await world.api("POST", "/api/instances", second)
     assert (refused.status, refused.json["kind"]) == (409, "Conflict")
@@ -197,9 +193,9 @@ async def test_an_upgrade_of_all_leaves_it_to_its_draft(world: Any) -> None:
         plan = await world.api("POST", path, {"version": "2", "dry_run": True, **some})
         assert (plan.status, plan.json["total"]) == (200, total), plan.body
     upgrade = await world.api("POST", path, {"version": "2"})
-    shown = (await world.api("GET", f"/api/instances/{made['id']}")).json
+    shown = await world.api.get(f"/api/instances/{made['id']}")
     await world.ended(await world.send(shown, {"id": "o1"}, "one"))
-    figures = (await world.api("GET", f"/api/bulks/{upgrade.json['id']}/rollout")).json["versions"]
+    figures = (await world.api.get(f"/api/bulks/{upgrade.json['id']}/rollout"))["versions"]
     assert [sum(each[name] for each in figures) for name in ("instances", "ended")] == [1, 0]
 
 
@@ -234,12 +230,12 @@ async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, 
     seen = {"set": {"all": "=config", "own": "=$string(config.api)"}}
     op = {"op": "insert", "path": ["flows", "one", "steps"], "at": 0, "value": seen}
     assert (await edit(world, draft, 1, op)).status == 200
-    first = (await world.api("GET", f"/api/drafts/{draft['id']}")).json["flows"][0]["steps"][0]
+    first = (await world.api.get(f"/api/drafts/{draft['id']}"))["flows"][0]["steps"][0]
     wanted = {"node": first["key"], "event": {}, "effects": "real"}
     [row] = (await world.api("POST", path, wanted)).json["rows"]
     assert row["gave"]["text"] == '{"all":{"limit":3},"own":null}', row
     # It is an act, with who did it where; nothing was kept of the runs.
-    acts = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
+    acts = await world.api.items("/api/audit", operation="draft.run_real")
     assert len(acts) == 4
     acts = acts[1:]
     assert acts[0]["customer"] == DEVELOPMENT
@@ -247,7 +243,7 @@ async def test_a_real_call_is_made_once_and_its_secret_stays_hidden(world: Any, 
     assert acts[0]["objects"]["instance"] == instance["id"]
     assert acts[0]["changes"]["node"] == steps[0]["key"]
     assert acts[1]["objects"]["flow"] == "one"
-    listed = (await world.api("GET", "/api/executions")).json["items"]
+    listed = await world.api.items("/api/executions")
     assert listed == []
 
 
@@ -295,9 +291,9 @@ async def test_a_run_is_audited_before_its_calls_without_payloads_also_if_its_cl
     assert (await world.api("PUT", f"/api/drafts/{draft['id']}/pins/{node}", pin)).status == 200
     developer = await signed_in(world, "developer")
     await run(developer, draft, flow="one", **{**payloads, "effects": "stubbed"})
-    acts = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
+    acts = await world.api.items("/api/audit", operation="draft.run_real")
     assert [each["changes"].get("flow") for each in acts] == [None, "one"]
-    entries = (await world.api("GET", "/api/audit", limit=500)).json["items"]
+    entries = await world.api.items("/api/audit", limit=500)
     assert {"pin_step", "run_draft"} <= {each["operation"] for each in entries}
     assert "a-payload" not in str(entries)
 
@@ -346,7 +342,7 @@ async def test_an_execution_runs_again_for_real_with_keys_of_its_own(
     assert (rows[0]["source"], end["state"]) == ("real", "succeeded")
     assert [body["id"] for body, _ in calls] == ["first", "first"]
     assert calls[0][1] != calls[1][1]
-    [act] = (await world.api("GET", "/api/audit", operation="draft.run_real")).json["items"]
+    [act] = await world.api.items("/api/audit", operation="draft.run_real")
     assert act["objects"]["execution"] == execution
     # One that takes too long is ended in the middle of a request, and says what that means.
     runs = world.host.operations.draft_runs
@@ -380,18 +376,12 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
     lacks = await update(world.api, draft)
     assert list(lacks.json["lacks"]) == ["api"]
     connection = await connected(world)
-    made = {
-        "customer": DEVELOPMENT,
-        "integration": "tried",
-        "target": "development",
-        "connections": {"api": connection},
-    }
-    instance = (await world.api("POST", "/api/instances", made)).json["id"]
+    instance = (await instance_of(world, api=connection))["id"]
     # A connection that the draft has since then.
     op = {"op": "set", "path": ["config", "Connect", "other"], "value": {"connection": "http"}}
     assert (await edit(world, draft, 1, op)).status == 200
     assert list(await refused("has no such connection yet")) == ["other"]
-    view = (await world.api("GET", f"{path}/development")).json
+    view = await world.api.get(f"{path}/development")
     assert (list(view["lacks"]), view["is_current"]) == (["other"], False)
     assert (await edit(world, draft, 2, {"op": "delete", "path": op["path"]})).status == 200
     # One that the app does not let in any more.
@@ -429,7 +419,7 @@ async def test_what_may_not_or_cannot_run_for_real_says_what_to_do(world: Any, c
     assert calls == []
     # Rights: it shows what apps answer, and runs what is not published with secrets.
     for rights in (["read", "publish"], ["read", "publish", "configure"]):
-        key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+        key = await world.key(*rights)
         answer = await world.api("POST", f"{path}/test", wanted, token=key)
         assert answer.status == 403
         stubbed = await world.api("POST", f"{path}/test", {"flow": "one"}, token=key)
@@ -519,31 +509,21 @@ flows:
 async def test_tokens_are_refreshed_before_and_a_component_of_its_own_is_called(world: Any) -> None:
     files = {"tried.yaml": CLOUDY, "clouds.py": CLOUDS}
     await world.publish(world.packed("tried.yaml", files))
-    begin = {"integration": "tried", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft("tried")
     assert (await update(world.api, draft)).json["lacks"]
     auth = {
         "token_url": f"{world.shop.url}/token",
         "client_id": "c",
         "client_secret": "s-e-c-r-e-t",
     }
-    connection = {
-        "customer": DEVELOPMENT,
-        "integration": "tried",
-        "field": "sky",
-        "name": "sky",
-        "values": {"base_url": world.shop.url, "auth": auth},
-    }
-    made = await world.api("POST", "/api/connections", connection)
-    assert made.status == 201, made.body
-    wanted = {"customer": DEVELOPMENT, "integration": "tried", "target": "development"}
-    wanted["connections"] = {"sky": made.json["id"]}
-    assert (await world.api("POST", "/api/instances", wanted)).status == 201
+    values = {"base_url": world.shop.url, "auth": auth}
+    sky = await world.connection(DEVELOPMENT, "sky", values, integration="tried", field="sky")
+    await instance_of(world, sky=sky)
     catalogue = world.host.store.catalogue
 
     async def forgotten(token_url: str) -> None:
         """Forget the token that it has, and say where the next one comes from."""
-        stored = await catalogue.connections.get(made.json["id"])
+        stored = await catalogue.connections.get(sky)
         fields = {**stored.fields, "auth": {**stored.fields["auth"], "token_url": token_url}}
         secrets = await catalogue.connections.open_secrets(stored.id)
         kept = {name: each for name, each in secrets.items() if "access" not in name}
@@ -560,9 +540,9 @@ async def test_tokens_are_refreshed_before_and_a_component_of_its_own_is_called(
     # Its app lists the choices of inputs, by what the step has already.
     choices = f"/api/drafts/{draft['id']}/choices"
     size = codec.encode(["flows", "one", "steps", 1, "with", "size"]).decode()
-    listed = (await world.api("GET", choices, path_=size)).json
+    listed = await world.api.get(choices, path_=size)
     assert [each["value"] for each in listed["choices"]] == ["me cats small", "me cats large"]
-    found = (await world.api("GET", choices, path_=size, search="LAR")).json["choices"]
+    found = (await world.api.get(choices, path_=size, search="LAR"))["choices"]
     assert [each["value"] for each in found] == ["me cats large"]
     for where, says in (
         ("of", "no app lists"),
@@ -621,22 +601,11 @@ async def stored(world: Any, component: str = STORES) -> Any:
     """A draft of an integration with a component of its own, to whose app the instance connects."""
     files = {"tried.yaml": STORED, "stores.py": component}
     await world.publish(world.packed("tried.yaml", files))
-    draft = (
-        await world.api("POST", "/api/drafts", {"integration": "tried", "version": "dev"})
-    ).json
+    draft = await world.draft("tried")
     await update(world.api, draft)
-    connection = {
-        "customer": DEVELOPMENT,
-        "integration": "tried",
-        "field": "store",
-        "name": "store",
-        "values": {"base_url": world.shop.url, "token": SECRET},
-    }
-    made = await world.api("POST", "/api/connections", connection)
-    assert made.status == 201, made.body
-    wanted = {"customer": DEVELOPMENT, "integration": "tried", "target": "development"}
-    wanted["connections"] = {"store": made.json["id"]}
-    assert (await world.api("POST", "/api/instances", wanted)).status == 201
+    values, of = {"base_url": world.shop.url, "token": SECRET}, {"integration": "tried"}
+    made = await world.connection(DEVELOPMENT, "store", values, field="store", **of)
+    await instance_of(world, store=made)
     return draft
 
 
@@ -690,8 +659,7 @@ async def test_an_own_component_of_an_installed_one_s_name_gets_none_of_its_conn
     takes = "request(stores: Stores, method: str, path: str, json: Any)"
     own = own.replace("look(stores: Stores)", takes)
     await world.publish(world.packed("tried.yaml", {"tried.yaml": TEXT, "http.py": own}))
-    begin = {"integration": "tried", "version": "dev"}
-    shadowed = (await world.api("POST", "/api/drafts", begin)).json
+    shadowed = await world.draft("tried")
     path, wanted = f"/api/drafts/{shadowed['id']}", {"flow": "one", "event": {}, "effects": "real"}
     refused = await world.api("POST", f"{path}/test", wanted)
     assert (refused.status, list(refused.json["fields"])) == (422, ["api"]), refused.body

@@ -109,7 +109,7 @@ async def test_a_flow_runs_with_its_effects_made_up(world: Any) -> None:
     text = '{"id":"a","items":[7,8]}'
     began = {"text": text, "size": len(text), "cut": False}
     assert end["events"] == [{"flow": "one", "execution": 0, "event": began}]
-    listed = (await world.api("GET", "/api/executions")).json["items"]
+    listed = await world.api.items("/api/executions")
     assert listed == []
 
 
@@ -200,8 +200,7 @@ async def test_an_execution_comes_again_and_its_steps_answer_as_they_did(
     sent = {"id": "o1", "amount": 1.50, "token": "a-secret-token"}
     execution = await world.send(instance, sent)
     await world.ended(execution)
-    begin = {"integration": "orders", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft()
     made = len(world.shop.orders)
     rows, end = await run(world.api, draft, flow="incoming", execution=execution)
     assert len(world.shop.orders) == made
@@ -228,13 +227,12 @@ async def test_an_execution_comes_again_and_its_steps_answer_as_they_did(
     ]
     assert len(world.shop.orders) == made
     # Whoever may not see payloads may not have them run, either.
-    key = await world.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
     wanted = {"flow": "incoming", "execution": execution}
-    path, token = f"/api/drafts/{draft['id']}/test", key.json["key"]
+    path, token = f"/api/drafts/{draft['id']}/test", await world.key("read", "publish")
     assert (await world.api("POST", path, wanted, token=token)).status == 403
     viewer = await signed_in(world, "viewer")
     assert (await viewer("POST", path, {"flow": "incoming"})).status == 403
-    looks = (await world.api("GET", "/api/audit", on=execution)).json
+    looks = await world.api.get("/api/audit", on=execution)
     assert "run_draft" in str(looks) or "/test" in str(looks)
 
 
@@ -262,8 +260,8 @@ async def test_pins_are_shared_sealed_and_said_to_be_stale(either: Any) -> None:
         assert (rows[0]["source"], rows[0]["stale"]) == ("pin", is_stale)
         assert (await ada("GET", pins)).json[0]["stale"] is is_stale
     # Only for who may see payloads, and not in clear in the store.
-    key = await either.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
-    assert (await either.api("GET", pins, token=key.json["key"])).status == 403
+    key = await either.key("read", "publish")
+    assert (await either.api("GET", pins, token=key)).status == 403
     found = await either.host.store.catalogue.pins._writer.rows("SELECT content FROM draft_pins")
     assert b"a-customers-value" not in bytes(found[0][0])
     for wrong, value in (("n99", 1), (node, "x" * 300_000)):
@@ -472,9 +470,7 @@ flows:
 async def test_an_own_components_pure_action_gets_out_by_no_thread(world: Any) -> None:
     files = {"orders.yaml": GOING_OUT, "pricing.py": OWN}
     await world.publish(world.packed("orders.yaml", files))
-    draft = (
-        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
-    ).json
+    draft = await world.draft()
     _, end = await run(world.api, draft, flow="incoming", event={})
     assert end["state"] == "succeeded", end
     assert codec.decode(end["result"].encode()) == [["EgressRefused"] * 2] * 5
@@ -540,9 +536,7 @@ async def test_code_that_was_sent_has_a_process_of_its_own_for_each_run(
 ) -> None:
     files = {"orders.yaml": STAYED, "pricing.py": STAYING}
     await world.publish(world.packed("orders.yaml", files))
-    draft = (
-        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
-    ).json
+    draft = await world.draft()
     shared = runs.workers.pids
     for id in ("a", "b"):
         _, end = await run(world.api, draft, flow="incoming", event={"id": id})
@@ -891,8 +885,7 @@ tests: # ours
 
 async def test_the_tests_of_a_draft_run_and_say_what_differs_where(world: Any) -> None:
     await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
-    begin = {"integration": "orders", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft()
     path = f"/api/drafts/{draft['id']}/tests"
     found = await world.api("POST", path, {})
     assert found.status == 200, found.body
@@ -914,8 +907,7 @@ async def test_the_tests_of_a_draft_run_and_say_what_differs_where(world: Any) -
 
 async def test_a_test_of_a_run_fails_where_a_call_is_made_no_more(world: Any) -> None:
     await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
-    begin = {"integration": "orders", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft()
     path = f"/api/drafts/{draft['id']}/tests"
     test: dict[str, Any] = {
         "name": "of a run",
@@ -962,14 +954,13 @@ async def test_an_execution_becomes_a_test_that_passes_and_can_be_undone(world: 
     sent = {"id": "o7", "amount": 7.5, "token": "a-secret-token"}
     execution = await world.send(instance, sent)
     await world.ended(execution)
-    begin = {"integration": "orders", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft()
     path = f"/api/drafts/{draft['id']}/tests"
     wanted = {"execution": execution, "name": "as it was"}
     made = await world.api("POST", f"{path}/from", wanted, headers={"if-match": '"1"'})
     assert made.status == 200, made.body
     assert (made.json["name"], made.json["changes"]["revision"]) == ("as it was", 2)
-    text = (await world.api("GET", f"/api/drafts/{draft['id']}")).json["text"]
+    text = (await world.api.get(f"/api/drafts/{draft['id']}"))["text"]
     assert "tests: # ours" in text
     assert "as it was" in text
     assert "a-secret-token" not in text
@@ -977,7 +968,7 @@ async def test_an_execution_becomes_a_test_that_passes_and_can_be_undone(world: 
     assert [each["passed"] for each in again["items"]] == [True]
     undone = await world.api("POST", f"/api/drafts/{draft['id']}/undo", headers={"if-match": '"2"'})
     assert undone.status == 200
-    assert (await world.api("GET", f"/api/drafts/{draft['id']}")).json["text"] == TESTED
+    assert (await world.api.get(f"/api/drafts/{draft['id']}"))["text"] == TESTED
     # A draft that goes another way says so, and stays as it was.
     op = {"op": "delete", "path": ["flows", "incoming", "steps", 0]}
     await world.api(
@@ -993,10 +984,9 @@ async def test_a_flow_has_samples_made_up_of_tests_and_of_executions(either: Any
     instance = await either.instance()
     execution = await either.send(instance, {"id": "o9", "amount": 1, "token": "t"})
     await either.ended(execution)
-    begin = {"integration": "orders", "version": "dev"}
-    draft = (await either.api("POST", "/api/drafts", begin)).json
+    draft = await either.draft()
     path = f"/api/drafts/{draft['id']}/samples"
-    found = (await either.api("GET", path, flow="incoming")).json
+    found = await either.api.get(path, flow="incoming")
     sources = [(each["source"], each["title"]) for each in found["items"]]
     assert sources[:3] == [
         ("made_up", "Made up"),
@@ -1006,13 +996,13 @@ async def test_a_flow_has_samples_made_up_of_tests_and_of_executions(either: Any
     last = found["items"][-1]
     assert (last["source"], last["execution"]) == ("execution", execution)
     assert codec.decode(last["body"].encode())["id"] == "o9"
-    key = await either.api("POST", "/api/keys", {"name": "k", "rights": ["read", "publish"]})
-    seen = (await either.api("GET", path, flow="incoming", token=key.json["key"])).json
+    key = await either.key("read", "publish")
+    seen = await either.api.get(path, flow="incoming", token=key)
     assert [each["source"] for each in seen["items"]] == ["made_up", "test", "test"]
     assert seen["payload_hidden"]
     developer = await signed_in(either, "developer")
     assert (await developer("GET", path, flow="incoming")).json["items"][-1]["execution"]
-    [look] = (await either.api("GET", "/api/audit", on=execution)).json["items"]
+    [look] = await either.api.items("/api/audit", on=execution)
     assert look["operation"] == "list_samples"
 
 
@@ -1020,12 +1010,10 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
     await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
     instance = await world.instance()
     before = await world.send(instance, {"id": "before", "amount": 1, "token": "t"})
-    begin = {"integration": "orders", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft()
     path = f"/api/drafts/{draft['id']}/listen"
     wanted = {"flow": "incoming", "customer": "Initech"}
-    rights = {"name": "k", "rights": ["read", "publish", "payloads"]}
-    key = (await world.api("POST", "/api/keys", rights)).json["key"]
+    key = await world.key("read", "publish", "payloads")
     hears = asyncio.create_task(world.api("GET", path, token=key, **wanted))
     while not hears.done():
         await world.send(instance, {"id": "next", "amount": 1, "token": "t"})
@@ -1035,7 +1023,7 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
     found = codec.decode(parts[-1].split("\n")[1].removeprefix("data: ").encode())
     assert codec.decode(found["body"].encode())["id"] == "next"
     assert found["execution"] != before
-    [look] = (await world.api("GET", "/api/audit", on=found["execution"])).json["items"]
+    [look] = await world.api.items("/api/audit", on=found["execution"])
     assert (look["operation"], look["customer"]) == ("listen", instance["customer"])
     for flow, customer in (("incoming", "Nobody"), ("incoming", "cus_none"), ("none", "Initech")):
         assert (await world.api("GET", path, flow=flow, customer=customer)).status == 404
@@ -1046,21 +1034,18 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
 async def test_who_listens_hears_nothing_of_who_became_private(world: Any) -> None:
     await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
     instance = await world.instance()
-    draft = (
-        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
-    ).json
+    draft = await world.draft()
     path, wanted = f"/api/drafts/{draft['id']}/listen", {"flow": "incoming", "customer": "Initech"}
-    rights = ["read", "publish", "payloads"]
-    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+    key = await world.key("read", "publish", "payloads")
     hears = asyncio.create_task(world.api("GET", path, token=key, **wanted))
     async with asyncio.timeout(DEADLINE):
-        while not (await world.api("GET", "/api/audit", operation="listen")).json["items"]:  # noqa: ASYNC110
+        while not await world.api.items("/api/audit", operation="listen"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
     while not hears.done():
         await world.send(instance, {"id": "next", "amount": 1, "token": "t"})
         await asyncio.wait([hears], timeout=0.2)
-    [look] = (await world.api("GET", "/api/audit", operation="listen")).json["items"]
+    [look] = await world.api.items("/api/audit", operation="listen")
     assert look["customer"] == instance["customer"]
     told = (await hears).body.decode()
     assert "event: end" in told
@@ -1094,21 +1079,18 @@ async def test_a_run_gives_no_live_link_to_who_lacks_secrets(world: Any) -> None
     await world.publish(world.packed("orders.yaml", {"orders.yaml": LINKED}))
     instance = await world.instance()
     await world.state(await world.send(instance, {"amount": 12}), "waiting")
-    [told] = (await world.api("GET", "/api/executions", flow="tell")).json["items"]
+    [told] = await world.api.items("/api/executions", flow="tell")
     await world.ended(told["id"])
-    draft = (
-        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
-    ).json
+    draft = await world.draft()
     path = f"/api/drafts/{draft['id']}"
-    rights = ["read", "publish", "payloads"]
-    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+    key = await world.key("read", "publish", "payloads")
     for at, token in ((1, ...), (2, key)):  # what a test has is for all who read the draft
         made = {"execution": told["id"], "name": f"test {at}"}
         tag = {"if-match": f'"{at}"'}
         answer = await world.api("POST", f"{path}/tests/from", made, headers=tag, token=token)
         assert answer.status == 200, answer.body
         await world.api("DELETE", f"{path}/writers", flow="", token=token)
-    text = (await world.api("GET", path)).json["text"]
+    text = (await world.api.get(path))["text"]
     assert text.count("/signals/***") == text.count("/signals/") > 1
     op = {"op": "set", "path": ["flows", "tell", "steps", 0, "stop", "answer"], "value": SPELT}
     edited = await world.api("POST", f"{path}/edits", {"ops": [op]}, headers={"if-match": '"3"'})
@@ -1127,14 +1109,11 @@ async def test_a_private_customers_execution_becomes_no_test(world: Any) -> None
     execution = await world.send(await world.instance(), {"id": "o1", "amount": 1, "token": "t"})
     await world.ended(execution)
     assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
-    draft = (
-        await world.api("POST", "/api/drafts", {"integration": "orders", "version": "dev"})
-    ).json
+    draft = await world.draft()
     path = f"/api/drafts/{draft['id']}/tests/from"
     wanted, tag = {"execution": execution}, {"if-match": '"1"'}
     refused = await world.api("POST", path, wanted, headers=tag)
     assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
     assert "private" in refused.json["detail"]
-    rights = ["read", "publish", "payloads"]
-    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": rights})).json["key"]
+    key = await world.key("read", "publish", "payloads")
     assert (await world.api("POST", path, wanted, headers=tag, token=key)).status == 403

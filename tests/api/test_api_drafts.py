@@ -58,7 +58,7 @@ async def again(who: Any, draft: Any, revision: int, kind: str) -> Any:
 
 
 async def now(world: Any, draft: Any) -> Any:
-    return (await world.api("GET", f"/api/drafts/{draft['id']}")).json
+    return await world.api.get(f"/api/drafts/{draft['id']}")
 
 
 def said(text: str, flow: str = "one") -> dict[str, Any]:
@@ -86,10 +86,10 @@ async def test_a_draft_is_begun_listed_read_and_deleted(either: Any) -> None:
     found = await either.api("GET", f"/api/drafts/{fresh['id']}/findings")
     assert (found.json["revision"], found.headers["etag"]) == (1, '"1"')
     assert [each["code"] for each in found.json["items"]] == ["HF114"]  # which it does not hide
-    listed = (await either.api("GET", "/api/drafts")).json["items"]
+    listed = await either.api.items("/api/drafts")
     assert {each["id"] for each in listed} == {draft["id"], fresh["id"]}
     assert "text" not in listed[0]
-    one = (await either.api("GET", "/api/drafts", integration="tried")).json["items"]
+    one = await either.api.items("/api/drafts", integration="tried")
     assert [each["id"] for each in one] == [draft["id"]]
     assert (await either.api("DELETE", f"/api/drafts/{draft['id']}")).status == 204
     for gone in ("GET", "DELETE"):
@@ -99,8 +99,7 @@ async def test_a_draft_is_begun_listed_read_and_deleted(either: Any) -> None:
 
 async def test_a_draft_of_a_version_is_its_document(world: Any) -> None:
     hash = await world.publish(world.packed("tried.yaml", {"tried.yaml": TEXT}))
-    begin = {"integration": "tried", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft("tried")
     assert draft["text"] == TEXT
     assert draft["base"] == {"number": 1, "hash": hash}
     bundle = Bundle.from_bytes((await world.api("GET", f"/api/drafts/{draft['id']}/bundle")).body)
@@ -125,7 +124,7 @@ async def test_an_unfinished_text_shows_all_flows_and_takes_edits_of_the_text(wo
     made = (await edit(world, draft, 1, text)).json
     assert made["unreadable"] is None
     assert [each["name"] for each in made["flows"]] == ["two"]
-    found = (await world.api("GET", f"/api/drafts/{draft['id']}/findings")).json
+    found = await world.api.get(f"/api/drafts/{draft['id']}/findings")
     assert found["revision"] == 2
     assert found["items"][0]["path"][:4] == [*ONE, 0]
     assert found["items"][0]["node"] == "n1"
@@ -134,7 +133,7 @@ async def test_an_unfinished_text_shows_all_flows_and_takes_edits_of_the_text(wo
 async def test_a_finding_comes_with_its_fix_as_an_edit(world: Any) -> None:
     text = TEXT.replace("log: other", "log: =evnt.x")
     draft = await begun(world, text)
-    found = (await world.api("GET", f"/api/drafts/{draft['id']}/findings")).json["items"]
+    found = await world.api.items(f"/api/drafts/{draft['id']}/findings")
     [finding] = [each for each in found if "evnt" in each["message"]]
     assert (finding["path"], finding["node"]) == ([*TWO, 0, "log"], "n5")
     assert (await edit(world, draft, 1, finding["fix"]["edit"])).status == 200
@@ -159,7 +158,7 @@ async def test_an_edit_answers_with_what_it_changed_and_no_more(either: Any) -> 
     forth = await again(either, draft, 3, "redo")
     assert (await now(either, draft))["text"] == after["text"]
     assert forth.json["revision"] == 4
-    since = (await either.api("GET", f"/api/drafts/{draft['id']}/changes", since=1)).json
+    since = await either.api.get(f"/api/drafts/{draft['id']}/changes", since=1)
     assert since["revision"] == 4
     assert {each["node"]: each["path"] for each in since["moved"]}["n1"] == [*ONE, 0, "then", 0]
     assert (await again(either, draft, 4, "redo")).json["kind"] == "Conflict"
@@ -321,7 +320,7 @@ async def test_drafts_are_for_those_who_publish(world: Any) -> None:
     assert (await viewer("GET", f"/api/drafts/{draft['id']}")).status == 200
     assert (await edit(viewer, draft, 1, said("x"))).status == 403
     assert (await viewer("POST", "/api/drafts", {"integration": "x"})).status == 403
-    found = (await world.api("GET", "/api/audit", limit=500)).json["items"]
+    found = await world.api.items("/api/audit", limit=500)
     assert [each["operation"] for each in found].count("begin_draft") == 2
 
 
@@ -337,7 +336,7 @@ SOUND = TEXT.replace(
 
 async def test_a_draft_is_published_as_deploy_does(world: Any) -> None:
     draft = await begun(world, SOUND)
-    diff = (await world.api("GET", f"/api/drafts/{draft['id']}/diff")).json
+    diff = await world.api.get(f"/api/drafts/{draft['id']}/diff")
     assert (diff["against"], diff["is_newest"]) == (None, True)
     assert {each["flow"]: each["change"] for each in diff["flows"]} == {
         "": "changed",
@@ -349,10 +348,10 @@ async def test_a_draft_is_published_as_deploy_does(world: Any) -> None:
     assert (made.json["number"], made.json["revision"]) == (1, 1)
     shown = await now(world, draft)
     assert shown["base"] == {"number": 1, "hash": made.json["hash"]}
-    version = (await world.api("GET", "/api/integrations/tried/versions/dev")).json
+    version = await world.api.get("/api/integrations/tried/versions/dev")
     assert (version["files"], version["note"]) == ({"tried.yaml": SOUND}, "first")
     await edit(world, draft, 1, said("new", "two"))
-    diff = (await world.api("GET", f"/api/drafts/{draft['id']}/diff", against="base")).json
+    diff = await world.api.get(f"/api/drafts/{draft['id']}/diff", against="base")
     assert diff["flows"] == [{"flow": "two", "change": "changed"}]
     assert "+      - log: new" in diff["lines"].split("\n")
     stale = await publish(world, draft, 1)
@@ -391,7 +390,7 @@ async def test_what_lint_calls_an_error_is_not_published(world: Any) -> None:
     ):
         refused = await publish(world, await begun(world, wrong), 1)
         assert (refused.status, refused.json["kind"]) == (422, kind), refused.json
-    assert (await world.api("GET", "/api/integrations")).json["items"] == []
+    assert await world.api.items("/api/integrations") == []
 
 
 async def test_a_draft_keeps_what_lies_beside_its_document(world: Any) -> None:
@@ -401,14 +400,13 @@ async def test_a_draft_keeps_what_lies_beside_its_document(world: Any) -> None:
         "      - {id: found, action: shop.find_order, connection: shop, with: {id: a}}\n",
     ).replace("flows:", "config:\n  Shop:\n    shop: {connection: shop}\nflows:", 1)
     await world.publish(world.packed("tried.yaml", {"tried.yaml": used}))
-    begin = {"integration": "tried", "version": "dev"}
-    draft = (await world.api("POST", "/api/drafts", begin)).json
+    draft = await world.draft("tried")
     assert nodes(draft["flows"])["n5"]["title"] == "Find order"
-    found = await world.api("GET", f"/api/drafts/{draft['id']}/findings")
-    assert [each for each in found.json["items"] if each["severity"] == "error"] == []
+    found = await world.api.items(f"/api/drafts/{draft['id']}/findings")
+    assert [each for each in found if each["severity"] == "error"] == []
     await edit(world, draft, 1, said("new"))
     assert (await publish(world, draft, 2)).json["number"] == 2
-    files = (await world.api("GET", "/api/integrations/tried/versions/dev")).json["files"]
+    files = (await world.api.get("/api/integrations/tried/versions/dev"))["files"]
     assert "shop.py" in files
 
 

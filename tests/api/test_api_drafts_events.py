@@ -58,7 +58,7 @@ async def declare(world: Any, *more: Any) -> None:
 
 
 async def findings(world: Any, draft: Any) -> list[tuple[str, int, str]]:
-    found = (await world.api("GET", f"/api/drafts/{draft['id']}/findings")).json["items"]
+    found = await world.api.items(f"/api/drafts/{draft['id']}/findings")
     return [(each["code"], each["line"], each["message"]) for each in found]
 
 
@@ -117,7 +117,7 @@ async def test_what_no_type_has_and_undeclared_types_are_findings(world: Any) ->
     ]
     assert "email" in found[0][2]
     assert "'order.creatd'; did you mean order.created?" in found[3][2]
-    fixes = (await world.api("GET", f"/api/drafts/{draft['id']}/findings")).json["items"]
+    fixes = await world.api.items(f"/api/drafts/{draft['id']}/findings")
     assert fixes[3]["fix"]["edit"]["text"] == "order.created"
     await declare(world, {"name": "invoice.paid", "schema": PAID, "version": 1})
     assert [code for code, _, _ in await findings(world, draft)] == ["HF115", "HF115", "HF145"]

@@ -118,7 +118,7 @@ async def test_a_value_keeps_its_digits_also_in_half_a_text(world: Any) -> None:
 
 
 async def test_the_schema_of_documents_is_served(world: Any) -> None:
-    found = (await world.api("GET", "/api/schema")).json
+    found = await world.api.get("/api/schema")
     assert {"ActionStep", "ForStep", "PlainField"} <= {*found["$defs"]}
 
 

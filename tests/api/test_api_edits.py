@@ -172,4 +172,4 @@ async def test_an_instance_is_changed_in_part(
     assert (await either.api("POST", "/api/instances", other)).status == 201
     taken = await change(name="Other", config={"label": "not this"})
     assert (taken.status, list(taken.json["fields"])) == (422, ["name"])
-    assert (await either.api("GET", path)).json["config"] == {"label": "new"}
+    assert (await either.api.get(path))["config"] == {"label": "new"}

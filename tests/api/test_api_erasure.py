@@ -35,17 +35,12 @@ async def customer(world: Any) -> str:
     return instance["customer"]
 
 
-async def disable(world: Any) -> None:
-    answer = await world.api("POST", "/api/instances/orders/disable", wait=30)
-    assert answer.status == 200, answer.body
-
-
 async def test_it_is_planned_and_says_what_to_do_first(world: Any, customer: str):
-    plan = await world.api("GET", f"/api/customers/{customer}/erasure")
+    plan = await world.api.get(f"/api/customers/{customer}/erasure")
     refused = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
 
-    assert (plan.json["executions"] >= 2, plan.json["blobs"]) == (True, 1)
-    assert "halflap instances disable" in plan.json["before"][0]
+    assert (plan["executions"] >= 2, plan["blobs"]) == (True, 1)
+    assert "halflap instances disable" in plan["before"][0]
     assert (refused.status, refused.kind) == (409, "Conflict")
     assert found(world.host.settings.dir) != []
 
@@ -53,7 +48,7 @@ async def test_it_is_planned_and_says_what_to_do_first(world: Any, customer: str
 async def test_nothing_of_it_is_left(world: Any, customer: str):
     folder = world.host.settings.dir
     assert len(found(folder)) >= 2  # the control: a file of the store, and a blob
-    await disable(world)
+    await world.disable()
 
     done = await world.api("POST", f"/api/customers/{customer}/erasure", json={"by": "Ada"})
 
@@ -69,7 +64,7 @@ async def test_nothing_of_it_is_left(world: Any, customer: str):
 async def test_one_that_was_cut_off_goes_on(
     world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
 ):
-    await disable(world)
+    await world.disable()
     payloads = world.host.store.payloads
 
     async def ended(_: str, limit: int) -> int:
@@ -90,8 +85,8 @@ async def test_it_says_how_much_is_left_and_goes_on_when_asked_again(
     world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(erasure, "AT_ONCE", 1)
-    await disable(world)
-    plan = (await world.api("GET", f"/api/customers/{customer}/erasure")).json
+    await world.disable()
+    plan = await world.api.get(f"/api/customers/{customer}/erasure")
     counts = {each: plan[each] for each in ("instances", "connections", "executions", "blobs")}
 
     said: list[tuple[int, int]] = []
@@ -112,14 +107,14 @@ async def test_it_says_how_much_is_left_and_goes_on_when_asked_again(
 
 
 async def test_an_instance_that_is_activated_meanwhile_can_be_disabled(world: Any, customer: str):
-    await disable(world)
+    await world.disable()
     path = f"/api/customers/{customer}/erasure"
     begun = await world.api("POST", path, json={}, wait=0)
     assert begun.status == 202, begun.body
 
     activated = await world.api("POST", "/api/instances/orders/activate", wait=30)
     refused = await world.api("POST", path, json={})
-    await disable(world)
+    await world.disable()
     done = await world.api("POST", path, json={})
 
     assert (activated.status, refused.status) == (200, 409)
@@ -130,7 +125,7 @@ async def test_an_instance_that_is_activated_meanwhile_can_be_disabled(world: An
 async def test_one_that_was_killed_at_its_very_end_is_finished_at_the_next_start(
     world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
 ):
-    await disable(world)
+    await world.disable()
 
     async def ended(_: Any) -> None:
         raise StoreError("the process ended here")
@@ -178,10 +173,9 @@ async def test_an_event_that_is_on_its_way_meanwhile_is_not_taken(
 
     monkeypatch.setattr(gateway, "_starts", held)
     body = codec.encode({"id": CANARY, "amount": 1, "large": "x" * size})
-    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
-    sending = asyncio.create_task(world.api("POST", f"/hooks/{path}", body=body, token=None))
+    sending = asyncio.create_task(world.hook(instance, body))
     await found.wait()
-    await disable(world)
+    await world.disable()
     erasing = f"/api/customers/{instance['customer']}/erasure"
     done = await world.api("POST", erasing, json={})
     go_on.set()
@@ -201,19 +195,19 @@ async def test_bulks_over_what_it_had_go_with_it_as_they_name_records(world: Any
         draft = {"do": "dismiss", "where": {**where, "key": CANARY}}
         begun = await world.api("POST", "/api/bulks", draft)
         assert begun.status == 201, begun.body
-    await disable(world)
+    await world.disable()
 
     done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
 
     assert done.status == 200, done.body
-    left = (await world.api("GET", "/api/bulks")).json["items"]
+    left = await world.api.items("/api/bulks")
     assert [each["wanted"]["where"]["customer"] for each in left] == [None, others]
 
 
 async def test_a_request_that_is_refused_afterwards_leaves_nothing(
     world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
 ):
-    instance = (await world.api("GET", "/api/instances/orders")).json
+    instance = await world.api.get("/api/instances/orders")
     gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
     receive = gateway._receive
 
@@ -223,12 +217,10 @@ async def test_a_request_that_is_refused_afterwards_leaves_nothing(
         return await receive(*given)
 
     monkeypatch.setattr(gateway, "_receive", held)
-    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
     bad = {"content-encoding": CANARY}
-    hook = f"/hooks/{path}"
-    sending = asyncio.create_task(world.api("POST", hook, body=b"{}", headers=bad, token=None))
+    sending = asyncio.create_task(world.hook(instance, b"{}", **bad))
     await found.wait()
-    await disable(world)
+    await world.disable()
     done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
     go_on.set()
 

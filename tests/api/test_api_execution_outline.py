@@ -71,13 +71,13 @@ async def test_what_an_execution_did_is_laid_over_its_flow(
     drawn = laid["flow"]["steps"][0]["blocks"][1]["nodes"][0]["blocks"][0]["nodes"][0]
     assert (drawn["kind"], drawn["path"]) == ("state", put["path"])
 
-    before = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
+    before = (await world.api.get(f"/api/executions/{id}"))["steps"]
     await world.api("POST", f"/api/executions/{id}/signals/go", {})
     assert (await world.ended(id))["state"] == "succeeded"
-    laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
+    laid = await world.api.get(f"/api/executions/{id}/outline")
     assert (laid["at"], laid["stopped"], laid["state"]) == (None, None, "succeeded")
     assert laid["followed"]
-    after = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
+    after = (await world.api.get(f"/api/executions/{id}"))["steps"]
     assert [each["path"] for each in after] == [each["path"] for each in before]
 
 
@@ -86,12 +86,12 @@ async def test_a_flow_in_python_is_laid_over_by_what_its_text_says(world: World)
     instance = await world.instance()
     id = await world.send(instance, {"id": "o1", "amount": 1})
     await world.ended(id)
-    laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
-    recorded = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
+    laid = await world.api.get(f"/api/executions/{id}/outline")
+    recorded = (await world.api.get(f"/api/executions/{id}"))["steps"]
     placed = [path for each in laid["nodes"] for path in each["steps"]]
     assert sorted([*placed, *laid["unplaced"]]) == sorted(each["path"] for each in recorded)
     assert any(each["path"][-1] != "trigger" for each in laid["nodes"])
-    traced = (await world.api("GET", f"/api/executions/{id}/trace")).json
+    traced = await world.api.get(f"/api/executions/{id}/trace")
     assert (traced["items"], traced["document"]) == ([], None)
     assert "Python" in traced["stopped"]
     assert not laid["followed"]  # whether it came to what records nothing is not known
@@ -105,12 +105,12 @@ async def test_a_replay_that_has_not_come_to_the_failed_step_does_not_show_it_as
     world.shop.broken = True
     failed = await world.send(instance, {"id": "o1", "amount": 1})
     assert (await world.ended(failed))["state"] == "failed"
-    was = (await world.api("GET", f"/api/executions/{failed}/outline")).json["nodes"]
+    was = (await world.api.get(f"/api/executions/{failed}/outline"))["nodes"]
     assert [each["state"] for each in was][-1] == "failed"
 
     await world.api("POST", f"/api/instances/{instance['id']}/pause", {"by": "ada"})
     made = await world.api("POST", f"/api/executions/{failed}/replay", {"from": "failed"})
-    laid = (await world.api("GET", f"/api/executions/{made.json['execution']}/outline")).json
+    laid = await world.api.get(f"/api/executions/{made.json['execution']}/outline")
 
     assert laid["state"] == "queued"
     assert {each["state"] for each in laid["nodes"]} == {"succeeded"}
@@ -122,7 +122,7 @@ async def test_the_command_line_shows_each_line_with_what_ran_of_it(
 ) -> None:
     id = await world.send(yaml, {"amount": 3, "lines": ["a", "b"]})
     await world.state(id, "waiting")
-    laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
+    laid = await world.api.get(f"/api/executions/{id}/outline")
     outline_lines(Output(), ExecutionOutline.model_validate(laid))
     shown = capsys.readouterr().out
     assert "succeeded 2×" in shown
@@ -155,7 +155,7 @@ async def test_a_step_that_records_nothing_is_shown_as_failed_where_that_ended_i
     id = await world.send(await instance_of(world, FAILING), event)
     ended = await world.ended(id)
     assert ended["state"] == ("succeeded" if failed is None else "failed")
-    laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
+    laid = await world.api.get(f"/api/executions/{id}/outline")
     nodes = {tuple(each["path"]): each["state"] for each in laid["nodes"]}
     assert [path for path, state in nodes.items() if state == "failed"] == [failed] * bool(failed)
 
@@ -166,7 +166,7 @@ async def test_an_execution_has_a_row_for_each_run_of_a_step_of_its_document(
     id = await world.send(yaml, {"amount": 3, "lines": ["a", "b"]})
     await world.state(id, "waiting")
     path = f"/api/executions/{id}/trace"
-    found = (await world.api("GET", path)).json
+    found = await world.api.get(path)
     loop, put = [*STEPS, 0, "else", 0], [*STEPS, 0, "else", 0, "do", 0]
     rows = [(each["path"], each["item"], each["state"]) for each in found["items"]]
     assert rows == [
@@ -177,21 +177,21 @@ async def test_an_execution_has_a_row_for_each_run_of_a_step_of_its_document(
         ([*STEPS, 1], [], "waiting"),
     ]
     assert (found["document"], found["next"]) == ("orders.yaml", None)
-    before = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
+    before = (await world.api.get(f"/api/executions/{id}"))["steps"]
     assert [each["steps"] for each in found["items"][2:4]] == [
         [each["path"]] for each in before if each["kind"] == "state"
     ]
 
     await world.api("POST", f"/api/executions/{id}/signals/go", {"by": "Ada", "n": 1.50})
     await world.ended(id)
-    found = (await world.api("GET", path)).json
+    found = await world.api.get(path)
     assert found["items"][-1]["state"] == "succeeded"
     assert found["items"][-1]["gave"] == {"text": '{"by":"Ada","n":1.5}', "size": 20, "cut": False}
     assert found["stopped"] is None
-    page = (await world.api("GET", path, after=2, limit=2)).json
+    page = await world.api.get(path, after=2, limit=2)
     assert (page["items"], page["next"]) == (found["items"][2:4], "4")
     # Nothing is recorded for it, and a viewer sees where, but no values.
-    assert (await world.api("GET", f"/api/executions/{id}")).json["steps"][:-1] == before[:-1]
+    assert (await world.api.get(f"/api/executions/{id}"))["steps"][:-1] == before[:-1]
     viewer = await signed_in(world, "viewer")
     seen = (await viewer("GET", path)).json
     assert seen["payload_hidden"]
@@ -204,7 +204,7 @@ async def test_a_row_says_where_it_failed(world: World) -> None:
         await instance_of(world, FAILING), {"amount": 3, "lines": [1, "b"], "none": "x"}
     )
     await world.ended(id)
-    rows = (await world.api("GET", f"/api/executions/{id}/trace")).json["items"]
+    rows = await world.api.items(f"/api/executions/{id}/trace")
     by_place = {(*each["path"], *map(str, each["item"])): each for each in rows}
     caught = by_place[(*STEPS, 1, "try", 0)]
     assert caught["state"] == "failed"
@@ -239,12 +239,12 @@ async def test_a_trace_leaves_the_loop_to_others_and_ends(
         return await trace(*given)
 
     monkeypatch.setattr("halflap.engine.trace.trace", seen)
-    traced = (await world.api("GET", f"{path}/trace")).json
+    traced = await world.api.get(f"{path}/trace")
     assert (len(traced["items"]), traced["stopped"]) == (22, None)
     assert len(threads) == 1
     assert threading.get_ident() not in threads
     monkeypatch.setattr("halflap.engine.resolver.TRACE_SECONDS", 0.01)
-    assert "takes longer than 0.01 s" in (await world.api("GET", f"{path}/trace")).json["stopped"]
-    late = (await world.api("GET", f"{path}/outline")).json
+    assert "takes longer than 0.01 s" in (await world.api.get(f"{path}/trace"))["stopped"]
+    late = await world.api.get(f"{path}/outline")
     assert "takes longer than 0.01 s" in late["stopped"]
     assert not late["followed"]

@@ -35,8 +35,8 @@ async def test_an_execution_is_shown_with_every_digit_and_no_secret(
     logs = await world.api("GET", f"/api/executions/{id}/logs")
     assert b'"amount":12345678901234567890.10' in logs.body
     assert logs.json["items"][0]["message"] == "creating"
-    after = await world.api("GET", f"/api/executions/{id}/logs", after=logs.json["items"][0]["id"])
-    assert after.json == {"items": [], "next": None}
+    after = await world.api.get(f"/api/executions/{id}/logs", after=logs.json["items"][0]["id"])
+    assert after == {"items": [], "next": None}
 
 
 async def test_steps_come_in_pages_with_the_beginnings_of_their_values(
@@ -67,8 +67,8 @@ async def test_steps_come_in_pages_with_the_beginnings_of_their_values(
         for secret in (b"a-key-nobody-may-see", b"halflap-sealed", b"$secret"):
             assert secret not in page.body
 
-    without = await world.api("GET", f"/api/executions/{id}/steps", values="none")
-    assert {(each["inputs"], each["result"]) for each in without.json["items"]} == {(None, None)}
+    without = await world.api.items(f"/api/executions/{id}/steps", values="none")
+    assert {(each["inputs"], each["result"]) for each in without} == {(None, None)}
     assert (await world.api("GET", f"/api/executions/{id}/steps", limit=0)).status == 422
 
 
@@ -99,32 +99,40 @@ async def test_an_execution_of_thousands_of_steps_has_a_short_overview(
     page = await world.api("GET", f"/api/executions/{id}/steps", after=4_000, limit=200)
     assert [each["path"] for each in page.json["items"]] == [f"add#{4_001 + n}" for n in range(200)]
     assert len(page.body) < 200 * 700
-    logs = await world.api("GET", f"/api/executions/{id}/logs")
-    assert len(logs.json["items"]) == 1_000
-    rest = await world.api("GET", f"/api/executions/{id}/logs", after=logs.json["next"])
-    assert [each["message"] for each in rest.json["items"]] == [
-        f"line {n}" for n in range(1_000, 1_500)
-    ]
-    assert rest.json["next"] is None
+    logs = await world.api.get(f"/api/executions/{id}/logs")
+    assert len(logs["items"]) == 1_000
+    rest = await world.api.get(f"/api/executions/{id}/logs", after=logs["next"])
+    assert [each["message"] for each in rest["items"]] == [f"line {n}" for n in range(1_000, 1_500)]
+    assert rest["next"] is None
 
 
-async def test_a_page_of_steps_says_what_other_steps_and_attempts_tell_of_them(
+async def test_from_the_failed_step_what_succeeded_is_copied_and_a_page_of_steps_says_so(
     world: Any, instance: Any
 ) -> None:
     world.shop.broken = True
-    failed = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(failed)
+    failed = await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
     world.shop.broken = False
-    made = await world.api("POST", f"/api/executions/{failed}/replay", {})
-    whole = await world.ended(made.json["execution"])
+    whole = await world.replayed(failed["id"])
 
-    for id in (failed, whole["id"]):
-        expected = (await world.api("GET", f"/api/executions/{id}")).json["steps"]
-        page = await world.api("GET", f"/api/executions/{id}/steps")
+    was, now = ({each["name"]: each for each in shown["steps"]} for shown in (failed, whole))
+    assert (whole["state"], whole["replay_of"], whole["root"]) == (
+        *("succeeded", failed["id"]),
+        failed["root"],
+    )
+    copied = now["shop.find_order"]
+    assert (copied["copied_from"], copied["ended_at"]) == (
+        failed["id"],
+        was["shop.find_order"]["ended_at"],
+    )
+    assert now["shop.create_order"]["copied_from"] is None
+    assert len(world.shop.orders) == 1
+    for shown in (failed, whole):
+        page = await world.api.items(f"/api/executions/{shown['id']}/steps")
+        expected = (await world.api.get(f"/api/executions/{shown['id']}"))["steps"]
         names = expected[0].keys() - {"inputs", "result"}
-        found = [{name: each[name] for name in names} for each in page.json["items"]]
-        assert found == [{name: each[name] for name in names} for each in expected]
-    assert any(each["copied_from"] == failed for each in found)
+        assert [{name: each[name] for name in names} for each in page] == [
+            {name: each[name] for name in names} for each in expected
+        ]
 
 
 async def test_executions_are_found_by_what_they_are_and_failed_of(either: Any) -> None:
@@ -134,14 +142,14 @@ async def test_executions_are_found_by_what_they_are_and_failed_of(either: Any) 
     failed = await either.send(instance, {"id": "o1", "amount": 1})
     await either.ended(failed)
     either.shop.broken = False
-    replay = (await either.api("POST", f"/api/executions/{failed}/replay", {})).json["execution"]
+    replay = await either.replay(failed)
     await either.ended(replay)
     other = await either.send(instance, {"id": "o2", "amount": 1})
     await either.ended(other)
     asleep = await either.send(instance, {}, "waiting")
 
     async def ids(**query: Any) -> list[str]:
-        page = (await either.api("GET", "/api/executions", total=True, **query)).json
+        page = await either.api.get("/api/executions", total=True, **query)
         assert page["total"] == len(page["items"])
         return [each["id"] for each in page["items"] if not each["flow"].startswith("$")]
 
@@ -160,12 +168,12 @@ async def test_executions_are_found_by_what_they_are_and_failed_of(either: Any) 
     assert await ids(trigger="webhook", integration="none") == []
     assert await ids(min_ms=3_600_000) == []
     assert await ids(min_ms=0, q="o2") == [other]
-    causes = await either.api("GET", "/api/executions/causes", component="shop", dismissed=True)
-    assert [each["example"] for each in causes.json] == [failed]
-    none = await either.api("GET", "/api/executions/causes", component="http", dismissed=True)
-    assert none.json == []
+    causes = await either.api.get("/api/executions/causes", component="shop", dismissed=True)
+    assert [each["example"] for each in causes] == [failed]
+    none = await either.api.get("/api/executions/causes", component="http", dismissed=True)
+    assert none == []
     for query in ({}, {"trigger": "none"}, {"customer": "Initech"}, {"trigger": "webhook"}):
-        assert (await either.api("GET", "/api/executions/causes", **query)).json == []
+        assert await either.api.get("/api/executions/causes", **query) == []
     where = {"component": "shop", "failure_kind": shown["failure"]["kind"], "state": "failed"}
     plan = await either.api("POST", "/api/bulks", {"where": where, "dry_run": True})
     assert (plan.status, plan.json["total"]) == (200, 0)  # it is replayed already
@@ -180,22 +188,22 @@ async def test_the_last_execution_and_event_are_those_of_an_event_not_of_a_deplo
     await world.ended(id)
     await world.api("POST", "/api/instances/orders/redeploy", wait=30)
 
-    last = await world.api("GET", "/api/executions/last")
-    event = await world.api("GET", "/api/events/last", instance="orders", flow="incoming")
+    last = await world.api.get("/api/executions/last")
+    event = await world.api.get("/api/events/last", instance="orders", flow="incoming")
 
-    assert (last.json["id"], event.json["execution"]) == (id, id)
-    assert event.json["body"] == '{"id":"o1","amount":1}'
+    assert (last["id"], event["execution"]) == (id, id)
+    assert event["body"] == '{"id":"o1","amount":1}'
 
 
 async def test_a_body_that_is_not_text_is_base64_and_comes_back_whole(
     world: Any, instance: Any
 ) -> None:
     id = await world.send(instance, b"\xff\x00\xfe", flow="waiting")
-    event = (await world.api("GET", f"/api/executions/{id}")).json["event"]
+    event = (await world.api.get(f"/api/executions/{id}"))["event"]
     assert (event["body"], event["encoding"], event["size"]) == ("/wD+", "base64", 3)
 
     large = await world.send(instance, b"<script>" + b"x" * LARGE, flow="waiting")
-    event = (await world.api("GET", f"/api/executions/{large}")).json["event"]
+    event = (await world.api.get(f"/api/executions/{large}"))["event"]
     assert (len(event["body"]), event["size"]) == (256 * 1024, LARGE + 8)
     assert "of 307,208 bytes" in event["note"]
     whole = await world.api("GET", f"/api/executions/{large}/body")
@@ -212,58 +220,42 @@ async def test_executions_are_listed_in_pages_and_by_what_matters(
     for each in sent:
         await world.ended(each)
 
-    page = await world.api("GET", "/api/executions", customer="Initech", flow="incoming", limit=2)
-    rest = await world.api(
-        "GET",
+    page = await world.api.get("/api/executions", customer="Initech", flow="incoming", limit=2)
+    rest = await world.api.get(
         "/api/executions",
         customer="Initech",
         flow="incoming",
         limit=2,
-        before=page.json["next"],
+        before=page["next"],
     )
 
-    assert [each["id"] for each in page.json["items"]] == sent[:0:-1]
-    assert ([each["id"] for each in rest.json["items"]], rest.json["next"]) == (sent[:1], None)
-    keyed = await world.api("GET", "/api/executions", key="o1", customer="Initech")
-    assert [each["id"] for each in keyed.json["items"]] == [sent[1]]
-    failed = await world.api("GET", "/api/executions", state="failed,cancelled")
-    assert failed.json == {"items": [], "next": None, "total": None}
+    assert [each["id"] for each in page["items"]] == sent[:0:-1]
+    assert ([each["id"] for each in rest["items"]], rest["next"]) == (sent[:1], None)
+    keyed = await world.api.items("/api/executions", key="o1", customer="Initech")
+    assert [each["id"] for each in keyed] == [sent[1]]
+    failed = await world.api.get("/api/executions", state="failed,cancelled")
+    assert failed == {"items": [], "next": None, "total": None}
     wrong = await world.api("GET", "/api/executions", state="done")
     assert (wrong.status, set(wrong.json["fields"])) == (422, {"state"})
 
 
-async def test_a_waiting_execution_is_cancelled_once_and_for_a_reason(
-    world: Any, instance: Any
-) -> None:
-    id = await world.send(instance, {}, flow="waiting")
-
-    early = await world.api("POST", f"/api/executions/{id}/replay")
-    done = await world.api("POST", f"/api/executions/{id}/cancel", {"reason": "not needed"})
-    shown = await world.ended(id)
-    again = await world.api("POST", f"/api/executions/{id}/cancel")
-
-    assert (early.status, early.kind, done.status) == (409, "Conflict", 200)
-    assert (shown["state"], shown["reason"]) == ("cancelled", "not needed")
-    assert (again.status, again.json["detail"]) == (
-        409,
-        f"{id} has ended already: it was cancelled",
-    )
-
-
-async def test_a_failed_execution_is_a_dead_letter_until_it_is_dismissed(
+async def test_a_failed_execution_is_a_dead_letter_with_its_lines_until_it_is_dismissed(
     world: Any, instance: Any
 ) -> None:
     world.shop.broken = True
     id = await world.send(instance, {"id": "o1", "amount": 1})
     failed = await world.ended(id)
     assert (failed["state"], failed["failure"]["status"]) == ("failed", 422)
+    [step] = [each for each in failed["steps"] if each["failure"]]
+    assert step["failure"]["where"].startswith("shop.py:")
+    assert failed["failure"]["where"].startswith("orders.py:")
+    assert "bundles" not in failed["failure"]["trace"] + step["failure"]["trace"]
 
-    letters = await world.api("GET", "/api/executions", dead_letters="true")
-    assert [each["id"] for each in letters.json["items"]] == [id]
+    letters = await world.api.items("/api/executions", dead_letters="true")
+    assert [each["id"] for each in letters] == [id]
     assert (await world.api("POST", f"/api/executions/{id}/dismiss")).status == 204
-    letters = await world.api("GET", "/api/executions", dead_letters="true")
-    assert letters.json["items"] == []
-    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    assert await world.api.items("/api/executions", dead_letters="true") == []
+    shown = await world.api.get(f"/api/executions/{id}")
     assert (failed["dismissed"], shown["dismissed"], shown["replays"]) == (False, True, [])
 
 
@@ -281,78 +273,11 @@ async def test_an_execution_names_its_replays_newest_first(world: Any, instance:
             made.append(await world.api("POST", f"/api/executions/{id}/replay", draft))
             await world.api("POST", f"/api/executions/{made[-1].json['execution']}/cancel")
             await world.ended(made[-1].json["execution"])
-        shown = (await world.api("GET", f"/api/executions/{id}")).json
+        shown = await world.api.get(f"/api/executions/{id}")
         assert shown["replays"] == [each.json["execution"] for each in reversed(made)]
         assert not shown["dismissed"]
-        newest = (await world.api("GET", f"/api/executions/{shown['replays'][0]}")).json
+        newest = await world.api.get(f"/api/executions/{shown['replays'][0]}")
         assert newest["replays"] == []
-
-
-async def test_a_failure_names_the_line_of_the_step_and_that_of_the_flow(
-    world: Any, instance: Any
-) -> None:
-    world.shop.broken = True
-    failed = await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
-
-    [step] = [each for each in failed["steps"] if each["failure"]]
-    assert step["failure"]["where"].startswith("shop.py:")
-    assert failed["failure"]["where"].startswith("orders.py:")
-    assert "bundles" not in failed["failure"]["trace"] + step["failure"]["trace"]
-
-
-async def test_only_what_failed_is_dismissed_or_replayed_from_its_failed_step(
-    world: Any, instance: Any
-) -> None:
-    id = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(id)
-
-    for path, body in (("dismiss", {}), ("replay", {"from": "failed"})):
-        refused = await world.api("POST", f"/api/executions/{id}/{path}", body)
-        assert (refused.status, refused.kind) == (409, "Conflict")
-
-
-async def test_from_the_failed_step_what_succeeded_is_copied_and_the_root_stays(
-    world: Any, instance: Any
-) -> None:
-    world.shop.broken = True
-    id = await world.send(instance, {"id": "o1", "amount": 1})
-    failed = await world.ended(id)
-    world.shop.broken = False
-
-    new = await world.api("POST", f"/api/executions/{id}/replay", {"from": "failed"})
-    assert new.status == 201
-    shown = await world.ended(new.json["execution"])
-
-    assert (shown["state"], shown["replay_of"], shown["root"]) == ("succeeded", id, failed["root"])
-    steps = {each["name"]: each for each in failed["steps"]}
-    again = {each["name"]: each for each in shown["steps"]}
-    assert again["shop.find_order"]["ended_at"] == steps["shop.find_order"]["ended_at"]
-    assert again["shop.find_order"]["copied_from"] == id
-    assert again["shop.create_order"]["copied_from"] is None
-    assert again["shop.create_order"]["ended_at"] != steps["shop.create_order"]["ended_at"]
-    assert len(world.shop.orders) == 1
-
-
-async def test_a_whole_replay_has_a_new_root_and_runs_on_the_version_of_now(
-    world: Any, instance: Any
-) -> None:
-    id = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(id)
-    old = instance["version"]["hash"]
-    await world.publish(world.bundle(label="2"), expect=old)
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
-
-    now = await world.api("POST", f"/api/executions/{id}/replay")
-    shown = await world.ended(now.json["execution"])
-    then = await world.api("POST", f"/api/executions/{id}/replay", {"version": "1"})
-
-    assert (shown["state"], shown["version"]["number"], shown["root"]) == (
-        "succeeded",
-        2,
-        shown["id"],
-    )
-    assert (await world.ended(then.json["execution"]))["version"]["number"] == 1
-    assert len(world.shop.orders) == 3
 
 
 async def test_a_replay_takes_its_place_in_the_order_of_what_it_replays(
@@ -367,35 +292,31 @@ async def test_a_replay_takes_its_place_in_the_order_of_what_it_replays(
     await world.ended(start.execution)
 
     for of, order in ((id, None), (start.execution, Order("pairs", "1"))):
-        again = await world.api("POST", f"/api/executions/{of}/replay")
-        await world.ended(again.json["execution"])
-        assert (await journal.execution(again.json["execution"])).order == order
+        again = await world.replayed(of)
+        assert (await journal.execution(again["id"])).order == order
 
 
-async def test_an_instance_that_is_off_or_gone_replays_nothing(world: Any, instance: Any) -> None:
+async def test_what_is_neither_dismissed_nor_replayed_says_why(world: Any, instance: Any) -> None:
     id = await world.send(instance, {"id": "o1", "amount": 1})
     await world.ended(id)
     path = f"/api/instances/{instance['id']}"
 
-    await world.api("POST", f"{path}/disable", wait=30)
-    off = await world.api("POST", f"/api/executions/{id}/replay")
-    await world.api("DELETE", path)
-    gone = await world.api("POST", f"/api/executions/{id}/replay")
+    async def refused(verb: str, execution: str = id, status: int = 409, **draft: Any) -> str:
+        answer = await world.api("POST", f"/api/executions/{execution}/{verb}", draft)
+        assert answer.status == status, answer.body
+        return answer.json["detail"]
 
-    assert (off.status, "activate it, then replay" in off.json["detail"]) == (409, True)
-    assert (gone.status, "was removed" in gone.json["detail"]) == (404, True)
-    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    assert "only one that failed" in await refused("dismiss")
+    assert "failed" in await refused("replay", **{"from": "failed"})
+    assert "is a deployment" in await refused("replay", instance["deployment"])
+    await world.disable(instance["id"])
+    assert "activate it, then replay" in await refused("replay")
+    assert (await world.api("DELETE", path)).status == 204
+    assert "was removed" in await refused("replay", status=404)
+    shown = await world.api.get(f"/api/executions/{id}")
     assert (shown["state"], shown["instance_name"]) == ("succeeded", None)
-    listed = await world.api("GET", "/api/executions", instance=instance["id"], flow="incoming")
-    assert [each["id"] for each in listed.json["items"]] == [id]
-
-
-async def test_a_deployment_is_run_again_by_its_instance_not_by_a_replay(
-    world: Any, instance: Any
-) -> None:
-    refused = await world.api("POST", f"/api/executions/{instance['deployment']}/replay")
-
-    assert (refused.status, "is a deployment" in refused.json["detail"]) == (409, True)
+    listed = await world.api.items("/api/executions", instance=instance["id"], flow="incoming")
+    assert [each["id"] for each in listed] == [id]
 
 
 async def test_an_order_that_a_failure_blocks_says_so_and_goes_on(
@@ -414,7 +335,7 @@ async def test_an_order_that_a_failure_blocks_says_so_and_goes_on(
     await world.host.engine.start(starts)
     assert (await world.ended(failed))["state"] == "failed"
 
-    waiting = (await world.api("GET", f"/api/executions/{behind}")).json
+    waiting = await world.api.get(f"/api/executions/{behind}")
     assert waiting["order"] == {"rule": "fifo", "key": "o1"}
     assert (waiting["state"], waiting["waits_for"]) == ("queued", failed)
     assert "once it is replayed or dismissed" in waiting["waits_because"]
@@ -436,9 +357,9 @@ async def test_what_a_newer_event_replaced_is_found_by_its_reason(
     for each in ids:
         await world.host.engine.start([Start(each, flow, event, each, order=order)])
 
-    page = (await world.api("GET", "/api/executions", reason="superseded")).json
+    page = await world.api.get("/api/executions", reason="superseded")
     assert [each["id"] for each in page["items"]] == [ids[1]]
     assert page["items"][0]["reason"] == f"superseded by {ids[2]}"
-    shown = (await world.api("GET", f"/api/executions/{ids[2]}")).json
+    shown = await world.api.get(f"/api/executions/{ids[2]}")
     assert (shown["order"]["rule"], shown["waits_for"]) == ("latest_wins", ids[0])
     assert shown["waits_because"] == "it came first"

@@ -53,12 +53,7 @@ BAD = {"whole": {"id": "o1", "kind": 1}, "cut": {"id": "o1", "private": "hushx"}
 async def activated(world: World, entry: str, files: dict[str, str]) -> dict[str, Any]:
     """An active instance of `intake`."""
     await world.publish(world.packed(entry, files))
-    draft = {"customer": await world.customer(), "integration": "intake", "config": {}}
-    made = await world.api("POST", "/api/instances", draft)
-    assert made.status == 201, made.body
-    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=30)
-    assert active.json["state"] == "active", active.body
-    return active.json
+    return await world.activate((await world.add(await world.customer(), "intake"))["id"])
 
 
 @pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])
@@ -72,8 +67,8 @@ async def test_an_event_whose_filter_raises_fails_without_a_step_and_is_a_dead_l
         assert shown["failure"]["kind"] == "FilterFailed"
         assert shown["reason"].startswith(f"the filter of {flow} raised ")
         assert "hush" not in f"{shown}"
-    page = await world.api("GET", "/api/executions", instance=instance["id"], state="failed")
-    assert [each["flow"] for each in page.json["items"]] == ["cut", "whole"]
+    page = await world.api.items("/api/executions", instance=instance["id"], state="failed")
+    assert [each["flow"] for each in page] == ["cut", "whole"]
 
 
 @pytest.mark.parametrize("written", [PYTHON, YAML], ids=["python", "yaml"])
@@ -87,10 +82,7 @@ async def test_a_replay_asks_the_filter_again_where_its_body_is_whole(
 
     async def replayed(flow: str, body: str | None) -> dict[str, Any]:
         draft: dict[str, Any] = {} if body is None else {"event": {"body": body}}
-        path = f"/api/executions/{ids[flow]}/replay"
-        made = await world.api("POST", path, draft | {"again": True})
-        assert made.status < 300, made.body
-        return await world.ended(made.json["execution"])
+        return await world.replayed(ids[flow], draft | {"again": True})
 
     again = await replayed("whole", None)
     assert (again["state"], again["failure"]["kind"]) == ("failed", "FilterFailed")
@@ -117,7 +109,5 @@ async def test_a_version_whose_filter_is_mended_takes_what_failed(world: World) 
     )
     bundle = world.packed("intake:integration", {"intake.py": mended})
     hash = await world.publish(bundle, overwrite="true")
-    path = f"/api/instances/{instance['id']}/upgrade"
-    assert (await world.api("POST", path, {"version": hash}, wait=30)).json["state"] == "active"
-    made = await world.api("POST", f"/api/executions/{id}/replay", {})
-    assert (await world.ended(made.json["execution"]))["result"] == "o1"
+    await world.upgrade(hash, instance["id"])
+    assert (await world.replayed(id))["result"] == "o1"

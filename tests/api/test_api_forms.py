@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from halflap.engine.bundle import pack
@@ -45,7 +44,7 @@ async def test_a_form_has_its_fields_by_page_with_connections_in_their_place(wor
     root.mkdir()
     (root / "deals.yaml").write_text(YAML)
     await world.publish(pack(root, "deals.yaml"))
-    form = (await world.api("GET", "/api/integrations/deals/versions/1/form")).json
+    form = await world.api.get("/api/integrations/deals/versions/1/form")
 
     assert [(p["title"], [f["name"] for f in p["fields"]]) for p in form["pages"]] == [
         ("Account", ["books", "zone"]),
@@ -94,33 +93,21 @@ async def test_an_endpoint_has_an_example_that_it_takes(world: World) -> None:
     root.mkdir()
     (root / "signed.yaml").write_text(SIGNED)
     await world.publish(pack(root, "signed.yaml"))
-    draft = {"customer": await world.customer(), "integration": "signed", "config": {}}
-    made = (await world.api("POST", "/api/instances", draft)).json
+    made = await world.add(await world.customer(), "signed")
     path = f"/api/instances/{made['id']}"
-    found = (await world.api("POST", f"{path}/activate", wait=30)).json
+    found = await world.activate(made["id"])
     bodies: dict[str, str] = {}
     for flow, url in found["urls"].items():
-        example = (await world.api("GET", f"{path}/endpoints/{flow}/example")).json
+        example = await world.api.get(f"{path}/endpoints/{flow}/example")
         assert example["url"] == url
         bodies[flow] = example["body"]
-        sent = await world.api(
-            example["method"],
-            "/hooks/" + url.partition("/hooks/")[2],
-            body=example["body"].encode(),
-            headers=example["headers"],
-            token=None,
-        )
+        hook, body = urlsplit(url).path, example["body"].encode()
+        told = {"headers": example["headers"], "token": None}
+        sent = await world.api(example["method"], hook, body=body, **told)
         assert sent.status < 300, (flow, example, sent.body)
         forged = {name: each for name, each in example["headers"].items() if name == "Content-Type"}
         if forged != example["headers"]:
-            again = await world.api(
-                "POST",
-                "/hooks/" + url.partition("/hooks/")[2],
-                body=b"{}",
-                headers=forged,
-                token=None,
-            )
-            assert again.status == 401
+            assert (await world.hook(found, b"{}", flow, **forged)).status == 401
     assert bodies == {
         "bare": '{"id":"a","total":1.10}',
         "hub": '{"number":7}',
@@ -151,7 +138,7 @@ async def test_a_field_that_is_not_shown_is_neither_demanded_nor_stored(world: W
     root.mkdir()
     (root / "copies.yaml").write_text(SHOWN)
     first = await world.publish(pack(root, "copies.yaml"))
-    form = (await world.api("GET", "/api/integrations/copies/versions/1/form")).json
+    form = await world.api.get("/api/integrations/copies/versions/1/form")
     tag = form["pages"][0]["fields"][1]
     assert (tag["required"], tag["value"]["x-when"]) == (True, {"mode": ["some"]})
 
@@ -173,12 +160,12 @@ async def test_a_field_that_is_not_shown_is_neither_demanded_nor_stored(world: W
     await world.publish(pack(root, "copies.yaml"), expect=first)
     body = {"version": "2", "config": {"tag": "gone"}}
     assert (await world.api("POST", f"{path}/upgrade", body)).status < 300
-    assert (await world.api("GET", path)).json["config"] == {"mode": "all"}
+    assert (await world.api.get(path))["config"] == {"mode": "all"}
 
 
 async def test_fields_of_no_page_come_to_one_for_their_kind(world: World) -> None:
     await world.publish()
-    form = (await world.api("GET", "/api/integrations/orders/versions/dev/form")).json
+    form = await world.api.get("/api/integrations/orders/versions/dev/form")
     assert [(p["title"], [f["name"] for f in p["fields"]]) for p in form["pages"]] == [
         ("Connect", ["shop"]),
         ("Options", ["label", "discount"]),
@@ -190,11 +177,11 @@ async def test_fields_of_no_page_come_to_one_for_their_kind(world: World) -> Non
 async def test_a_customer_sees_the_form_of_what_is_offered_alone(world: World) -> None:
     await world.publish()
     customer = await world.customer()
-    token = (await world.api("POST", "/api/tokens", {"customer": customer})).json["token"]
+    token = await world.token(customer)
     path = "/api/integrations/orders/versions/1/form"
     assert (await world.api("GET", path, token=token)).status == 404
     await world.api("PUT", "/api/integrations/orders/offer", {"version": "1"})
-    assert (await world.api("GET", path, token=token)).json["title"] == "Orders to the shop"
+    assert (await world.api.get(path, token=token))["title"] == "Orders to the shop"
 
 
 async def test_a_connection_says_which_instances_use_it(world: World) -> None:
@@ -210,15 +197,13 @@ async def test_a_connection_says_which_instances_use_it(world: World) -> None:
     }
     made = (await world.api("POST", "/api/instances", draft)).json
 
-    listed = {
-        each["id"]: each for each in (await world.api("GET", "/api/connections")).json["items"]
-    }
+    listed = {each["id"]: each for each in await world.api.items("/api/connections")}
     own = listed[instance["connections"]["shop"]]
     assert (own["customer_name"], own["uses"]) == ("Initech", 1)
     assert [each["id"] for each in own["used_by"]] == [instance["id"]]
     assert (listed[team]["customer_name"], listed[team]["uses"]) == (None, 1)
     assert listed[team]["used_by"][0]["customer"] == other
-    found = (await world.api("GET", "/api/customers")).json["items"]
+    found = await world.api.items("/api/customers")
     customers = {each["name"]: each for each in found}
     assert customers["Initech"]["instances"] == {"active": 1}
     assert customers["Globex"]["instances"] == {"configured": 1}
@@ -231,8 +216,8 @@ async def test_the_health_of_an_instance_counts_its_day(world: World) -> None:
     await world.ended(await world.send(instance, {"id": "1", "amount": 5}))
     world.shop.broken = True
     await world.ended(await world.send(instance, {"id": "2", "amount": 5}))
-    asked = await world.api("GET", "/api/instances/health", instance=instance["id"])
-    [health] = asked.json
+    asked = await world.api.get("/api/instances/health", instance=instance["id"])
+    [health] = asked
     assert (health["failed"], health["backlog"]) == (1, 0)
     assert health["last_ok"] < health["last_failed"]
 
@@ -244,9 +229,9 @@ async def test_revisions_of_a_config_are_listed_newest_first(world: World) -> No
         draft = {"config": {"label": label}, "connections": instance["connections"]}
         assert (await world.configure(instance["id"], draft, wait=30)).status == 200
     path = f"/api/instances/{instance['id']}/revisions"
-    page = (await world.api("GET", path, limit=2)).json
+    page = await world.api.get(path, limit=2)
     assert [each["config"]["label"] for each in page["items"]] == ["b", "a"]
-    rest = (await world.api("GET", path, before=page["next"])).json
+    rest = await world.api.get(path, before=page["next"])
     assert [each["config"]["label"] for each in rest["items"]] == ["x"]
     assert rest["next"] is None
     support = await signed_in(world, "viewer")
@@ -258,7 +243,7 @@ async def test_apps_are_asked_whether_they_still_have_a_webhook(world: World) ->
     await world.publish()
     instance = await world.instance()
     path = f"/api/instances/{instance['id']}/subscriptions"
-    [unknown] = (await world.api("GET", path)).json
+    [unknown] = await world.api.get(path)
     assert (unknown["flow"], unknown["exists"]) == ("changed", None)
     assert unknown["because"] == "shop.order_changed cannot ask its app"
 
@@ -268,35 +253,22 @@ async def test_apps_are_asked_whether_they_still_have_a_webhook(world: World) ->
         "POST", f"/api/instances/{instance['id']}/upgrade", {"version": "2"}, wait=30
     )
     assert upgraded.json["state"] == "active", upgraded.body
-    [checked] = (await world.api("GET", path)).json
+    [checked] = await world.api.get(path)
     assert checked["exists"] is False
     world.shop.keys.clear()
-    [refused] = (await world.api("GET", path)).json
+    [refused] = await world.api.get(path)
     assert refused["exists"] is None
     assert "good-key" not in refused["because"]
 
 
 async def test_only_the_session_that_began_a_sign_in_may_end_it(world: World) -> None:
     await world.publish(world.cloud())
-    customer = await world.customer()
-    auth = {
-        "kind": "oauth2_code",
-        "token_url": f"{world.shop.url}/token",
-        "authorize_url": f"{world.shop.url}/authorize",
-        "client_id": "c",
-    }
-    draft: dict[str, Any] = {
-        "customer": customer,
-        "integration": "cloud-sync",
-        "field": "cloud",
-        "name": "cloud",
-        "values": {"base_url": world.shop.url, "auth": auth},
-    }
-    made = (await world.api("POST", "/api/connections", draft)).json
+    cloud = await world.cloud_connection(await world.customer(), client_id="c")
     one = await signed_in(world, "developer")
     other = await signed_in(world, "developer", "other@example.com")
-    path = f"/api/connections/{made['id']}/authorize"
-    begun = await one("POST", path, {"redirect_uri": "http://127.0.0.1/console/connected"})
+    begun = await one(
+        "POST", f"{cloud}/authorize", {"redirect_uri": "http://127.0.0.1/console/connected"}
+    )
     state = parse_qs(urlsplit(begun.json["url"]).query)["state"][0]
     answer = {"state": state, "code": "the-code"}
 

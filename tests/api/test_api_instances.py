@@ -10,7 +10,6 @@ from halflap.api.view import SubscriptionView, rfc3339
 from halflap.model import ENDED
 from halflap.store.shards import ListenerKey, ShardCursor
 from tests.api.conftest import ORDERS, SHOP
-from tests.api.test_api_upgrades import upgraded
 from tests.polling import until
 
 
@@ -36,98 +35,51 @@ async def test_an_instance_takes_its_integrations_name_and_shows_what_it_made(wo
     assert shown["created_at"].endswith("Z")
     assert len(shown["created_at"]) == len("2026-01-01T00:00:00.000000Z")
 
-    active = await world.api("POST", "/api/instances/orders/activate", wait=30)
+    active = await world.activate("orders")
 
-    assert (active.status, active.json["state"]) == (200, "active")
-    assert set(active.json["urls"]) == {"incoming", "waiting", "changed"}
-    assert [each["flow"] for each in active.json["subscriptions"]] == ["changed"]
-    assert list(world.shop.hooks.values()) == [active.json["urls"]["changed"]]
+    assert set(active["urls"]) == {"incoming", "waiting", "changed"}
+    assert [each["flow"] for each in active["subscriptions"]] == ["changed"]
+    assert list(world.shop.hooks.values()) == [active["urls"]["changed"]]
 
 
 async def test_every_wrong_field_of_a_config_is_named_at_once(world: Any) -> None:
     await world.publish()
     customer, other = await world.customer(), await world.customer("Globex")
     theirs = await world.connection(other, "theirs")
-    draft = {
-        "customer": customer,
-        "integration": "orders",
-        "config": {"discount": 101, "colour": "red"},
-        "connections": {"shop": theirs, "crm": "x"},
+    web = {"customer": customer, "component": "http", "name": "web"}
+    await world.api("POST", "/api/connections", {**web, "values": {"base_url": world.shop.url}})
+
+    async def refused(config: Any, connections: Any) -> dict[str, str]:
+        draft = {"config": config, "connections": connections}
+        draft |= {"customer": customer, "integration": "orders"}
+        answer = await world.api("POST", "/api/instances", draft)
+        assert (answer.status, answer.kind) == (422, "ConfigError")
+        return answer.json["fields"]
+
+    wrong = await refused({"discount": 101, "colour": "red"}, {"shop": theirs, "crm": "x"})
+    assert set(wrong) == {"discount", "colour", "label", "shop", "crm"}
+    assert await refused({"label": "x"}, {"shop": "web"}) == {
+        "shop": "'web' is a connection to http, not to shop:Shop"
     }
-
-    refused = await world.api("POST", "/api/instances", draft)
-
-    assert (refused.status, refused.kind) == (422, "ConfigError")
-    assert set(refused.json["fields"]) == {"discount", "colour", "label", "shop", "crm"}
-    assert (await world.api("GET", "/api/instances")).json["items"] == []
+    assert await world.api.items("/api/instances") == []
 
 
-async def test_a_connection_of_another_type_does_not_fit(world: Any) -> None:
-    await world.publish()
-    customer = await world.customer()
-    draft = {"customer": customer, "component": "http", "name": "web"}
-    values = {"base_url": world.shop.url}
-    await world.api("POST", "/api/connections", {**draft, "values": values})
-
-    refused = await world.api(
-        "POST",
-        "/api/instances",
-        {
-            "customer": customer,
-            "integration": "orders",
-            "config": {"label": "x"},
-            "connections": {"shop": "web"},
-        },
-    )
-
-    assert refused.json["fields"] == {"shop": "'web' is a connection to http, not to shop:Shop"}
-
-
-async def test_the_teams_connection_serves_every_customer(world: Any) -> None:
-    await world.publish()
-    shared = await world.connection(None, "shared")
-    for name in ("Initech", "Globex"):
-        draft = {
-            "customer": await world.customer(name),
-            "integration": "orders",
-            "config": {"label": "x"},
-            "connections": {"shop": "shared"},
-        }
-        made = await world.api("POST", "/api/instances", draft)
-        assert made.json["connections"] == {"shop": shared}
-
-
-async def test_an_instance_that_is_there_is_not_added_again(world: Any) -> None:
-    await world.publish()
-    instance = await world.instance()
-    draft = {
-        "customer": "Initech",
-        "integration": "orders",
-        "config": {"label": "other"},
-        "connections": instance["connections"],
-    }
-
-    refused = await world.api("POST", "/api/instances", draft)
-
-    assert (refused.status, refused.kind) == (409, "Conflict")
-    mend = f"halflap instances configure {instance['id']}"
-    assert (
-        f"Initech has an instance 'orders' already, of orders. To change its config: {mend}"
-        in (refused.json["detail"])
-    )
-    same = await world.api("GET", "/api/instances/orders")
-    assert (same.json["revision"], same.json["config"]) == (1, {"label": "x"})
-    beside = await world.api("POST", "/api/instances", {**draft, "name": "orders of the branch"})
-    assert beside.status == 201
-
-
-async def test_another_config_is_a_new_revision_of_the_instance(world: Any) -> None:
+async def test_an_instance_that_is_there_is_configured_and_not_added_again(world: Any) -> None:
     await world.publish()
     instance = await world.instance()
     draft = {"config": {"label": "other"}, "connections": instance["connections"]}
+    again = {"customer": "Initech", "integration": "orders", **draft}
 
+    refused = await world.api("POST", "/api/instances", again)
+
+    assert (refused.status, refused.kind) == (409, "Conflict")
+    mend = f"halflap instances configure {instance['id']}"
+    said = f"Initech has an instance 'orders' already, of orders. To change its config: {mend}"
+    assert said in refused.json["detail"]
+    same = await world.api.get("/api/instances/orders")
+    assert (same["revision"], same["config"]) == (1, {"label": "x"})
+    await world.add("Initech", name="orders of the branch", **draft)
     changed = await world.api("PUT", "/api/instances/orders/config", draft, customer="Initech")
-
     assert (changed.status, changed.json["id"]) == (200, instance["id"])
     assert (changed.json["revision"], changed.json["config"]) == (2, {"label": "other"})
     assert (changed.json["state"], changed.json["deployment"]) == ("active", instance["deployment"])
@@ -139,30 +91,35 @@ async def test_a_name_that_two_customers_use_is_answered_with_the_candidates(wor
     second = await world.instance(await world.customer("Globex"))
 
     ambiguous = await world.api("GET", "/api/instances/orders")
-    one = await world.api("GET", "/api/instances/orders", customer="Globex")
+    one = await world.api.get("/api/instances/orders", customer="Globex")
 
     assert (ambiguous.status, ambiguous.kind) == (409, "Conflict")
     for each in (first["id"], second["id"], "Initech/orders", "Globex/orders"):
         assert each in ambiguous.json["detail"]
-    assert one.json["id"] == second["id"]
+    assert one["id"] == second["id"]
 
 
 async def test_an_upgrade_waits_for_the_config_that_the_new_version_needs(world: Any) -> None:
     await world.publish()
     instance = await world.instance()
-    needs_more = orders_with_more(world)
-    await world.publish(needs_more, target="")
+    await world.publish(orders_with_more(world), target="")
+    path = f"/api/instances/{instance['id']}"
 
-    refused = await world.api("POST", f"/api/instances/{instance['id']}/upgrade", {"version": "2"})
-    many = await upgraded(world, {"version": "2"})
+    refused = await world.api("POST", f"{path}/upgrade", {"version": "2"})
+    many = await world.upgraded({"version": "2"})
 
     assert (refused.status, refused.json["fields"]) == (422, {"more": "Field required"})
     [left] = many["refusals"]
     assert (left["id"], "more" in left["why"]) == (instance["id"], True)
     assert left["why"].startswith("Initech/orders: ")
     assert (many["state"], many["done"]) == ("failed", 0)
-    now = await world.api("GET", f"/api/instances/{instance['id']}")
-    assert now.json["version"]["number"] == 1
+    assert (await world.api.get(path))["version"]["number"] == 1
+    # One that is disabled has it, too, once it is active again.
+    await world.disable()
+    draft = {"version": "2", "config": {"more": 7}}
+    moved = await world.api("POST", f"{path}/upgrade", draft)
+    assert (moved.json["state"], moved.json["config"]["more"]) == ("disabled", 7)
+    assert (await world.activate("orders"))["version"]["number"] == 2
 
 
 async def test_an_upgrade_takes_the_config_that_the_new_version_needs(world: Any) -> None:
@@ -174,7 +131,7 @@ async def test_an_upgrade_takes_the_config_that_the_new_version_needs(world: Any
     draft = {"version": "2", "config": {"more": 7, "colour": "red"}}
 
     refused = await world.api("POST", f"{path}/upgrade", draft, wait=30)
-    unmoved = (await world.api("GET", path)).json
+    unmoved = await world.api.get(path)
     draft["config"] = {"more": 7}
     moved = await world.api("POST", f"{path}/upgrade", draft, wait=30)
 
@@ -185,9 +142,9 @@ async def test_an_upgrade_takes_the_config_that_the_new_version_needs(world: Any
     assert (now["version"]["number"], now["revision"]) == (2, 2)
     assert now["config"] == {"label": "x", "more": 7}
     assert now["connections"] == instance["connections"]
-    asleep = (await world.api("GET", f"/api/executions/{sleeper}")).json
+    asleep = await world.api.get(f"/api/executions/{sleeper}")
     assert (asleep["version"]["number"], asleep["revision"]) == (1, 1)
-    deployment = (await world.api("GET", f"/api/executions/{now['deployment']}")).json
+    deployment = await world.api.get(f"/api/executions/{now['deployment']}")
     assert (deployment["version"]["number"], deployment["revision"]) == (2, 2)
     execution = await world.send(now, {"id": "2", "amount": 1})
     ended = await world.ended(execution)
@@ -198,38 +155,17 @@ async def test_an_upgrade_drops_what_the_new_version_no_longer_has(world: Any) -
     await world.publish(orders_with_more(world))
     customer = await world.customer()
     await world.connection(customer)
-    draft = {
-        "customer": customer,
-        "integration": "orders",
-        "config": {"label": "x", "more": 7},
-        "connections": {"shop": "shop"},
-    }
-    id = (await world.api("POST", "/api/instances", draft)).json["id"]
-    active = await world.api("POST", f"/api/instances/{id}/activate", wait=30)
-    assert [each["flow"] for each in active.json["subscriptions"]] == ["changed"]
+    id = (await world.add(customer, config={"label": "x", "more": 7}))["id"]
+    active = await world.activate(id)
+    assert [each["flow"] for each in active["subscriptions"]] == ["changed"]
     await world.publish(world.bundle(orders=SHOPLESS), target="")
 
-    moved = await upgraded(world, {"version": "2"})
+    moved = await world.upgraded({"version": "2"})
 
     assert (moved["state"], moved["done"], moved["refusals"]) == ("succeeded", 1, [])
-    now = (await world.api("GET", f"/api/instances/{id}")).json
+    now = await world.api.get(f"/api/instances/{id}")
     assert (now["config"], now["connections"]) == ({"label": "x"}, {})
     assert (now["subscriptions"], world.shop.hooks) == ([], {})
-
-
-async def test_a_disabled_instance_is_upgraded_with_its_config(world: Any) -> None:
-    await world.publish()
-    instance = await world.instance()
-    path = f"/api/instances/{instance['id']}"
-    await world.api("POST", f"{path}/disable", wait=30)
-    await world.publish(orders_with_more(world), target="")
-
-    draft = {"version": "2", "config": {"more": 7}}
-    moved = await world.api("POST", f"{path}/upgrade", draft)
-    active = await world.api("POST", f"{path}/activate", wait=30)
-
-    assert (moved.json["state"], moved.json["config"]["more"]) == ("disabled", 7)
-    assert (active.json["state"], active.json["version"]["number"]) == ("active", 2)
 
 
 SHOPLESS = '''
@@ -252,26 +188,9 @@ async def incoming(ctx: Context[Settings], event: Any) -> None:
 
 
 def orders_with_more(world: Any) -> Any:
-    world.bundle()
-    source = (world.folder / "project-0" / "orders.py").read_text()
     return world.bundle(
-        orders=source.replace("    label: str\n", "    label: str\n    more: int\n")
+        orders=ORDERS.replace("    label: str\n", "    label: str\n    more: int\n")
     )
-
-
-async def test_all_instances_of_an_integration_move_to_another_version(world: Any) -> None:
-    await world.publish()
-    first = await world.instance(await world.customer("Initech"))
-    second = await world.instance(await world.customer("Globex"))
-    urls = {each["id"]: each["urls"] for each in (first, second)}
-    hash = await world.publish(world.bundle(label="2"), expect=first["version"]["hash"])
-
-    moved = await upgraded(world, {"version": "dev"})
-
-    assert (moved["state"], moved["done"], moved["refusals"]) == ("succeeded", 2, [])
-    for id, before in urls.items():
-        now = (await world.api("GET", f"/api/instances/{id}")).json
-        assert (now["version"], now["urls"]) == ({"hash": hash, "number": 2}, before)
 
 
 async def test_an_activation_that_catches_up_names_what_cannot_be_asked(world: Any) -> None:
@@ -295,11 +214,11 @@ async def test_an_activation_that_catches_up_names_what_cannot_be_asked(world: A
     assert (asked.json["state"], told["flows"]) == ("active", ["changed"])
     assert sorted(told["cannot"]) == ["incoming", "waiting"]
     assert told["since"] < asked.json["changed_at"]
-    listed = await world.api("GET", "/api/executions", instance=instance["id"], flow="$catch_up")
-    [caught] = listed.json["items"]
+    listed = await world.api.items("/api/executions", instance=instance["id"], flow="$catch_up")
+    [caught] = listed
     assert (await world.ended(caught["id"]))["state"] == "succeeded"
-    missed = await world.api("GET", "/api/executions", instance=instance["id"], flow="changed")
-    [one] = missed.json["items"]
+    missed = await world.api.items("/api/executions", instance=instance["id"], flow="changed")
+    [one] = missed
     assert (await world.ended(one["id"]))["state"] == "succeeded"
     plain = await world.api("POST", f"{path}/activate", wait=30)
     assert plain.json["catch_up"] is None
@@ -323,13 +242,7 @@ async def test_a_deploy_that_fails_is_told_and_can_be_run_again(world: Any) -> N
     await world.publish()
     customer = await world.customer()
     await world.connection(customer)
-    draft = {
-        "customer": customer,
-        "integration": "orders",
-        "config": {"label": "x"},
-        "connections": {"shop": "shop"},
-    }
-    id = (await world.api("POST", "/api/instances", draft)).json["id"]
+    id = (await world.add(customer))["id"]
     world.shop.broken = True
 
     failed = await world.api("POST", f"/api/instances/{id}/activate", wait=30)
@@ -373,11 +286,9 @@ async def test_an_event_whose_instance_is_removed_on_its_way_ends_with_the_reaso
         return starts
 
     monkeypatch.setattr(gateway, "_starts", held)
-    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
-    event = {"id": "1", "amount": 1}
-    sending = asyncio.create_task(world.api("POST", f"/hooks/{path}", event, token=None))
+    sending = asyncio.create_task(world.hook(instance, {"id": "1", "amount": 1}))
     await found.wait()
-    await world.api("POST", "/api/instances/orders/disable", wait=30)
+    await world.disable()
     assert (await world.api("DELETE", "/api/instances/orders")).status == 204
     go_on.set()
 
@@ -385,32 +296,20 @@ async def test_an_event_whose_instance_is_removed_on_its_way_ends_with_the_reaso
     assert accepted.status == 200, accepted.body
 
     async def ended() -> Any:
-        found = (await world.api("GET", "/api/executions")).json["items"]
+        found = await world.api.items("/api/executions")
         return [e for e in found if e["flow"] == "incoming" and e["state"] in ENDED]
 
     [shown] = await until(ended)
     assert (shown["state"], shown["reason"]) == ("cancelled", "the instance was removed")
 
 
-async def test_endpoint_secrets_are_told_apart_from_everything_else(world: Any) -> None:
-    await world.publish()
-    instance = await world.instance()
-
-    secrets = await world.api("GET", "/api/instances/orders/secrets")
-
-    assert all(each.startswith("whsec_") for each in secrets.json.values())
-    shown = await world.api("GET", f"/api/instances/{instance['id']}")
-    assert b"whsec_" not in shown.body
-
-
 async def test_what_was_refused_is_listed_without_credentials(world: Any) -> None:
     signed = world.bundle(orders=SIGNED)
     await world.publish(signed)
     instance = await world.instance()
-    path = "/hooks/" + instance["urls"]["incoming"].partition("/hooks/")[2]
     headers = {"authorization": "Bearer mine", "x-note": "kept"}
 
-    sent = await world.api("POST", path, {"id": "1"}, token=None, headers=headers)
+    sent = await world.hook(instance, {"id": "1"}, **headers)
     listed = await world.api("GET", "/api/rejections", instance="orders")
 
     assert sent.status == 401
@@ -427,11 +326,11 @@ async def test_what_was_refused_is_listed_without_credentials(world: Any) -> Non
         ({"q": "nothing"}, 0),
         ({"before": refused["id"]}, 0),
     ):
-        found = (await world.api("GET", "/api/rejections", **query)).json
+        found = await world.api.get("/api/rejections", **query)
         assert len(found["items"]) == count, query
     assert (await world.api("GET", "/api/rejections", before="x")).status == 422
     assert (await world.api("GET", "/api/rejections", endpoint="hk_none")).status == 404
-    assert (await world.api("GET", "/api/counters", instance="orders")).json == {}
+    assert await world.api.get("/api/counters", instance="orders") == {}
 
 
 SIGNED = '''
@@ -467,8 +366,8 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     await world.publish()
     instance = (await world.instance())["id"]
     where = f"/api/instances/{instance}/listeners"
-    assert (await world.api("GET", where)).json == {"items": [], "next": None}
-    shards, customer = world.host.store.journal.shards, (await world.api("GET", where[:-10])).json
+    assert await world.api.get(where) == {"items": [], "next": None}
+    shards, customer = world.host.store.journal.shards, await world.api.get(where[:-10])
     former = ListenerKey(instance, customer["customer"], "incoming", "s0")
     key = ListenerKey(instance, customer["customer"], "incoming", "s1")
     await shards.share("w1", [former], (), 60_000_000)
@@ -476,31 +375,31 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
     assert await shards.move([ShardCursor(owned.key, owned.fence, "41", 1_000_000)])
     assert await shards.skip(owned.key, owned.fence, "earliest", "kept for 3 days")
     await shards.note(owned.key, owned.fence, "parked", "refused", "connection:con_1")
-    [shown] = (await world.api("GET", where)).json["items"]
+    [shown] = await world.api.items(where)
     assert (shown["flow"], shown["shard"], shown["state"]) == ("incoming", "", "parked")
     assert (shown["error"], shown["connection"], shown["owner"]) == ("refused", "con_1", "w1")
     assert (shown["cursor"], shown["last_message_at"]) == (None, "1970-01-01T00:00:01.000000Z")
     assert shown["position"] is None
     [gap] = shown["gaps"]
     assert (gap["cursor"], gap["start"], gap["reason"]) == ("41", "earliest", "kept for 3 days")
-    viewer = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read"]})).json["key"]
+    viewer = await world.key("read")
     for path in (where, "/api/listeners"):
-        [hidden] = (await world.api("GET", path, token=viewer)).json["items"]
+        [hidden] = await world.api.items(path, token=viewer)
         assert (hidden["state"], hidden["payload_hidden"]) == ("parked", True)
         assert hidden["error"] == "you may not see its error"
         assert [(each["start"], each["reason"]) for each in hidden["gaps"]] == [("earliest", "")]
-    [halted] = (await world.api("GET", "/api/listeners")).json["items"]
+    [halted] = await world.api.items("/api/listeners")
     assert {each: halted[each] for each in shown} == shown
     assert (halted["instance"], halted["instance_name"]) == (instance, customer["name"])
     assert halted["customer_name"] == "Initech"
     whose = {"customer": halted["customer"]}
-    assert (await world.api("GET", "/api/listeners", **whose)).json["items"] == [halted]
+    assert await world.api.items("/api/listeners", **whose) == [halted]
     other = (await world.api("POST", "/api/customers", {"name": "Hooli"})).json["id"]
-    assert (await world.api("GET", "/api/listeners", customer=other)).json["items"] == []
-    page = (await world.api("GET", "/api/listeners", state="parked", limit=1)).json
-    behind = await world.api("GET", "/api/listeners", after=page["next"])
-    assert (len(page["items"]), behind.json["items"]) == (1, [])
-    assert (await world.api("GET", "/api/listeners", state="listening")).json["items"] == []
+    assert await world.api.items("/api/listeners", customer=other) == []
+    page = await world.api.get("/api/listeners", state="parked", limit=1)
+    behind = await world.api.items("/api/listeners", after=page["next"])
+    assert (len(page["items"]), behind) == (1, [])
+    assert await world.api.items("/api/listeners", state="listening") == []
     for wrong in ({"state": "asleep"}, {"after": "x"}):
         assert (await world.api("GET", "/api/listeners", **wrong)).status == 422
     poll = '{"cursor":"2026-11-30T01:00:00Z","seen":["a","b"],"began":null}'
@@ -512,7 +411,7 @@ async def test_what_an_instance_listens_to_is_shown(world: Any) -> None:
         ("x" * 90, "x" * 59 + "…"),
     ):
         assert await shards.move([ShardCursor(owned.key, owned.fence, cursor, 1_000_000)])
-        [shown] = (await world.api("GET", where)).json["items"]
+        [shown] = await world.api.items(where)
         assert (shown["cursor"], shown["position"]) == (cursor, position)
 
     decide = f"{where}/incoming"

@@ -81,38 +81,25 @@ async def signed(world: Any) -> Any:
     """An active instance of `signed`, whose triggers make a new webhook each time."""
     await world.publish(signed_bundle(world, keeps=False))
     customer = await world.customer("Mine")
-    draft = {
-        "customer": customer,
-        "integration": "signed",
-        "field": "shop",
-        "name": "shop",
-        "values": {"base_url": world.shop.url, "api_key": "good-key"},
-    }
-    assert (await world.api("POST", "/api/connections", draft)).status == 201
-    draft = {"customer": customer, "integration": "signed", "connections": {"shop": "shop"}}
-    made = await world.api("POST", "/api/instances", draft)
-    world.path = f"/api/instances/{made.json['id']}"
-    active = await world.api("POST", f"{world.path}/activate", wait=30)
-    assert active.json["state"] == "active", active.body
-    world.urls = active.json["urls"]
+    await world.connection(customer, integration="signed")
+    made = await world.add(customer, "signed", connections={"shop": "shop"})
+    world.path = f"/api/instances/{made['id']}"
+    world.active = await world.activate(made["id"])
     return world
 
 
 async def taken(world: Any, flow: str, token: str) -> int:
-    _, _, path = world.urls[flow].partition("/hooks/")
-    headers = {"x-token": token}
-    answer = await world.api("POST", f"/hooks/{path}", body=b"{}", headers=headers, token=None)
-    return answer.status
+    return (await world.hook(world.active, b"{}", flow, **{"x-token": token})).status
 
 
 async def test_a_rotated_secret_is_good_for_a_grace_period(signed: Any) -> None:
-    old = (await signed.api("GET", f"{signed.path}/secrets")).json["given"]
+    old = (await signed.api.get(f"{signed.path}/secrets"))["given"]
     rotated = await signed.api("POST", f"{signed.path}/secrets/given", {"grace_seconds": 60})
 
     assert rotated.status == 200, rotated.body
     new = rotated.json["secret"]
     assert (rotated.json["redeploys"], new != old) == (False, True)
-    assert (await signed.api("GET", f"{signed.path}/secrets")).json["given"] == new
+    assert (await signed.api.get(f"{signed.path}/secrets"))["given"] == new
     assert [await taken(signed, "given", each) for each in (old, new, "x")] == [200, 200, 401]
     clock = signed.host.store.catalogue.endpoints
     clock._clock = lambda: signed.host.store.clock() + 61_000_000
@@ -125,7 +112,7 @@ async def test_a_rotated_secret_is_good_for_a_grace_period(signed: Any) -> None:
 
 async def test_a_second_rotation_voids_no_secret_that_is_promised_to_be_good(signed: Any) -> None:
     path = f"{signed.path}/secrets/given"
-    old = (await signed.api("GET", f"{signed.path}/secrets")).json["given"]
+    old = (await signed.api.get(f"{signed.path}/secrets"))["given"]
     new = (await signed.api("POST", path, {})).json["secret"]
 
     again = await signed.api("POST", path, {})
@@ -161,9 +148,7 @@ async def test_a_senders_public_key_is_the_secret_of_an_instances_own_url(signed
             "webhook-timestamp": at,
             "webhook-signature": f"v1a,{sign}",
         }
-        _, _, hook = signed.urls["keyed"].partition("/hooks/")
-        sent = await signed.api("POST", f"/hooks/{hook}", body=body, headers=headers, token=None)
-        return sent.status
+        return (await signed.hook(signed.active, body, "keyed", **headers)).status
 
     assert await send(key) == 401
     told = await signed.api("POST", path, {"secret": public, "grace_seconds": 0})
@@ -190,7 +175,7 @@ async def test_an_app_is_told_of_a_rotated_secret(signed: Any) -> None:
 
 
 async def test_what_was_signed_before_an_upgrade_is_taken_for_a_day(signed: Any) -> None:
-    shown = (await signed.api("GET", f"{signed.path}/secrets")).json
+    shown = await signed.api.get(f"{signed.path}/secrets")
     assert shown["chosen"] == "secret-of-h1"  # what its sender signs with, as the app chose it
     assert await taken(signed, "chosen", shown["chosen"]) == 200
     again = await signed.api("POST", f"{signed.path}/redeploy", wait=30)
@@ -237,8 +222,8 @@ async def test_leaving_is_possible_whatever_the_app_says(signed: Any) -> None:
     assert tested.json["status"] == "working"
     id = signed.path.rpartition("/")[2]
     assert (await signed.host.deployer.settled(id)).state == "disabled"
-    shown = await signed.api("GET", signed.path)
-    assert (shown.json["subscriptions"], shown.json["error"]) == ([], None)
+    shown = await signed.api.get(signed.path)
+    assert (shown["subscriptions"], shown["error"]) == ([], None)
     assert signed.shop.hooks == {}
 
 
@@ -273,8 +258,8 @@ async def test_an_instance_that_is_being_disabled_says_why_and_may_be_abandoned(
     begun = await world.api("POST", f"{path}/disable")
     assert (begun.json["state"], begun.json["deployment"] is not None) == ("disabling", True)
     waits_for = "1 of its executions to end; what takes too long is cancelled"
-    assert (await world.api("GET", path)).json["waits_for"] == waits_for
-    [listed] = (await world.api("GET", "/api/instances")).json["items"]
+    assert (await world.api.get(path))["waits_for"] == waits_for
+    [listed] = await world.api.items("/api/instances")
     assert listed["waits_for"] == waits_for
 
     left = await world.api("POST", f"{path}/disable", abandon="true")
@@ -282,7 +267,7 @@ async def test_an_instance_that_is_being_disabled_says_why_and_may_be_abandoned(
     world.shop.hold.set()
     await world.ended(execution)
     assert (await world.host.deployer.settled(instance["id"])).state == "disabled"
-    assert (await world.api("GET", path)).json["waits_for"] == ""
+    assert (await world.api.get(path))["waits_for"] == ""
 
 
 async def test_an_abandoned_instance_is_removed_and_its_customer_erased(signed: Any) -> None:
@@ -293,17 +278,15 @@ async def test_an_abandoned_instance_is_removed_and_its_customer_erased(signed: 
     left = await signed.api("POST", f"{signed.path}/disable", abandon="true", wait=30)
     assert left.json["state"] == "disabled"
     assert (await signed.api("DELETE", signed.path)).status == 204
-    plan = await signed.api("GET", "/api/customers/Mine/erasure")
-    assert (plan.json["before"], plan.json["instances"]) == ([], 0)
+    plan = await signed.api.get("/api/customers/Mine/erasure")
+    assert (plan["before"], plan["instances"]) == ([], 0)
 
 
 async def moved_account(world: Any) -> dict[str, Any]:
     """Have the instance use another account of the shop: the instance once it is settled."""
     world.shop.keys.add("other-key")
     values = {"base_url": world.shop.url, "api_key": "other-key"}
-    draft = {"customer": "Mine", "integration": "signed", "field": "shop", "name": "other"}
-    made = await world.api("POST", "/api/connections", {**draft, "values": values})
-    assert made.status == 201, made.body
+    await world.connection("Mine", "other", values, integration="signed")
     config = {"config": {}, "connections": {"shop": "other"}}
     changed = await world.api("PUT", f"{world.path}/config", config)
     assert changed.status == 200, changed.body
@@ -312,7 +295,7 @@ async def moved_account(world: Any) -> dict[str, Any]:
 
 async def settled(world: Any) -> dict[str, Any]:
     await world.host.deployer.settled(world.path.rpartition("/")[2])
-    return (await world.api("GET", world.path)).json
+    return await world.api.get(world.path)
 
 
 async def test_another_connection_moves_the_subscription_and_each_account_forgets_its_own(

@@ -42,7 +42,7 @@ async def links(world: Any, id: str, line: int = 0) -> dict[str, str]:
     """The links that the flow logged, as paths."""
     async with asyncio.timeout(DEADLINE):
         while True:
-            logged = (await world.api("GET", f"/api/executions/{id}/logs")).json["items"]
+            logged = await world.api.items(f"/api/executions/{id}/logs")
             if len(logged) > line:
                 return {name: urlsplit(url).path for name, url in logged[line]["fields"].items()}
             await asyncio.sleep(0.01)
@@ -165,8 +165,7 @@ async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(wor
     _, _, token = whole.decode().partition("/signals/")
     token = token.partition('"')[0]
     said, key, signature = token.split(".")
-    draft = {"customer": instance["customer"], "access": "read"}
-    reader = (await world.api("POST", "/api/tokens", draft)).json["token"]
+    reader = await world.token(instance["customer"], "read")
     masked = (await world.api("GET", **where, token=reader)).body
     assert masked == whole.replace(token.encode(), b"*" * len(token))
     for begin, end in ((0, 60), (70, 400), (len(whole) - 30, len(whole)), (100, 101)):
@@ -186,9 +185,9 @@ async def test_a_link_is_masked_however_it_is_cut_and_not_found_by_its_token(wor
     shown = await found('"id":"http', reader)
     assert id.encode() in shown
     assert signature[:5].encode() not in shown
-    page = await world.api("GET", "/api/executions", reason=signature[:5], token=reader)
-    assert page.json["items"] == []
-    [failed] = (await world.api("GET", "/api/executions", reason="in vain")).json["items"]
+    page = await world.api.items("/api/executions", reason=signature[:5], token=reader)
+    assert page == []
+    [failed] = await world.api.items("/api/executions", reason="in vain")
     assert "/signals/***" in failed["reason"]
 
 

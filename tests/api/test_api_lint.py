@@ -115,7 +115,7 @@ async def test_a_sound_document_has_no_findings(world: Any) -> None:
 async def test_nothing_of_a_linted_document_is_kept(world: Any) -> None:
     await lint(world, HEAD + "      - log: =event.x\n")
 
-    assert (await world.api("GET", "/api/integrations")).json["items"] == []
+    assert await world.api.items("/api/integrations") == []
 
 
 async def test_a_version_lends_its_own_components(world: Any) -> None:

@@ -132,12 +132,12 @@ async def test_lists_come_in_pages_that_are_whole_together(either: Any) -> None:
         **dict.fromkeys(("bulks", "integrations/orders/versions"), "before"),
     }
     for path, by in lists.items():
-        whole = (await either.api("GET", f"/api/{path}")).json
+        whole = await either.api.get(f"/api/{path}")
         assert whole["next"] is None
         found: list[Any] = []
         place: dict[str, Any] = {}
         for expected in (3, 3, 1):
-            page = (await either.api("GET", f"/api/{path}", limit=3, **place)).json
+            page = await either.api.get(f"/api/{path}", limit=3, **place)
             assert len(page["items"]) == expected, path
             found += page["items"]
             place = {by: page["next"]}
@@ -157,7 +157,7 @@ async def test_lists_are_filtered_and_counted(either: Any) -> None:
     await catalogue.instances.move(made.id, ["configured"], "failed", error="it broke")
 
     async def listed(path: str, **query: Any) -> list[str]:
-        page = (await either.api("GET", f"/api/{path}", total=True, **query)).json
+        page = await either.api.get(f"/api/{path}", total=True, **query)
         assert page["total"] == len(page["items"])
         return [each["id"] for each in page["items"]]
 
@@ -182,11 +182,11 @@ async def test_lists_are_filtered_and_counted(either: Any) -> None:
     both = await listed("connections", customer=ada.id)
     assert sorted(both) == sorted([team.id, own.id])  # made in one millisecond, in either order
     assert await listed("connections", customer=ada.id, status="untested") == [own.id]
-    token = (await either.api("POST", "/api/tokens", {"customer": ada.id})).json["token"]
+    token = await either.token(ada.id)
     for path, expected in (("connections", own.id), ("instances", made.id)):
-        page = (await either.api("GET", f"/api/{path}", total=True, token=token)).json
+        page = await either.api.get(f"/api/{path}", total=True, token=token)
         assert ([each["id"] for each in page["items"]], page["total"]) == ([expected], 1), path
-        page = (await either.api("GET", f"/api/{path}", q="customer", token=token)).json
+        page = await either.api.get(f"/api/{path}", q="customer", token=token)
         assert page["items"] == [], path
 
 

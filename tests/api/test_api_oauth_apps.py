@@ -21,8 +21,7 @@ async def sold(either: Any) -> Any:
     await either.publish(either.cloud())
     await offer(either, "cloud-sync")
     await either.customer("Mine")
-    minted = await either.api("POST", "/api/tokens", {"customer": "Mine"})
-    either.token = minted.json["token"]
+    either.acts = await either.token("Mine")
     draft = {
         "client_id": "the-team",
         "client_secret": SECRET,
@@ -34,38 +33,14 @@ async def sold(either: Any) -> Any:
     return either
 
 
-def values(world: Any, **auth: str) -> dict[str, Any]:
-    return {
-        "base_url": world.shop.url,
-        "auth": {
-            "kind": "oauth2_code",
-            "token_url": f"{world.shop.url}/token",
-            "authorize_url": f"{world.shop.url}/authorize",
-            **auth,
-        },
-    }
-
-
-async def connected(world: Any, **auth: str) -> str:
-    draft = {
-        "name": "cloud",
-        "integration": "cloud-sync",
-        "field": "cloud",
-        "values": values(world, **auth),
-    }
-    made = await world.api("POST", "/api/connections", draft, token=world.token)
-    assert made.status == 201, made.body
-    return f"/api/connections/{made.json['id']}"
-
-
 @ON_ONE_STORE
 async def test_a_customer_signs_in_through_the_teams_own_app(sold: Any) -> None:
-    path = await connected(sold)
+    path = await sold.cloud_connection(token=sold.acts)
 
-    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.token)
+    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.acts)
     asked = parse_qs(urlsplit(begun.json["url"]).query)
     answer = {"state": begun.json["state"], "code": "the-code"}
-    ended = await sold.api("POST", "/api/connections/authorized", answer, token=sold.token)
+    ended = await sold.api("POST", "/api/connections/authorized", answer, token=sold.acts)
 
     assert (asked["client_id"], asked["redirect_uri"]) == (["the-team"], [CALLBACK])
     assert (ended.status, ended.json["status"]) == (200, "working"), ended.body
@@ -74,21 +49,21 @@ async def test_a_customer_signs_in_through_the_teams_own_app(sold: Any) -> None:
     assert ended.json["secrets"] == ["auth.access_token", "auth.refresh_token"]
     # Refreshing works by it too, and stores nothing of it with the connection.
     sold.shop.keys.clear()
-    assert (await sold.api("POST", f"{path}/test", token=sold.token)).json["status"] == "working"
+    assert (await sold.api("POST", f"{path}/test", token=sold.acts)).json["status"] == "working"
     assert sold.shop.codes[-1]["grant_type"] == "refresh_token"
     assert sold.shop.codes[-1]["client_secret"] == SECRET
     id = path.rpartition("/")[2]
     stored = await sold.host.store.catalogue.connections.open_secrets(id)
     assert SECRET not in stored.values()
-    assert "the-team" not in str((await sold.api("GET", path)).json)
+    assert "the-team" not in str(await sold.api.get(path))
 
 
 @ON_ONE_STORE
 async def test_a_customer_comes_back_to_the_registered_callback_alone(sold: Any) -> None:
-    path = await connected(sold)
+    path = await sold.cloud_connection(token=sold.acts)
     for elsewhere in ("https://evil.example/cb", "http://127.0.0.1:1/callback"):
         draft = {"redirect_uri": elsewhere}
-        refused = await sold.api("POST", f"{path}/authorize", draft, token=sold.token)
+        refused = await sold.api("POST", f"{path}/authorize", draft, token=sold.acts)
         assert (refused.status, set(refused.json["fields"])) == (422, {"redirect_uri"})
     # The team may sign in from a terminal.
     draft = {"redirect_uri": "http://127.0.0.1:1/callback"}
@@ -98,15 +73,15 @@ async def test_a_customer_comes_back_to_the_registered_callback_alone(sold: Any)
 @ON_ONE_STORE
 async def test_the_teams_secret_goes_to_the_origins_that_the_team_named(sold: Any) -> None:
     elsewhere = sold.shop.url.replace("127.0.0.1", "localhost")
-    path = await connected(sold)
-    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.token)
+    path = await sold.cloud_connection(token=sold.acts)
+    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.acts)
     for field in ("token_url", "authorize_url"):
         change = {"values": {"auth": {field: f"{elsewhere}/token"}}, "test": False}
-        changed = await sold.api("PATCH", path, change, token=sold.token)
+        changed = await sold.api("PATCH", path, change, token=sold.acts)
         assert changed.status == 200, changed.body
         answer = {"state": begun.json["state"], "code": "the-code"}
-        ended = await sold.api("POST", "/api/connections/authorized", answer, token=sold.token)
-        again = await sold.api("POST", f"{path}/authorize", {}, token=sold.token)
+        ended = await sold.api("POST", "/api/connections/authorized", answer, token=sold.acts)
+        again = await sold.api("POST", f"{path}/authorize", {}, token=sold.acts)
         assert ended.status == 422, ended.body
         if field == "authorize_url":
             assert again.status == 422, again.body
@@ -118,7 +93,7 @@ async def test_the_teams_secret_goes_to_the_origins_that_the_team_named(sold: An
 @ON_ONE_STORE
 async def test_forms_ask_neither_for_tokens_nor_for_the_teams_client(sold: Any) -> None:
     async def fields() -> dict[str, set[str]]:
-        offers = (await sold.api("GET", "/api/offers", token=sold.token)).json["items"]
+        offers = await sold.api.items("/api/offers", token=sold.acts)
         ways = offers[0]["forms"]["cloud"]["$defs"]
         return {way["properties"]["kind"]["const"]: set(way["properties"]) for way in ways.values()}
 
@@ -134,7 +109,7 @@ async def test_forms_ask_neither_for_tokens_nor_for_the_teams_client(sold: Any) 
 
 @ON_ONE_STORE
 async def test_the_team_sees_its_app_without_the_secret_and_changes_it_in_parts(sold: Any) -> None:
-    [shown] = (await sold.api("GET", "/api/oauth-apps")).json
+    [shown] = await sold.api.get("/api/oauth-apps")
     assert (shown["client_id"], shown["has_secret"]) == ("the-team", True)
     assert SECRET not in str(shown)
     draft = {"client_id": "another"}
@@ -157,14 +132,14 @@ async def test_the_team_sees_its_app_without_the_secret_and_changes_it_in_parts(
     for method in ("GET", "PUT", "DELETE"):
         path = "/api/oauth-apps" + ("" if method == "GET" else "/cloud:Cloud")
         body = (draft,) if method == "PUT" else ()
-        assert (await sold.api(method, path, *body, token=sold.token)).status == 403
+        assert (await sold.api(method, path, *body, token=sold.acts)).status == 403
 
 
 async def test_without_an_app_a_client_is_asked_for(sold: Any) -> None:
-    path = await connected(sold)
+    path = await sold.cloud_connection(token=sold.acts)
     await sold.api("DELETE", "/api/oauth-apps/cloud:Cloud")
     refused = await sold.api(
-        "POST", f"{path}/authorize", {"redirect_uri": CALLBACK}, token=sold.token
+        "POST", f"{path}/authorize", {"redirect_uri": CALLBACK}, token=sold.acts
     )
     assert (refused.status, set(refused.json["fields"])) == (422, {"auth.client_id"})
 
@@ -195,21 +170,20 @@ def test_an_origin_is_allowed_by_its_whole_host(url: str, allowed: bool) -> None
 
 @ON_ONE_STORE
 async def test_a_customer_voids_no_other_ones_sign_in(sold: Any) -> None:
-    path = await connected(sold)
-    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.token)
+    path = await sold.cloud_connection(token=sold.acts)
+    begun = await sold.api("POST", f"{path}/authorize", {}, token=sold.acts)
     await sold.customer("Other")
-    minted = await sold.api("POST", "/api/tokens", {"customer": "Other"})
-    sold.token, mine = minted.json["token"], sold.token
-    other = await connected(sold)
+    sold.acts, mine = await sold.token("Other"), sold.acts
+    other = await sold.cloud_connection(token=sold.acts)
     states = [
-        (await sold.api("POST", f"{other}/authorize", {}, token=sold.token)).json["state"]
+        (await sold.api("POST", f"{other}/authorize", {}, token=sold.acts)).json["state"]
         for _ in range(MOST_SIGN_INS + 1)
     ]
 
     for state, token, status in (
         (begun.json["state"], mine, 200),
-        (states[0], sold.token, 422),  # of one customer's too many, the newest are kept
-        (states[-1], sold.token, 200),
+        (states[0], sold.acts, 422),  # of one customer's too many, the newest are kept
+        (states[-1], sold.acts, 200),
     ):
         answer = {"state": state, "code": "the-code"}
         ended = await sold.api("POST", "/api/connections/authorized", answer, token=token)

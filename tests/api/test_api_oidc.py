@@ -294,7 +294,7 @@ async def test_a_role_claim_makes_and_changes_users(tmp_path: Path, liar: Liar) 
             assert answer.status == (401 if role is None else 200), answer.body
             if role is not None:
                 assert (await pages.browser("GET", "/api/me")).json["role"] == role
-        [user] = (await world.api("GET", "/api/users")).json["items"]
+        [user] = await world.api.items("/api/users")
         assert user["email"] == "ada@example.com"
         await world.api("PATCH", f"/api/users/{user['id']}", {"disabled": True})
         pages = await signing_in(world, liar)
@@ -317,6 +317,6 @@ async def test_a_provider_that_is_another_or_away_is_said(tmp_path: Path, liar: 
 
 
 async def test_without_a_provider_there_is_none(world: Any) -> None:
-    assert (await world.api("GET", "/api/session", token=None)).json["oidc"] is None
+    assert (await world.api.get("/api/session", token=None))["oidc"] is None
     missing = await Browser(world.api)("POST", "/api/session/oidc", {})
     assert (missing.status, missing.kind) == (404, "NotFound")

@@ -69,7 +69,7 @@ made: list[dict[str, Any]] = []
 async def document(world: Any) -> dict[str, Any]:
     """The document, which is the same in every world, and takes long to make."""
     if not made:
-        made.append((await world.api("GET", "/api/openapi.json")).json)
+        made.append(await world.api.get("/api/openapi.json"))
     return made[0]
 
 

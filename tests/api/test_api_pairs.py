@@ -19,17 +19,11 @@ async def people(world: Any) -> Any:
 
 
 async def activated(world: Any, customer: str) -> Any:
-    links = {}
     for field in ("crm", "till"):
         draft = {"customer": customer, "integration": "people", "field": field, "name": field}
-        made = await world.api("POST", "/api/connections", {**draft, "test": False})
-        links[field] = made.json["id"]
-    draft = {"customer": customer, "integration": "people", "connections": links, "config": {}}
-    made = await world.api("POST", "/api/instances", draft)
-    assert made.status == 201, made.body
-    active = await world.api("POST", f"/api/instances/{made.json['id']}/activate", wait=30)
-    assert active.json["state"] == "active", active.body
-    return active.json
+        await world.api("POST", "/api/connections", {**draft, "test": False})
+    links = {field: field for field in ("crm", "till")}
+    return await world.activate((await world.add(customer, "people", connections=links))["id"])
 
 
 async def told(world: Any, people: Any, id: str, name: str) -> dict[str, Any]:
@@ -45,8 +39,8 @@ async def test_a_pair_is_listed_and_found_by_the_id_of_either_side(world: Any, p
     ada = {"pairs": "people", "ids": {"crm": "c_1", "till": "t_Ada"}}
     bob = {"pairs": "people", "ids": {"crm": "c_Bob", "till": "t_9"}}
 
-    everything = await world.api("GET", path)
-    assert everything.json == {"items": [ada, bob], "next": None}
+    everything = await world.api.get(path)
+    assert everything == {"items": [ada, bob], "next": None}
     for query, pairs in (
         ({"pairs": "people"}, [ada, bob]),
         ({"pairs": "others"}, []),
@@ -57,7 +51,7 @@ async def test_a_pair_is_listed_and_found_by_the_id_of_either_side(world: Any, p
         ({"id": "t_9", "pairs": "others"}, []),
         ({"id": "nobody"}, []),
     ):
-        assert (await world.api("GET", path, **query)).json["items"] == pairs, query
+        assert await world.api.items(path, **query) == pairs, query
     unknown = await world.api("GET", path, pairs="contacts")
     assert (unknown.status, unknown.json["detail"].split(": ")[1]) == (404, "people, others")
     wrong = await world.api("GET", path, id="c_1", side="shop")
@@ -76,22 +70,22 @@ async def test_pairs_come_in_pages_through_all_their_names(world: Any, people: A
             ]
     await world.host.store.journal.write_state(writes)
     path = f"/api/instances/{people['id']}/pairs"
-    whole = (await world.api("GET", path)).json
+    whole = await world.api.get(path)
     wanted = [("people", f"c_{n}") for n in range(7)] + [("others", f"c_{n}") for n in range(7)]
     assert [(each["pairs"], each["ids"]["crm"]) for each in whole["items"]] == wanted
     for limit in (1, 3, 7, 13, 14):
         found: list[Any] = []
         query: dict[str, Any] = {}
         while True:
-            page = (await world.api("GET", path, limit=limit, **query)).json
+            page = await world.api.get(path, limit=limit, **query)
             assert len(page["items"]) == min(limit, 14 - len(found))
             found += page["items"]
             if page["next"] is None:
                 break
             query = {"after": page["next"]}
         assert found == whole["items"]
-    some = (await world.api("GET", path, pairs="others", limit=4)).json
-    rest = (await world.api("GET", path, pairs="others", limit=4, after=some["next"])).json
+    some = await world.api.get(path, pairs="others", limit=4)
+    rest = await world.api.get(path, pairs="others", limit=4, after=some["next"])
     assert some["items"] + rest["items"] == whole["items"][7:]
     for after in ("c_3", "[", '["none", "x"]', some["next"]):
         refused = await world.api("GET", path, pairs="people", after=after)
@@ -105,13 +99,13 @@ async def test_a_forgotten_pair_is_made_anew_by_the_next_event(world: Any, peopl
     gone = await world.api("DELETE", f"{path}/people", id="t_Ada")
 
     assert (gone.status, gone.json["ids"]) == (200, {"crm": "c_1", "till": "t_Ada"})
-    assert (await world.api("GET", path)).json["items"] == []
+    assert await world.api.items(path) == []
     scope = f"pairs:{people['id']}:people"
     assert await world.host.store.journal.list_state(scope) == {}
     again = await world.api("DELETE", f"{path}/people", id="t_Ada")
     assert (again.status, again.kind) == (404, "NotFound")
     await told(world, people, "c_1", "Ada Lovelace")
-    [pair] = (await world.api("GET", path)).json["items"]
+    [pair] = await world.api.items(path)
     assert pair["ids"] == {"crm": "c_1", "till": "t_Ada Lovelace"}
 
 
@@ -135,8 +129,8 @@ async def test_an_id_of_both_sides_is_forgotten_on_the_side_that_is_named(
 
     assert (unclear.status, "crm, till" in unclear.json["detail"]) == (409, True)
     assert gone.json["ids"] == rows[1]
-    found = await world.api("GET", f"/api/instances/{people['id']}/pairs", id="1")
-    assert [each["ids"] for each in found.json["items"]] == [rows[0]]
+    found = await world.api.items(f"/api/instances/{people['id']}/pairs", id="1")
+    assert [each["ids"] for each in found] == [rows[0]]
 
 
 async def test_an_echo_is_shown_with_the_execution_that_wrote_it_and_listed_by_its_reason(
@@ -152,7 +146,7 @@ async def test_an_echo_is_shown_with_the_execution_that_wrote_it_and_listed_by_i
     [check] = [each for each in echo["steps"] if each["kind"] == "check"]
     assert (check["result"]["how"], check["result"]["writer"]) == ("echo", made["id"])
     for query, ids in (({"reason": "echo"}, [echo["id"]]), ({"reason": "super"}, [])):
-        page = (await world.api("GET", "/api/executions", state="ignored", **query)).json
+        page = await world.api.get("/api/executions", state="ignored", **query)
         assert [each["id"] for each in page["items"]] == ids
 
 
@@ -171,7 +165,7 @@ async def test_the_values_of_compared_records_are_hidden_with_payloads(world: An
     }
     await world.publish(world.packed("people:integration", files))
     people = await activated(world, await world.customer())
-    key = (await world.api("POST", "/api/keys", {"name": "k", "rights": ["read"]})).json["key"]
+    key = await world.key("read")
     client: Any = type(world.api)
     async with client(world.api.app, key).stream("/api/stream", topics="logs") as heard:
         assert await heard.event() == ": following"
@@ -180,8 +174,8 @@ async def test_the_values_of_compared_records_are_hidden_with_payloads(world: An
         await told(world, people, "c_2", "Bob")
         over = await told(world, people, "c_2", "Bobby")
         notice = await heard.data()
-    seen = await world.api("GET", "/api/executions", state="ignored")
-    assert seen.json["items"][0]["reason"] == late["reason"]
+    seen = await world.api.items("/api/executions", state="ignored")
+    assert seen[0]["reason"] == late["reason"]
     assert late["reason"] == (
         "superseded: crm.contact c_1 has changed since: "
         'it has name "There-now", no longer name "Too-late"'
@@ -202,10 +196,10 @@ async def test_the_values_of_compared_records_are_hidden_with_payloads(world: An
     assert notice["message"] == "till.customer t_Bob was edited meanwhile"
     # What is hidden is not found by a search in it either.
     for token, q, count in ((None, "THERE-now", 1), (key, "there-now", 0), (key, "t_Bob was", 1)):
-        found = await world.api(
-            "GET", "/api/logs", q=q, **({} if token is None else {"token": token})
+        found = await world.api.items(
+            "/api/logs", q=q, **({} if token is None else {"token": token})
         )
-        assert len(found.json["items"]) == count, q
+        assert len(found) == count, q
 
 
 async def test_a_lookup_names_the_side_that_it_asks_for(world: Any, people: Any) -> None:
@@ -223,9 +217,9 @@ async def test_one_that_waits_for_another_of_its_record_names_it(world: Any, peo
     second = await world.send(people, {"id": "c_1", "name": "Ada"}, "to_till")
     other = await told(world, people, "c_2", "Bob")
 
-    found = (await world.api("GET", f"/api/executions/{second}")).json
+    found = await world.api.get(f"/api/executions/{second}")
     assert (found["state"], found["waits_for"]) == ("queued", first)
-    assert (await world.api("GET", f"/api/executions/{first}")).json["waits_for"] is None
+    assert (await world.api.get(f"/api/executions/{first}"))["waits_for"] is None
     assert other["waits_for"] is None
     await world.api("POST", f"/api/executions/{first}/cancel")
     assert (await world.ended(second))["waits_for"] is None
@@ -261,9 +255,7 @@ async def test_what_is_removed_leaves_nothing_in_the_state(world: Any, people: A
     refused = await world.api("DELETE", f"/api/customers/{other['customer']}")
     assert refused.status == 422
     for each in ("crm", "till"):
-        found = (await world.api("GET", "/api/connections", customer=people["customer"])).json[
-            "items"
-        ]
+        found = await world.api.items("/api/connections", customer=people["customer"])
         [id] = [one["id"] for one in found if one["name"] == each]
         assert (await world.api("DELETE", f"/api/connections/{id}")).status == 204
     removed = await world.api("DELETE", f"/api/customers/{people['customer']}")

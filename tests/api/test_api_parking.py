@@ -28,23 +28,19 @@ async def mending(world: World) -> AsyncIterator[None]:
             await asyncio.sleep(0)
 
 
-async def state(world: World, execution: str) -> dict[str, Any]:
-    return (await world.api("GET", f"/api/executions/{execution}")).json
-
-
 async def parked(world: World, instance: dict[str, Any]) -> str:
     execution = await world.send(instance, EVENT)
 
     async def look() -> bool:
-        return (await state(world, execution))["state"] == "waiting"
+        return (await world.api.get(f"/api/executions/{execution}"))["state"] == "waiting"
 
     await until(look)
     return execution
 
 
 async def shown(world: World) -> dict[str, Any]:
-    (found,) = (await world.api("GET", "/api/connections")).json["items"]
-    return (await world.api("GET", f"/api/connections/{found['id']}")).json
+    (found,) = await world.api.items("/api/connections")
+    return await world.api.get(f"/api/connections/{found['id']}")
 
 
 async def test_what_needs_a_refused_connection_is_parked_and_goes_on_once_it_is_mended(world: Any):
@@ -54,14 +50,14 @@ async def test_what_needs_a_refused_connection_is_parked_and_goes_on_once_it_is_
     first = await parked(world, instance)
     connection = await shown(world)
     assert (connection["status"], connection["parked"]) == ("unauthorized", 1)
-    found = await state(world, first)
+    found = await world.api.get(f"/api/executions/{first}")
     assert found["waiting_for"] == f"connection:{connection['id']}"
     asked = len(world.shop.orders)
     others = [await parked(world, instance) for _ in range(6)]
     assert len(world.shop.orders) == asked  # nobody calls the app meanwhile
     assert (await shown(world))["parked"] == 7
-    page = await world.api("GET", "/api/executions", instance=instance["id"], flow="incoming")
-    assert {each["waiting_for"] for each in page.json["items"]} == {found["waiting_for"]}
+    page = await world.api.items("/api/executions", instance=instance["id"], flow="incoming")
+    assert {each["waiting_for"] for each in page} == {found["waiting_for"]}
 
     gone = await world.api("POST", f"/api/executions/{others[0]}/cancel", {"reason": "no"})
     assert gone.status == 200, gone.body
@@ -74,7 +70,7 @@ async def test_what_needs_a_refused_connection_is_parked_and_goes_on_once_it_is_
             assert (await world.ended(each))["state"] == "succeeded"
     assert (await world.ended(others[0]))["state"] == "cancelled"
     assert (await shown(world))["parked"] == 0
-    done = await state(world, first)
+    done = await world.api.get(f"/api/executions/{first}")
     (step,) = [each for each in done["steps"] if each["name"] == "shop.create_order"]
     assert (step["status"], step["tries"]) == ("succeeded", 1)  # parking spent no try
 
@@ -95,16 +91,16 @@ async def test_a_test_that_passes_mends_it_too(world: Any):
 async def test_a_test_that_passes_ends_the_wait_for_an_app_that_was_away(world: Any):
     await world.publish()
     instance = await world.instance()
-    (connection,) = (await world.api("GET", "/api/connections")).json["items"]
+    (connection,) = await world.api.items("/api/connections")
     assert (connection["away"], connection["away_since"]) == (False, None)
-    assert (await world.api("GET", "/api/connections", status="away")).json["items"] == []
+    assert await world.api.items("/api/connections", status="away") == []
     journal, now = world.host.store.journal, world.host.store.clock()
     since = now - 60_000_000
     rest = Throttled(now + 3_600_000_000, "it answered 503", away=True, since=since)
     await journal.rest(connection["id"], rest)
     await world.host.throttles.look()
     execution = await parked(world, instance)
-    (away,) = (await world.api("GET", "/api/connections", status="away")).json["items"]
+    (away,) = await world.api.items("/api/connections", status="away")
     assert (away["away"], away["rests_because"]) == (True, "it answered 503")
     assert (away["away_since"], away["rests_until"]) == (rfc3339(since), rfc3339(rest.until))
     async with mending(world):
@@ -134,7 +130,9 @@ async def test_where_it_is_refused_again_only_the_first_one_was_let_go(world: An
 
         await until(back)
     assert len(world.shop.orders) == asked + 1
-    assert {(await state(world, each))["state"] for each in executions} == {"waiting"}
+    assert {(await world.api.get(f"/api/executions/{each}"))["state"] for each in executions} == {
+        "waiting"
+    }
 
 
 async def test_where_the_connections_own_test_passes_the_step_just_fails(world: Any):
@@ -183,17 +181,8 @@ async def sign_in_by_secret(world: World) -> dict[str, Any]:
     customer = await world.customer()
     auth = {"kind": "client_credentials", "client_id": "c", "client_secret": "a-good-secret"}
     auth["token_url"] = f"{world.shop.url}/token"
-    values = {"base_url": world.shop.url, "auth": auth}
-    draft = {"customer": customer, "integration": "orders", "field": "shop", "name": "shop"}
-    made = await world.api("POST", "/api/connections", {**draft, "values": values})
-    assert made.status == 201, made.body
-    draft = {"customer": customer, "integration": "orders", "name": "orders"}
-    draft |= {"config": {"label": "x"}, "connections": {"shop": "shop"}}
-    added = await world.api("POST", "/api/instances", draft)
-    assert added.status == 201, added.body
-    active = await world.api("POST", f"/api/instances/{added.json['id']}/activate", wait=30)
-    assert active.json["state"] == "active", active.body
-    return active.json
+    await world.connection(customer, values={"base_url": world.shop.url, "auth": auth})
+    return await world.activate((await world.add(customer, name="orders"))["id"])
 
 
 def refuse(world: World, times: int, but: str = "") -> None:
@@ -251,12 +240,10 @@ async def test_a_replay_of_one_that_was_cancelled_while_it_was_parked_is_parked_
     world.shop.keys.clear()
     execution = await parked(world, instance)
     await world.api("POST", f"/api/executions/{execution}/cancel", {"reason": "no"})
-    replay = await world.api("POST", f"/api/executions/{execution}/replay", {})
-    assert replay.status < 300, replay.body
-    again = replay.json["execution"]
+    again = await world.replay(execution)
 
     async def look() -> bool:
-        return (await state(world, again))["state"] == "waiting"
+        return (await world.api.get(f"/api/executions/{again}"))["state"] == "waiting"
 
     await until(look)
 

@@ -8,7 +8,7 @@ from tests.polling import until
 
 
 async def state(world: Any, execution: str) -> str:
-    return (await world.api("GET", f"/api/executions/{execution}")).json["state"]
+    return (await world.api.get(f"/api/executions/{execution}"))["state"]
 
 
 async def test_what_is_paused_accepts_events_and_says_by_whom_and_why(
@@ -21,15 +21,15 @@ async def test_what_is_paused_accepts_events_and_says_by_whom_and_why(
     id = await world.send(instance, {"id": "o1", "amount": 1})
     await world.ended(await world.send(other, {"id": "o2", "amount": 1}))
 
-    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    shown = await world.api.get(f"/api/executions/{id}")
     [pause] = paused.json
     assert (pause["what"], pause["id"], pause["flow"]) == ("customer", instance["customer"], None)
     assert (pause["by"], pause["reason"]) == ("anna", "they move their ERP")
     assert (again.status, again.json) == (200, [pause])
     assert (shown["state"], shown["paused"]) == ("queued", [pause])
-    customer = await world.api("GET", "/api/customers/Initech")
-    listed = (await world.api("GET", "/api/instances")).json["items"]
-    assert customer.json["paused"] == pause
+    customer = await world.api.get("/api/customers/Initech")
+    listed = await world.api.items("/api/instances")
+    assert customer["paused"] == pause
     assert {each["customer_name"]: each["paused"] for each in listed} == {
         "Initech": [pause],
         "Globex": [],
@@ -47,12 +47,12 @@ async def test_a_flow_is_paused_by_itself(world: Any, instance: Any) -> None:
     held = await world.send(instance, {}, flow="waiting")
     await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
     assert await state(world, held) == "queued"
-    [pause] = (await world.api("GET", "/api/pauses")).json
+    [pause] = await world.api.get("/api/pauses")
     assert (pause["what"], pause["id"], pause["flow"]) == ("flow", instance["id"], "waiting")
     # Resuming the instance is not resuming what is paused of it by itself.
     [left] = (await world.api("POST", f"{path}/resume")).json
     assert left.items() <= pause.items()
-    names = (await world.api("GET", f"/api/instances/{instance['id']}")).json
+    names = await world.api.get(f"/api/instances/{instance['id']}")
     assert (pause["customer_name"], pause["instance_name"]) == (
         names["customer_name"],
         names["name"],
@@ -99,10 +99,10 @@ async def test_what_is_paused_is_disabled_and_its_events_end_with_a_reason(
     assert (shown["state"], shown["reason"]) == ("cancelled", "the instance was disabled")
     assert world.shop.hooks == {}
     # It stays paused, until it is removed.
-    assert len((await world.api("GET", "/api/pauses")).json) == 1
+    assert len(await world.api.get("/api/pauses")) == 1
     removed = await world.api("DELETE", f"/api/instances/{instance['id']}")
     assert removed.status == 204
-    assert (await world.api("GET", "/api/pauses")).json == []
+    assert await world.api.get("/api/pauses") == []
 
 
 async def test_one_that_runs_on_is_cut_after_the_grace_that_was_asked_for(

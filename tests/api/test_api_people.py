@@ -120,19 +120,19 @@ async def test_who_acts_is_who_has_signed_in_whatever_is_said(world: Any) -> Non
 
 
 async def test_me_says_who_asks(world: Any) -> None:
-    root = (await world.api("GET", "/api/me")).json
+    root = await world.api.get("/api/me")
     assert (root["kind"], root["user"], root["role"], root["csrf"]) == ("root", None, None, None)
     assert "admin" in root["rights"]
     customer = await world.customer()
-    token = (await world.api("POST", "/api/tokens", {"customer": customer})).json["token"]
-    own = (await world.api("GET", "/api/me", token=token)).json
+    token = await world.token(customer)
+    own = await world.api.get("/api/me", token=token)
     assert (own["kind"], own["customer"], own["rights"]) == (
         "customer",
         customer,
         ["read", "payloads", "private_payloads", "operate", "configure"],
     )
     made = await world.api("POST", "/api/keys", {"name": "ci", "rights": ["publish"]})
-    key = (await world.api("GET", "/api/me", token=made.json["key"])).json
+    key = await world.api.get("/api/me", token=made.json["key"])
     assert (key["kind"], key["label"], key["rights"]) == ("key", "ci", ["publish"])
 
 
@@ -548,7 +548,7 @@ async def test_the_last_owner_stays(either: Any) -> None:
         second("PATCH", f"/api/users/{second.user}", {"role": "viewer"}),
     )
     assert sorted(each.status for each in both) in ([200, 409], [200, 401])
-    users = (await either.api("GET", "/api/users")).json["items"]
+    users = await either.api.items("/api/users")
     assert [each["role"] for each in users].count("owner") == 1
 
 
@@ -562,7 +562,7 @@ async def test_a_user_is_named_once(world: Any) -> None:
     found = await world.api("PATCH", "/api/users/ada@example.com", {"name": "Ada"})
     assert found.json["name"] == "Ada"
     assert (await world.api("DELETE", "/api/users/ada@example.com")).status == 204
-    assert (await world.api("GET", "/api/users")).json["items"] == []
+    assert await world.api.items("/api/users") == []
 
 
 # Keys -------------------------------------------------------------------------------------------
@@ -578,7 +578,7 @@ async def test_a_key_is_rotated_with_an_overlap(either: Any, clock: list[int]) -
     rotated = (await either.api("POST", path, {"overlap_seconds": 60})).json
     for key in (first, rotated["key"]):
         assert (await either.api("GET", "/api/customers", token=key)).status == 200
-    [shown] = (await either.api("GET", "/api/keys")).json["items"]
+    [shown] = await either.api.items("/api/keys")
     assert shown["used_at"] is not None
     assert shown["former_until"] == rotated["former_until"]
     assert "key" not in shown

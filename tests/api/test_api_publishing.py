@@ -92,7 +92,7 @@ async def test_a_version_that_loops_is_refused_while_all_else_goes_on(
     assert late in endless["detail"]
     assert endless["where"] in ("hello.py:15", "hello.py:16")
     assert late in deaf["detail"]
-    [version] = (await world.api("GET", "/api/integrations/hello/versions")).json["items"]
+    [version] = await world.api.items("/api/integrations/hello/versions")
     assert version["number"] == 1
 
 
@@ -125,7 +125,7 @@ async def test_what_ends_its_process_is_refused_with_its_place(
     assert because in problem["detail"]
     assert "runs whenever" in problem["detail"]
     assert problem["where"] == where
-    assert (await world.api("GET", "/api/integrations")).json["items"] == []
+    assert await world.api.items("/api/integrations") == []
 
 
 async def test_publishing_loads_nothing_in_this_process(world: Any, tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ async def test_recordings_come_in_pages_with_events_and_steps_but_no_secret(
     await world.ended(second)
 
     path = "/api/recordings"
-    page = await world.api("GET", path, integration="orders", limit=1)
-    rest = await world.api("GET", path, integration="orders", limit=1, before=page.json["next"])
-    other = await world.api("GET", path, integration="others")
+    page = await world.api.get(path, integration="orders", limit=1)
+    rest = await world.api("GET", path, integration="orders", limit=1, before=page["next"])
+    other = await world.api.get(path, integration="others")
 
-    [newest], [oldest] = page.json["items"], rest.json["items"]
+    [newest], [oldest] = page["items"], rest.json["items"]
     assert [newest["execution"], oldest["execution"]] == [second, first]
-    assert other.json == {"items": [], "next": None, "removed": 0}
+    assert other == {"items": [], "next": None, "removed": 0}
     assert base64.b64decode(oldest["event"]["body"]) == body
     assert oldest["config"] == {"label": "x"}
     assert oldest["customer"]["name"] == "Initech"

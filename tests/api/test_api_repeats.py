@@ -73,9 +73,9 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
     }
 
     async def counts() -> list[int]:
-        found = [(await either.api("GET", f"/api/{each}", limit=1_000)).json for each in COUNTED]
-        executions = (await either.api("GET", "/api/executions")).json["items"]
-        versions = (await either.api("GET", "/api/integrations/orders/versions")).json["items"]
+        found = [await either.api.get(f"/api/{each}", limit=1_000) for each in COUNTED]
+        executions = await either.api.items("/api/executions")
+        versions = await either.api.items("/api/integrations/orders/versions")
         return [len(each["items"]) for each in found] + [len(executions), len(versions)]
 
     order = sorted(makes, key=lambda each: ("publish" not in each, list(DRAFTS).index(each)))
@@ -90,7 +90,7 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
         if name == "make_connection":
             draft["json"]["values"]["base_url"] = either.shop.url
         if name == "undo_bulk":
-            bulks = (await either.api("GET", "/api/bulks")).json["items"]
+            bulks = await either.api.items("/api/bulks")
             names["bulk"] = next(each["id"] for each in bulks if each["do"] == "upgrade")
             await either.api("POST", f"/api/bulks/{names['bulk']}/cancel")
         headers = {"idempotency-key": f"key of {name}"}
@@ -118,7 +118,7 @@ async def test_whatever_makes_something_makes_it_once(either: Any) -> None:
     )
     assert len(rows) == len(DRAFTS)
     assert not any(b"halflap_" in each or b"twice" in each for each in rows)
-    audited = (await either.api("GET", "/api/audit", operation="add_customer", limit=2)).json
+    audited = await either.api.get("/api/audit", operation="add_customer", limit=2)
     assert [each["changes"].get("Idempotent-Replayed") for each in audited["items"]] == [
         True,
         None,
@@ -149,7 +149,7 @@ async def test_one_that_is_refused_may_be_sent_again_and_one_without_an_answer_i
     for _ in range(2):
         again = await add("Once", "b")
         assert (again.status, again.kind) == (409, "Unanswered")
-    names = [each["name"] for each in (await either.api("GET", "/api/customers")).json["items"]]
+    names = [each["name"] for each in await either.api.items("/api/customers")]
     assert names == ["Once", "Taken"]
     # Two at once: one is done, the other is told to come back.
     both = await asyncio.gather(add("Both", "c"), add("Both", "c"))

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,15 +19,6 @@ from tests.api.conftest import ORDERS, SHOP
 from tests.polling import until
 
 
-@pytest.fixture
-async def driving(world: Any) -> AsyncIterator[None]:
-    """The world, with its bulks being done."""
-    task = asyncio.create_task(world.host.crew.bulks.run())
-    yield
-    world.host.crew.bulks.stop()
-    await task
-
-
 async def failed(world: Any, instance: Any, count: int, first: int = 0) -> list[str]:
     """Executions that failed at the shop, oldest first; the shop is mended then."""
     world.shop.broken = True
@@ -42,17 +32,6 @@ async def failed(world: Any, instance: Any, count: int, first: int = 0) -> list[
     return ids
 
 
-async def done(world: Any, bulk: str) -> dict[str, Any]:
-    """A bulk once it has ended."""
-
-    async def look() -> Any:
-        found = (await world.api("GET", f"/api/bulks/{bulk}")).json
-        return found if found["state"] != "running" else None
-
-    return await until(look)
-
-
-@pytest.mark.usefixtures("driving")
 async def test_replays_are_found_by_their_bulk_however_late_it_began(world: Any) -> None:
     await world.publish(world.bundle())
     await failed(world, await world.instance(), 2)
@@ -62,13 +41,12 @@ async def test_replays_are_found_by_their_bulk_however_late_it_began(world: Any)
 
     options = {"rate": None, "from": None, "version": None, "repeat": False, "again": False}
     await operations.begin(id, "replay", Filter(), options)
-    bulk = await done(world, id)
-    found = await world.api("GET", "/api/executions", bulk=id)
+    bulk = await world.driven(id)
+    found = await world.api.items("/api/executions", bulk=id)
 
-    assert (bulk["done"], len(found.json["items"])) == (2, 2)
+    assert (bulk["done"], len(found)) == (2, 2)
 
 
-@pytest.mark.usefixtures("driving")
 async def test_a_customer_that_is_being_erased_stops_no_others_replays(world: Any) -> None:
     await world.publish(world.bundle())
     instances = [await world.instance(), await world.instance(await world.customer("Globex"), "b")]
@@ -76,8 +54,7 @@ async def test_a_customer_that_is_being_erased_stops_no_others_replays(world: An
         await failed(world, each, 1)
     await world.host.store.journal.shut(instances[0]["customer"])
 
-    begun = await world.api("POST", "/api/bulks", {"where": {"state": "failed"}})
-    bulk = await done(world, begun.json["id"])
+    bulk = await world.bulk({"where": {"state": "failed"}})
 
     assert (bulk["state"], bulk["done"], bulk["refused"]) == ("succeeded", 1, 1)
     assert "was erased meanwhile" in bulk["refusals"][0]["why"]
@@ -88,7 +65,7 @@ async def test_bulks_are_listed_by_what_they_do_and_by_their_state(either: Any) 
     await either.api("POST", f"/api/bulks/{made}/cancel")
 
     async def listed(**query: str) -> list[str]:
-        found = (await either.api("GET", "/api/bulks", **query)).json["items"]
+        found = await either.api.items("/api/bulks", **query)
         return [each["id"] for each in found]
 
     assert await listed(do="dismiss,replay", state="cancelled,succeeded") == [made]
@@ -105,8 +82,7 @@ async def test_a_replay_runs_with_another_body_and_other_headers(world: Any, ins
     id = await world.send(instance, {"id": "o1", "amount": 1}, **{"x-source": "till"})
     await world.ended(id)
     edit = {"body": '{"id": "o1", "amount": 2}', "headers": {"X-Source": "desk", "x-new": "1"}}
-    new = (await world.api("POST", f"/api/executions/{id}/replay", {"event": edit})).json
-    shown = await world.ended(new["execution"])
+    shown = await world.replayed(id, {"event": edit})
     assert shown["event"]["body"] == edit["body"]
     headers = dict(shown["event"]["headers"])
     assert (headers["X-Source"], headers["x-new"]) == ("desk", "1")
@@ -115,8 +91,7 @@ async def test_a_replay_runs_with_another_body_and_other_headers(world: Any, ins
     assert world.shop.orders[-1] == '{"id":"o1","amount":2}'
 
     raw = {"body": base64.b64encode(b"\xff").decode(), "encoding": "base64"}
-    broken = (await world.api("POST", f"/api/executions/{id}/replay", {"event": raw})).json
-    assert (await world.ended(broken["execution"]))["state"] == "failed"
+    assert (await world.replayed(id, {"event": raw}))["state"] == "failed"
     secret = {"headers": {"Authorization": "Bearer x"}}
     refused = await world.api("POST", f"/api/executions/{id}/replay", {"event": secret})
     assert (refused.status, set(refused.json["fields"])) == (422, {"event.headers"})
@@ -127,8 +102,7 @@ async def test_an_edited_replay_from_the_failed_step_keeps_steps_with_a_new_root
 ) -> None:
     [id] = await failed(world, instance, 1)
     edit = {"from": "failed", "event": {"body": '{"id": "o0", "amount": 7}'}}
-    new = (await world.api("POST", f"/api/executions/{id}/replay", edit)).json
-    shown = await world.ended(new["execution"])
+    shown = await world.replayed(id, edit)
     steps = {each["name"]: each for each in shown["steps"]}
     assert steps["shop.find_order"]["copied_from"] == id
     assert world.shop.orders == ['{"id":"o0","amount":7}']
@@ -137,22 +111,20 @@ async def test_an_edited_replay_from_the_failed_step_keeps_steps_with_a_new_root
 
 async def test_a_replay_on_the_same_version_has_its_config_too(world: Any, instance: Any) -> None:
     id = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(id)
+    before = (await world.ended(id))["revision"]
     draft = {"config": {"label": "y"}, "connections": {"shop": "shop of orders"}}
     await world.configure(instance["id"], draft)
     await world.publish(world.bundle(label="2"), expect=instance["version"]["hash"])
-    await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
+    now = (await world.upgrade("2"))["revision"]
 
     found = {}
-    for version in ("same", "current", "1"):
-        path = f"/api/executions/{id}/replay"
-        new = (await world.api("POST", path, {"version": version})).json["execution"]
-        shown = await world.ended(new)
+    for version in (None, "same", "current", "1"):
+        shown = await world.replayed(id, {"version": version} if version else ...)
+        assert shown["root"] == shown["id"]
         found[version] = (shown["version"]["number"], shown["revision"])
-    before = (await world.api("GET", f"/api/executions/{id}")).json["revision"]
-    now = (await world.api("GET", "/api/instances/orders")).json["revision"]
-    assert found == {"same": (1, before), "current": (2, now), "1": (1, now)}
+    assert found == {None: (2, now), "same": (1, before), "current": (2, now), "1": (1, now)}
     assert before != now
+    assert len(world.shop.orders) == 5
 
 
 async def test_a_replay_that_was_refused_goes_on_with_the_config_of_then(world: Any) -> None:
@@ -165,8 +137,7 @@ async def test_a_replay_that_was_refused_goes_on_with_the_config_of_then(world: 
     await world.configure(instance["id"], draft)
     last = first
     for version in ("current", "current", "same"):
-        bulk = {"where": {"state": "failed"}, "version": version, "dry_run": True}
-        plan = (await world.api("POST", "/api/bulks", bulk)).json
+        plan = await world.plan({"where": {"state": "failed"}, "version": version})
         path = f"/api/executions/{last}/replay"
         made = (await world.api("POST", path, {"version": version})).json
         assert (made["changed"], plan["changed"]) == (version != "same",) * 2
@@ -175,7 +146,7 @@ async def test_a_replay_that_was_refused_goes_on_with_the_config_of_then(world: 
         if version == "current":
             assert "was carried out with other inputs" in shown["reason"]
             assert world.shop.orders == []
-    before = (await world.api("GET", f"/api/executions/{first}")).json
+    before = await world.api.get(f"/api/executions/{first}")
     assert (shown["state"], shown["revision"]) == ("succeeded", before["revision"])
     steps = {each["name"]: each for each in shown["steps"]}
     assert steps["shop.find_order"]["copied_from"]
@@ -208,7 +179,7 @@ async def test_a_step_in_doubt_that_moved_is_not_repeated_by_a_second_replay_eit
     )
     await world.api("POST", "/api/instances/orders/upgrade", {"version": "2"}, wait=30)
     for _ in range(2):
-        last = (await world.api("POST", f"/api/executions/{last}/replay")).json["execution"]
+        last = await world.replay(last)
         shown = await world.ended(last)
         assert "may have been carried out, and this version does it again" in shown["reason"]
     assert sent == ['{"id":"o1","amount":1}']
@@ -219,16 +190,13 @@ async def test_lineage_links_ancestors_and_descendants_and_says_how(
 ) -> None:
     [first] = await failed(world, instance, 1)
     world.shop.broken = True
-    second = await world.api("POST", f"/api/executions/{first}/replay", {"from": "failed"})
-    await world.ended(second.json["execution"])
+    second = await world.replayed(first, {"from": "failed"})
     world.shop.broken = False
-    path = f"/api/executions/{second.json['execution']}/replay"
     edit = {"from": "start", "version": "same", "event": {"headers": {"x-a": "1"}}}
-    third = await world.api("POST", path, edit)
-    await world.ended(third.json["execution"])
-    ids = [first, second.json["execution"], third.json["execution"]]
+    third = await world.replayed(second["id"], edit)
+    ids = [first, second["id"], third["id"]]
     for each in ids:
-        shown = (await world.api("GET", f"/api/executions/{each}")).json
+        shown = await world.api.get(f"/api/executions/{each}")
         assert [e["id"] for e in shown["lineage"]] == ids
     told = [(e["replay_of"], e["from"], e["on"], e["edited"]) for e in shown["lineage"]]
     assert told == [
@@ -237,12 +205,11 @@ async def test_lineage_links_ancestors_and_descendants_and_says_how(
         (ids[1], "start", "same", True),
     ]
     # A replay of that one has the edited event, too: each says so, wherever it is listed.
-    fourth = await world.api("POST", f"/api/executions/{ids[2]}/replay", {"from": "start"})
-    shown = await world.ended(fourth.json["execution"])
+    shown = await world.replayed(ids[2], {"from": "start"})
     assert [e["edited"] for e in shown["lineage"]] == [False, False, True, False]
     editors = [None, None, "HALFLAP_TOKEN", "HALFLAP_TOKEN"]
     assert [e["edited_by"] for e in shown["lineage"]] == editors
-    listed = (await world.api("GET", "/api/executions", flow="incoming")).json["items"]
+    listed = await world.api.items("/api/executions", flow="incoming")
     assert {e["id"]: e["edited_by"] for e in listed} == dict(
         zip([*ids, shown["id"]], editors, strict=True)
     )
@@ -251,23 +218,21 @@ async def test_lineage_links_ancestors_and_descendants_and_says_how(
 async def test_a_plan_says_how_many_and_changes_nothing(world: Any, instance: Any) -> None:
     ids = await failed(world, instance, 3)
     await world.ended(await world.send(instance, {"id": "fine", "amount": 1}))
-    draft = {"where": {"state": "failed", "flow": "incoming"}, "dry_run": True}
-    plan = await world.api("POST", "/api/bulks", draft)
-    assert (plan.status, plan.json["total"]) == (200, 3)
-    [group] = plan.json["groups"]
+    plan = await world.plan({"where": {"state": "failed", "flow": "incoming"}})
+    assert plan["total"] == 3
+    [group] = plan["groups"]
     assert (group["flow"], group["instance_name"], group["count"]) == ("incoming", "orders", 3)
     assert "not to our taste" in group["reason"]
-    assert [each["id"] for each in plan.json["samples"]] == ids[::-1]
-    assert (await world.api("GET", "/api/bulks")).json["items"] == []
+    assert [each["id"] for each in plan["samples"]] == ids[::-1]
+    assert await world.api.items("/api/bulks") == []
     assert not await replays_of(world, ids[0])
-    keyed = {"where": {"key": "o1"}, "dry_run": True}
-    assert (await world.api("POST", "/api/bulks", keyed)).json["total"] == 1
-    for integration, count in (("orders", 3), ("others", 0)):
-        where = {"state": "failed", "integration": integration}
-        plan = await world.api("POST", "/api/bulks", {"where": where, "dry_run": True})
-        assert plan.json["total"] == count
-    none = {"where": {"until": "2020-01-01T00:00:00Z"}, "dry_run": True}
-    assert (await world.api("POST", "/api/bulks", none)).json["total"] == 0
+    for where, count in (
+        ({"key": "o1"}, 1),
+        ({"state": "failed", "integration": "orders"}, 3),
+        ({"state": "failed", "integration": "others"}, 0),
+        ({"until": "2020-01-01T00:00:00Z"}, 0),
+    ):
+        assert (await world.plan({"where": where}))["total"] == count, where
     for wrong in ({"state": "running"}, {"since": "yesterday"}, {"since": "2026-01-01"}):
         refused = await world.api("POST", "/api/bulks", {"where": wrong})
         assert refused.status == 422
@@ -301,32 +266,28 @@ async def test_a_plan_says_where_older_values_would_be_written_over_newer_ones(w
     for flow in ("ordered", "unordered", "unordered"):
         ids.append(await world.send(instance, {"id": "o1", "amount": len(ids)}, flow=flow))
         await world.ended(ids[-1])
-    draft = {"where": {"state": "failed"}, "dry_run": True}
-    plan = (await world.api("POST", "/api/bulks", draft)).json
+    plan = await world.plan({"where": {"state": "failed"}})
     assert (plan["total"], plan["left_out"]) == (3, [])
     [over] = plan["overwrites"]
     assert (over["integration"], over["flow"], over["count"]) == ("orders", "unordered", 2)
-    times = [
-        (await world.api("GET", f"/api/executions/{each}")).json["accepted_at"] for each in ids
-    ]
+    times = [(await world.api.get(f"/api/executions/{each}"))["accepted_at"] for each in ids]
     assert [over["first_at"], over["last_at"]] == times[1:]
-    one = {"where": {"state": "failed", "flow": "ordered"}, "dry_run": True}
-    assert (await world.api("POST", "/api/bulks", one)).json["overwrites"] == []
+    one = {"where": {"state": "failed", "flow": "ordered"}}
+    assert (await world.plan(one))["overwrites"] == []
 
 
-@pytest.mark.usefixtures("driving")
 async def test_many_are_replayed_each_once_from_the_failed_step(world: Any, instance: Any) -> None:
     """F15: the same bytes, a new id, a link; the same root, so the same idempotency keys."""
     ids = await failed(world, instance, 5)
     begun = await world.api("POST", "/api/bulks", {"where": {"state": "failed"}, "rate": 1000})
     assert (begun.status, begun.json["state"], begun.json["total"]) == (201, "running", 5)
-    bulk = await done(world, begun.json["id"])
+    bulk = await world.driven(begun.json["id"])
     assert (bulk["state"], bulk["done"], bulk["refused"]) == ("succeeded", 5, 0)
     journal = world.host.store.journal
     for each in ids:
         [new] = await replays_of(world, each)
         shown = await world.ended(new.id)
-        old = (await world.api("GET", f"/api/executions/{each}")).json
+        old = await world.api.get(f"/api/executions/{each}")
         assert (shown["state"], shown["root"], shown["replay_of"]) == ("succeeded", each, each)
         assert (await journal.event(new.id)) == (await journal.event(each))
         assert old["dismissed"]
@@ -334,13 +295,12 @@ async def test_many_are_replayed_each_once_from_the_failed_step(world: Any, inst
         assert shown["lineage"][1]["from"] == "failed"
     assert len(world.shop.orders) == 5
     whole = {"where": {"state": "succeeded", "flow": "incoming"}, "from": "start"}
-    again = await done(world, (await world.api("POST", "/api/bulks", whole)).json["id"])
+    again = await world.bulk(whole)
     assert again["done"] == 5
     [new] = await replays_of(world, (await replays_of(world, ids[0]))[0].id)
     assert (await world.ended(new.id))["root"] == new.id
 
 
-@pytest.mark.usefixtures("driving")
 async def test_what_cannot_be_replayed_is_counted_with_its_reason(
     world: Any, instance: Any
 ) -> None:
@@ -348,20 +308,18 @@ async def test_what_cannot_be_replayed_is_counted_with_its_reason(
     other = await world.instance(await world.customer("Globex"), "other")
     [gone] = await failed(world, other, 1)
     await world.api("POST", f"/api/instances/{other['id']}/disable", wait=30)
-    bulk = (await world.api("POST", "/api/bulks", {})).json
-    ended = await done(world, bulk["id"])
+    ended = await world.bulk({})
     assert (ended["state"], ended["done"], ended["refused"]) == ("succeeded", 1, 1)
     [refusal] = ended["refusals"]
     assert (refusal["id"], "activate it" in refusal["why"]) == (gone, True)
     assert len(await replays_of(world, id)) == 1
 
 
-@pytest.mark.usefixtures("driving")
 async def test_what_a_replay_has_mended_is_replayed_only_if_that_is_said(
     world: Any, instance: Any
 ) -> None:
     [id] = await failed(world, instance, 1)
-    mended = (await world.api("POST", f"/api/executions/{id}/replay")).json["execution"]
+    mended = await world.replay(id)
     assert (await world.ended(mended))["state"] == "succeeded"
     refused = await world.api("POST", f"/api/executions/{id}/replay")
     assert (refused.status, refused.kind) == (409, "Conflict")
@@ -369,83 +327,78 @@ async def test_what_a_replay_has_mended_is_replayed_only_if_that_is_said(
     assert "`again: true`" in refused.json["detail"]
 
     many = {"where": {"state": "failed,cancelled"}}
-    plan = (await world.api("POST", "/api/bulks", {**many, "dry_run": True})).json
+    plan = await world.plan(many)
     assert [(each["count"], each["execution"]) for each in plan["left_out"]] == [(1, id)]
     [group] = plan["groups"]
     assert (group["customer_name"], len(group["cause"])) == ("Initech", 12)
-    ended = await done(world, (await world.api("POST", "/api/bulks", many)).json["id"])
+    ended = await world.bulk(many)
     assert (ended["done"], ended["refused"], ended["started"]) == (0, 1, {})
 
-    again = await done(
-        world, (await world.api("POST", "/api/bulks", many | {"again": True})).json["id"]
-    )
+    again = await world.bulk(many | {"again": True})
     assert (again["done"], again["refused"]) == (1, 0)
-    [listed] = (await world.api("GET", "/api/executions", bulk=again["id"])).json["items"]
+    [listed] = await world.api.items("/api/executions", bulk=again["id"])
     assert (await world.ended(listed["id"]))["replay_of"] == id
-    shown = (await world.api("GET", f"/api/bulks/{again['id']}")).json
+    shown = await world.api.get(f"/api/bulks/{again['id']}")
     assert shown["started"] == {"succeeded": 1}
-    one = await world.api("POST", f"/api/executions/{id}/replay", {"again": True})
-    assert one.status == 201
+    await world.replay(id, {"again": True})
 
 
-@pytest.mark.usefixtures("driving")
 async def test_after_a_replay_that_failed_that_one_is_replayed_and_not_the_first(
     world: Any, instance: Any
 ) -> None:
     [id] = await failed(world, instance, 1)
     world.shop.broken = True
     path = f"/api/executions/{id}/replay"
-    second = (await world.api("POST", path)).json["execution"]
+    second = await world.replay(id)
     assert (await world.ended(second))["state"] == "failed"
     refused = await world.api("POST", path)
     assert (refused.status, refused.kind) == (409, "Conflict")
     assert f"{second} replayed it, and did not succeed; replay that one" in refused.json["detail"]
-    many = {"where": {"state": "failed,cancelled"}, "dry_run": True}
-    plan = (await world.api("POST", "/api/bulks", many)).json
+    plan = await world.plan({"where": {"state": "failed,cancelled"}})
     assert [each["execution"] for each in plan["left_out"]] == [id]
     world.shop.broken = False
-    third = (await world.api("POST", f"/api/executions/{second}/replay")).json["execution"]
-    assert (await world.ended(third))["replay_of"] == second
+    assert (await world.replayed(second))["replay_of"] == second
     # The control: what is said is done.
-    assert (await world.api("POST", path, {"again": True})).status == 201
+    await world.replay(id, {"again": True})
 
 
-@pytest.mark.usefixtures("driving")
 async def test_many_are_cancelled_and_dismissed_by_the_same_filter(
     world: Any, instance: Any
 ) -> None:
     waiting = [await world.send(instance, {}, flow="waiting") for _ in range(3)]
     ids = await failed(world, instance, 2)
     cancel = {"do": "cancel", "where": {"flow": "waiting"}, "reason": "a mistake"}
-    bulk = await done(world, (await world.api("POST", "/api/bulks", cancel)).json["id"])
+    bulk = await world.bulk(cancel)
     assert (bulk["do"], bulk["done"]) == ("cancel", 3)
     for each in waiting:
         shown = await world.ended(each)
         assert (shown["state"], shown["reason"]) == ("cancelled", "a mistake")
     dismiss = {"do": "dismiss", "where": {"instance": "orders"}}
-    bulk = await done(world, (await world.api("POST", "/api/bulks", dismiss)).json["id"])
+    bulk = await world.bulk(dismiss)
     assert (bulk["do"], bulk["done"]) == ("dismiss", 2)
-    assert (await world.api("GET", f"/api/executions/{ids[0]}")).json["dismissed"]
+    assert (await world.api.get(f"/api/executions/{ids[0]}"))["dismissed"]
 
 
-@pytest.mark.usefixtures("driving")
 async def test_a_bulk_that_is_cancelled_does_no_further_page(world: Any, instance: Any) -> None:
     ids = await failed(world, instance, 3)
     bulk = (await world.api("POST", "/api/bulks", {"rate": 0.02})).json["id"]
 
     async def first() -> bool:
-        return (await world.api("GET", f"/api/bulks/{bulk}")).json["done"] == 1
+        return (await world.api.get(f"/api/bulks/{bulk}"))["done"] == 1
 
+    doing = asyncio.create_task(world.driven(bulk))
     await until(first)
     ended = (await world.api("POST", f"/api/bulks/{bulk}/cancel")).json
     assert (ended["state"], ended["done"], ended["total"]) == ("cancelled", 1, 3)
+    await doing
     assert [len(await replays_of(world, each)) for each in ids] == [1, 0, 0]
     unknown = await world.api("POST", "/api/bulks/blk_no/cancel")
     assert (unknown.status, unknown.kind) == (404, "NotFound")
 
 
-@pytest.mark.parametrize("state", ["failed", "succeeded"])
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("state", "known"), [("failed", True), ("succeeded", True), ("succeeded", False)]
+)
 async def test_what_a_bulk_did_before_it_died_is_not_done_again(
     world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch, state: str, known: bool
 ) -> None:
@@ -476,15 +429,12 @@ async def test_what_a_bulk_did_before_it_died_is_not_done_again(
         assert [len(each) for each in first] == [1] * 4
     for [each] in filter(None, first):  # while one is live, another is refused in any case
         await world.ended(each.id)
-    task = asyncio.create_task(world.host.crew.bulks.run())
-    ended = await done(world, bulk)
-    world.host.crew.bulks.stop()
-    await task
+    ended = await world.driven(bulk)
     counts = [len(await replays_of(world, each)) for each in ids]
     if known:
         assert counts == [1] * 4
         assert (ended["state"], ended["done"]) == ("succeeded", 4)
-    elif state == "succeeded":
+    else:
         assert counts == [2] * 4
 
 
@@ -612,7 +562,7 @@ async def test_a_step_in_doubt_that_was_done_is_said_to_be_and_nothing_is_sent(w
     [step] = [each for each in shown["steps"] if each["name"] == "shop.create_order"]
     assert (step["said_by"], step["result"], step["copied_from"]) == ("Ada", order, None)
     assert shown["lineage"][1]["done"] == {"shop.create_order": "Ada"}
-    first = (await world.api("GET", f"/api/executions/{id}")).json
+    first = await world.api.get(f"/api/executions/{id}")
     assert {each["said_by"] for each in first["steps"]} == {None}
 
 
@@ -629,21 +579,17 @@ async def test_a_call_that_was_mended_is_none_of_the_steps_that_may_be_said_done
     world.shop.order_answer = lost
     parent = await world.send(instance, {"id": "o1", "amount": 1}, flow="beside")
     await world.ended(parent)
-    [child] = (await world.api("GET", f"/api/executions/{parent}")).json["children"]
+    [child] = (await world.api.get(f"/api/executions/{parent}"))["children"]
     await world.ended(child["id"])
     order = {"id": "o1", "amount": 1}
-    mended = await world.api(
-        "POST", f"/api/executions/{child['id']}/replay", {"done": {"result": order}}
-    )
-    await world.ended(mended.json["execution"])
+    await world.replayed(child["id"], {"done": {"result": order}})
     path, own = f"/api/executions/{parent}/replay", {"id": "o2", "amount": 2}
     refused = await world.api("POST", path)
     assert (refused.status, child["id"] in refused.json["detail"]) == (409, False)
     call = {"result": own, "step": "gather[call]/call(place)"}
     refused = await world.api("POST", path, {"done": call})
     assert "no step gather[call]/call(place) in doubt" in refused.json["detail"]
-    made = await world.api("POST", path, {"done": {"result": own}})
-    shown = await world.ended(made.json["execution"])
+    shown = await world.replayed(parent, {"done": {"result": own}})
     assert (shown["state"], shown["result"], len(calls)) == ("succeeded", [order, own], 2)
 
 
@@ -663,18 +609,16 @@ async def test_what_a_call_that_was_said_done_had_called_is_no_dead_letter_any_m
     parent, *below = await all_failed(world)
     order = {"id": "o1", "amount": 1}
     draft = {"done": {"result": order, "by": "Ada"}}
-    made = await world.api("POST", f"/api/executions/{parent}/replay", draft)
-    ended = await world.ended(made.json["execution"])
+    ended = await world.replayed(parent, draft)
     assert (ended["state"], ended["result"], len(calls)) == ("succeeded", order, 1)
     assert await all_failed(world) == []
     for each in below:
         refused = await world.api("POST", f"/api/executions/{each}/replay", {"repeat": True})
         assert (refused.status, "was told that it is done" in refused.json["detail"]) == (409, True)
-        shown = (await world.api("GET", f"/api/executions/{each}")).json
-        assert (shown["dismissed"], shown["moot_by"]) == (True, made.json["execution"])
+        shown = await world.api.get(f"/api/executions/{each}")
+        assert (shown["dismissed"], shown["moot_by"]) == (True, ended["id"])
     again = {"repeat": True, "again": True}
-    made = await world.api("POST", f"/api/executions/{below[-1]}/replay", again)
-    assert made.status == 201, made.body
+    await world.replay(below[-1], again)
 
 
 @pytest.mark.parametrize("keyed", [False, True])
@@ -701,8 +645,7 @@ async def test_what_would_fail_in_doubt_again_is_refused(
     id = await world.send(instance, {"id": "o1", "amount": 1}, flow="place")
     await world.ended(id)
     mended = True
-    where = {"where": {"state": "failed"}, "dry_run": True, "from": start}
-    plan = (await world.api("POST", "/api/bulks", where)).json
+    plan = await world.plan({"where": {"state": "failed"}, "from": start})
     answer = await world.api("POST", f"/api/executions/{id}/replay", {"from": start})
     if keyed:
         assert (plan["left_out"], answer.status) == ([], 201), answer.body
@@ -713,8 +656,7 @@ async def test_what_would_fail_in_doubt_again_is_refused(
         assert "`repeat: true`" in why
         assert ("do again what precedes it" in why) is (start == "start")
     draft = {"from": start, "repeat": True}
-    made = await world.api("POST", f"/api/executions/{id}/replay", draft)
-    assert (await world.ended(made.json["execution"]))["state"] == "succeeded"
+    assert (await world.replayed(id, draft))["state"] == "succeeded"
 
 
 async def test_a_result_is_checked_whatever_the_module_of_the_component_is_called(
@@ -729,12 +671,10 @@ async def test_a_result_is_checked_whatever_the_module_of_the_component_is_calle
     refused = await world.api("POST", path, {"done": {"result": {"nope": 1}}})
     assert (refused.status, list(refused.json["fields"])) == (422, ["done.result"]), refused.body
     order = {"id": "o1", "amount": 1}
-    made = await world.api("POST", path, {"done": {"result": order}})
-    assert (await world.ended(made.json["execution"]))["result"] == order
+    assert (await world.replayed(id, {"done": {"result": order}}))["result"] == order
     assert shop.calls == 1
 
 
-@pytest.mark.usefixtures("driving")
 @pytest.mark.parametrize("flow", ["together", "above"])
 @pytest.mark.parametrize("start", [None, "start"])
 async def test_a_parent_that_is_chosen_with_its_children_is_replayed_once(
@@ -747,12 +687,12 @@ async def test_a_parent_that_is_chosen_with_its_children_is_replayed_once(
         assert (await world.ended(each))["state"] == "failed"
     deep = {"together": 2, "above": 3}[flow]
     where = {"where": {"state": "failed"}, "from": start}
-    plan = (await world.api("POST", "/api/bulks", {**where, "dry_run": True})).json
+    plan = await world.plan(where)
     assert (plan["total"], plan["examined"]) == (3 * deep, 3 * deep)
     [left] = plan["left_out"]
     assert (left["count"], left["why"]) == (3 * (deep - 1), LEFT_TO_PARENT)
     shop.mended = True
-    bulk = await done(world, (await world.api("POST", "/api/bulks", where)).json["id"])
+    bulk = await world.bulk(where)
     assert (bulk["done"], bulk["refused"]) == (3, 3 * (deep - 1))
     assert {each["why"] for each in bulk["refusals"]} == {LEFT_TO_PARENT}
     for each in ids:
@@ -762,7 +702,6 @@ async def test_a_parent_that_is_chosen_with_its_children_is_replayed_once(
     assert {order: len(keys) for order, keys in shop.keys.items()} == {"o0": 1, "o1": 1, "o2": 1}
 
 
-@pytest.mark.usefixtures("driving")
 async def test_children_that_are_chosen_alone_are_replayed(world: Any) -> None:
     await world.publish(world.bundle(orders=FAMILY))
     instance, shop = await world.instance(), Lossy(world)
@@ -770,14 +709,9 @@ async def test_children_that_are_chosen_alone_are_replayed(world: Any) -> None:
     await world.ended(parent)
     shop.mended = True
     where = {"where": {"state": "failed", "flow": "place"}}
-    assert (await world.api("POST", "/api/bulks", {**where, "dry_run": True})).json[
-        "left_out"
-    ] == []
-    assert (await done(world, (await world.api("POST", "/api/bulks", where)).json["id"]))[
-        "done"
-    ] == 1
-    again = await world.api("POST", f"/api/executions/{parent}/replay")
-    assert (await world.ended(again.json["execution"]))["state"] == "succeeded"
+    assert (await world.plan(where))["left_out"] == []
+    assert (await world.bulk(where))["done"] == 1
+    assert (await world.replayed(parent))["state"] == "succeeded"
     assert [len(keys) for keys in shop.keys.values()] == [1]
 
 
@@ -806,8 +740,7 @@ async def test_a_child_is_not_left_to_a_parent_that_fails_of_another_kind(world:
     found = await world.host.store.journal.executions(Filter(parent=parent))
     await world.ended(found[0].id)
     for kind, left in (("ValidationError", 0), (None, 1)):
-        draft = {"where": {"failure_kind": kind}, "from": "start", "dry_run": True}
-        plan = (await world.api("POST", "/api/bulks", draft)).json
+        plan = await world.plan({"where": {"failure_kind": kind}, "from": "start"})
         assert (plan["total"], len(plan["left_out"])) == (left + 1, left)
 
 
@@ -832,8 +765,7 @@ async def test_whether_a_parent_is_chosen_is_asked_once(
     monkeypatch.setattr(type(journal), "executions", noted)
     for kind, left in (("ValidationError", 0), (None, 3)):
         asked.clear()
-        draft = {"where": {"failure_kind": kind}, "from": "start", "dry_run": True}
-        plan = (await world.api("POST", "/api/bulks", draft)).json
+        plan = await world.plan({"where": {"failure_kind": kind}, "from": "start"})
         assert (plan["total"], sum(each["count"] for each in plan["left_out"])) == (
             3 + bool(left),
             left,
@@ -868,7 +800,6 @@ async def all_failed(world: Any) -> list[str]:
     return ids
 
 
-@pytest.mark.usefixtures("driving")
 @pytest.mark.parametrize("flow", ["together", "above", "waits"])
 async def test_a_child_that_its_parents_replay_mended_is_no_dead_letter_any_more(
     world: Any, flow: str
@@ -880,7 +811,7 @@ async def test_a_child_that_its_parents_replay_mended_is_no_dead_letter_any_more
     shop.mended = True
     where = {"where": {"state": "failed"}}
     for _ in range(2):
-        bulk = await done(world, (await world.api("POST", "/api/bulks", where)).json["id"])
+        bulk = await world.bulk(where)
         for new in await replays_of(world, parent):
             await world.ended(new.id)
         assert await all_failed(world) == []
@@ -891,7 +822,7 @@ async def test_a_child_that_its_parents_replay_mended_is_no_dead_letter_any_more
         assert new.state == "succeeded"
         again = await world.api("POST", f"/api/executions/{each}/replay")
         assert (again.status, new.id in again.body.decode()) == (409, True), again.body
-        shown = (await world.api("GET", f"/api/executions/{each}")).json
+        shown = await world.api.get(f"/api/executions/{each}")
         assert shown["replays"] == [new.id]
     assert shop.orders == ["o0"]
 
@@ -904,45 +835,50 @@ async def test_a_second_replay_is_refused_while_the_first_is_live(
     early = await world.api("POST", path)
     assert (early.status, early.kind) == (409, "Conflict")
     assert "wait until it has ended, or cancel it" in early.json["detail"]
-    await world.api("POST", f"/api/executions/{id}/cancel")
-    await world.ended(id)  # one that runs is cancelled at its next step
-    first = (await world.api("POST", path)).json["execution"]
+    cancel = {"reason": "not needed"}
+    assert (await world.api("POST", f"/api/executions/{id}/cancel", cancel)).status == 200
+    shown = await world.ended(id)  # one that runs is cancelled at its next step
+    assert (shown["state"], shown["reason"]) == ("cancelled", "not needed")
+    again = await world.api("POST", f"/api/executions/{id}/cancel")
+    assert (again.status, again.json["detail"]) == (
+        409,
+        f"{id} has ended already: it was cancelled",
+    )
+    first = await world.replay(id)
     refused = await world.api("POST", path)
     assert (refused.status, refused.kind) == (409, "Conflict")
     assert first in refused.json["detail"]
-    where = {"where": {"state": "cancelled", "flow": "waiting"}, "dry_run": True}
-    [left] = (await world.api("POST", "/api/bulks", where)).json["left_out"]
+    where = {"where": {"state": "cancelled", "flow": "waiting"}}
+    [left] = (await world.plan(where))["left_out"]
     assert (left["execution"], first in left["why"]) == (id, True)
     await world.api("POST", f"/api/executions/{first}/cancel")
     await world.ended(first)
-    assert (await world.api("POST", f"/api/executions/{first}/replay")).status == 201
+    await world.replay(first)
 
 
 async def test_dead_letters_are_grouped_by_cause_and_replayed_by_it(
-    world: Any, instance: Any, driving: None
+    world: Any, instance: Any
 ) -> None:
     ids = await failed(world, instance, 3)
-    [group] = (await world.api("GET", "/api/executions/causes")).json
+    [group] = await world.api.get("/api/executions/causes")
     assert (group["count"], group["example"], group["flows"]) == (3, ids[-1], ["incoming"])
     where = {"id": instance["id"], "name": instance["name"], "customer_name": "Initech"}
     assert group["instances"] == [where]
     assert "o2" not in group["text"]
     assert "shop." in group["text"]
-    shown = (await world.api("GET", f"/api/executions/{ids[0]}")).json
+    shown = await world.api.get(f"/api/executions/{ids[0]}")
     assert (shown["cause"], shown["failure"]["cause"]) == (group["cause"], group["text"])
     status = shown["failure"]["status"]
     assert status == 422, shown["failure"]
     for by, found in (({"cause": group["cause"]}, 3), ({"status": 422}, 3), ({"status": 418}, 0)):
-        listed = (await world.api("GET", "/api/executions", **by)).json["items"]
+        listed = await world.api.items("/api/executions", **by)
         assert len(listed) == found, by
     assert (await world.api("GET", "/api/executions", status=7)).status == 422
-    assert (await world.api("GET", "/api/executions/causes", flow="waiting")).json == []
+    assert await world.api.get("/api/executions/causes", flow="waiting") == []
 
-    other = {"do": "replay", "dry_run": True, "where": {"cause": "0" * 12}}
-    assert (await world.api("POST", "/api/bulks", other)).json["total"] == 0
-    draft = {"do": "replay", "where": {"cause": group["cause"], "status": status}}
-    bulk = (await world.api("POST", "/api/bulks", draft)).json
-    assert (await done(world, bulk["id"]))["done"] == 3
-    assert (await world.api("GET", "/api/executions/causes")).json == []
-    [again] = (await world.api("GET", "/api/executions/causes", dismissed="true")).json
+    assert (await world.plan({"where": {"cause": "0" * 12}}))["total"] == 0
+    where = {"cause": group["cause"], "status": status}
+    assert (await world.bulk({"where": where}))["done"] == 3
+    assert await world.api.get("/api/executions/causes") == []
+    [again] = await world.api.get("/api/executions/causes", dismissed="true")
     assert again["count"] == 3

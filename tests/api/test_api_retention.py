@@ -4,10 +4,9 @@ from typing import Any
 
 from halflap.store.retention import DAY
 from tests.api.conftest import ORDERS
-from tests.api.test_api_replays import done, driving, failed
+from tests.api.test_api_replays import failed
 from tests.cases import for_each
 
-__all__ = ["driving"]
 NOTHING: dict[str, Any] = {"execution": None, "payload": None}
 LARGE = "x" * 100_000
 
@@ -38,7 +37,7 @@ async def test_an_instance_says_how_long_above_its_customer_and_the_server(
     assert mine.json["retention"] == {**NOTHING, "payload": 60}
     kept = {"execution": 60, "payload": 60}
     assert mine.json["kept"] == kept
-    assert (await world.api("GET", f"/api/instances/{instance['id']}")).json["kept"] == kept
+    assert (await world.api.get(f"/api/instances/{instance['id']}"))["kept"] == kept
     back = await world.api("PUT", path, {})
     assert back.json["kept"] == {"execution": 30, "payload": 7}
 
@@ -52,9 +51,8 @@ async def test_what_the_integration_declares_holds_from_its_activation(world: An
     assert instance["kept"] == {"execution": 30, "payload": 5}
     bundle = world.bundle(label="2", orders=orders.replace("event=5, steps=9", "payload=1"))
     other = await world.publish(bundle, expect=instance["version"]["hash"])
-    path = f"/api/instances/{instance['id']}/upgrade"
-    upgraded = await world.api("POST", path, {"version": other}, wait=30)
-    assert upgraded.json["kept"] == {"execution": 30, "payload": 1}
+    upgraded = await world.upgrade(other)
+    assert upgraded["kept"] == {"execution": 30, "payload": 1}
 
 
 @for_each(
@@ -71,7 +69,7 @@ async def test_nonsense_is_refused(world: Any, instance: Any, said: Any, field: 
     refused = await world.api("PUT", f"/api/instances/{instance['id']}/retention", said)
     assert refused.status == 422
     assert field in refused.json["fields"]
-    assert (await world.api("GET", f"/api/instances/{instance['id']}")).json["retention"] == NOTHING
+    assert (await world.api.get(f"/api/instances/{instance['id']}"))["retention"] == NOTHING
 
 
 async def test_what_is_removed_is_said_to_be_wherever_it_is_asked_for(
@@ -83,16 +81,16 @@ async def test_what_is_removed_is_said_to_be_wherever_it_is_asked_for(
     assert not whole["payload_removed"]
     await aged(world, 9)
 
-    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    shown = await world.api.get(f"/api/executions/{id}")
     assert shown["payload_removed"]
     assert (shown["event"], shown["state"]) == (None, "succeeded")
     assert [each["path"] for each in shown["steps"]] == [each["path"] for each in whole["steps"]]
     assert {each["result"] for each in shown["steps"]} == {None}
     assert shown["result"] == whole["result"]
-    assert len((await world.api("GET", f"/api/executions/{id}/logs")).json["items"]) == 1
-    listed = (await world.api("GET", "/api/executions", flow="incoming")).json["items"]
+    assert len(await world.api.items(f"/api/executions/{id}/logs")) == 1
+    listed = await world.api.items("/api/executions", flow="incoming")
     assert [each["id"] for each in listed] == [id]
-    assert (await world.api("GET", "/api/executions", key="o1")).json["items"] != []
+    assert await world.api.items("/api/executions", key="o1") != []
     for part, query in (("body", {}), ("result", {"step": "shop.find_order#1"})):
         gone = await world.api("GET", f"/api/executions/{id}/{part}", **query)
         assert (gone.status, gone.kind) == (410, "Removed"), part
@@ -103,8 +101,8 @@ async def test_what_is_removed_is_said_to_be_wherever_it_is_asked_for(
         refused = await world.api("POST", f"/api/executions/{id}/replay", replay)
         assert (refused.status, refused.kind) == (410, "Removed")
         assert "cannot be replayed" in refused.json["detail"]
-    page = await world.api("GET", "/api/recordings", integration="orders")
-    assert (page.json["items"], page.json["removed"]) == ([], 1)
+    page = await world.api.get("/api/recordings", integration="orders")
+    assert (page["items"], page["removed"]) == ([], 1)
 
 
 async def test_a_dead_letter_can_be_replayed_until_it_is_dismissed(
@@ -113,7 +111,7 @@ async def test_a_dead_letter_can_be_replayed_until_it_is_dismissed(
     await world.api("PUT", f"/api/instances/{instance['id']}/retention", {"payload": 2})
     (id,) = await failed(world, instance, 1)
     await aged(world, 9)
-    assert not (await world.api("GET", f"/api/executions/{id}")).json["payload_removed"]
+    assert not (await world.api.get(f"/api/executions/{id}"))["payload_removed"]
     await world.api("POST", f"/api/executions/{id}/dismiss")
     await aged(world, 0)
     made = world.shop.orders.copy()
@@ -123,9 +121,7 @@ async def test_a_dead_letter_can_be_replayed_until_it_is_dismissed(
     assert world.shop.orders == made
 
 
-async def test_a_bulk_replay_goes_on_past_what_is_removed(
-    world: Any, instance: Any, driving: None
-) -> None:
+async def test_a_bulk_replay_goes_on_past_what_is_removed(world: Any, instance: Any) -> None:
     old = await world.send(instance, {"id": "o1", "amount": 1})
     await world.ended(old)
     await aged(world, 9)
@@ -135,10 +131,7 @@ async def test_a_bulk_replay_goes_on_past_what_is_removed(
     fresh = await world.send(instance, {"id": "o2", "amount": 1})
     await world.ended(fresh)
 
-    began = await world.api(
-        "POST", "/api/bulks", {"where": {"state": "succeeded", "flow": "incoming"}}
-    )
-    bulk = await done(world, began.json["id"])
+    bulk = await world.bulk({"where": {"state": "succeeded", "flow": "incoming"}})
 
     assert (bulk["done"], bulk["refused"]) == (1, 1), bulk
     assert "was removed, as the retention of" in str(bulk["refusals"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from halflap.api import stream
 from halflap.api.asking import needs, router_of
 from halflap.api.rights import RIGHTS, ROLES
 from halflap.model import Rejection
-from tests.api.conftest import ORDERS, Browser, signed_in
+from tests.api.conftest import ORDERS, Browser, Client, signed_in
 from tests.polling import DEADLINE
 
 SECRET = "4711-nobodys-business"
@@ -55,8 +54,7 @@ async def failing(world: Any) -> tuple[Any, str]:
     world.shop.broken = True
     execution = await world.send(instance, {"id": SECRET, "amount": 5}, x_note=SECRET)
     assert (await world.ended(execution))["state"] == "failed"
-    _, _, endpoint = instance["urls"]["incoming"].rpartition("/")
-    await world.api("POST", f"/hooks/{endpoint}", body=b"{", headers={"x-note": SECRET}, token=None)
+    await world.hook(instance, b"{", **{"x-note": SECRET})
     return instance, execution
 
 
@@ -162,7 +160,7 @@ async def test_a_cause_has_no_values_and_is_one_for_all_of_them(either: Any) -> 
     viewer = await signed_in(either, "viewer")
     public = "ValueError at incoming, orders.py:"
 
-    [own] = (await either.api("GET", "/api/executions/causes")).json
+    [own] = await either.api.get("/api/executions/causes")
     assert own["text"].startswith(public)
     assert own["text"].endswith(": bad value Bob")
     assert own["count"] == 2
@@ -175,8 +173,8 @@ async def test_a_cause_has_no_values_and_is_one_for_all_of_them(either: Any) -> 
     found = page.json["items"]
     assert [each["reason"] for each in found] == [group["text"]] * 2
     assert {each["cause"] for each in found} == {group["cause"]}
-    own_page = await either.api("GET", "/api/executions", cause=group["cause"], dead_letters=True)
-    assert len(own_page.json["items"]) == 2
+    own_page = await either.api.items("/api/executions", cause=group["cause"], dead_letters=True)
+    assert len(own_page) == 2
     refused = await viewer("GET", "/api/executions", cause=own["cause"])
     assert refused.kind == "PayloadsHidden"  # it would say whether a guess is right
     for path in ("", "/overview", "/steps"):
@@ -196,11 +194,11 @@ async def test_a_hooks_query_is_hidden_wherever_it_stands(world: Any) -> None:
     instance = await world.instance()
     _, _, path = instance["urls"]["incoming"].partition("/hooks/")
     await world.api("POST", f"/hooks/{path}", body=b"{}", token=None, mail=SECRET)
-    [found] = (await world.api("GET", "/api/executions", flow="incoming")).json["items"]
+    [found] = await world.api.items("/api/executions", flow="incoming")
     viewer = await signed_in(world, "viewer")
     for path in ("", "/overview"):
-        whole = await world.api("GET", f"/api/executions/{found['id']}{path}")
-        assert SECRET in whole.json["event"]["url"]
+        whole = await world.api.get(f"/api/executions/{found['id']}{path}")
+        assert SECRET in whole["event"]["url"]
         hidden = await viewer("GET", f"/api/executions/{found['id']}{path}")
         assert SECRET.encode() not in hidden.body
 
@@ -213,8 +211,7 @@ async def test_what_is_private_is_shown_by_who_may_see_it_only(world: Any) -> No
         (["configure", "private_payloads"], 200),
         (["configure", "admin"], 200),
     ):
-        made = await world.api("POST", "/api/keys", {"name": "a", "rights": ["read", *rights]})
-        key = made.json["key"]
+        key = await world.key("read", *rights)
         assert (await world.api("PATCH", path, {"private": True}, token=key)).status == 200
         assert (await world.api("PATCH", path, {"private": False}, token=key)).status == status
 
@@ -224,17 +221,15 @@ async def test_who_follows_is_not_told_of_hidden_values(
 ) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
     instance, execution = await failing(world)
-    made = await world.api("POST", "/api/keys", {"name": "watcher", "rights": ["read"]})
-    client: Callable[..., Any] = type(world.api)
-    follower = client(world.api.app, made.json["key"])
+    follower = Client(world.api.app, await world.key("read"))
     async with follower.stream("/api/stream", topics="executions") as heard:
         assert await heard.event() == ": following"
         await world.api("POST", f"/api/executions/{execution}/replay")
         while (change := await heard.data())["state"] != "failed":
             assert change["reason"] == ""
-        whole = await world.api("GET", f"/api/executions/{change['execution']}")
+        whole = await world.api.get(f"/api/executions/{change['execution']}")
         assert change["reason"] == "UpstreamError at shop.create_order (422)"
-        assert change["reason"] in whole.json["failure"]["cause"]
+        assert change["reason"] in whole["failure"]["cause"]
     assert instance["customer"] == change["customer"]
 
 
@@ -243,9 +238,7 @@ async def test_a_stream_ends_as_a_customer_is_made_private(
 ) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
     customer = await world.customer()
-    made = await world.api("POST", "/api/keys", {"name": "w", "rights": ["read", "payloads"]})
-    client: Callable[..., Any] = type(world.api)
-    follower = client(world.api.app, made.json["key"])
+    follower = Client(world.api.app, await world.key("read", "payloads"))
     async with follower.stream("/api/stream", topics="executions,logs") as heard:
         assert await heard.event() == ": following"
         changed = await world.api("PATCH", f"/api/customers/{customer}", {"private": True})
@@ -257,9 +250,7 @@ async def test_a_stream_ends_as_a_customer_is_made_private(
 async def test_a_refusals_reason_has_no_values_where_payloads_are_hidden(world: Any) -> None:
     await world.publish()
     instance = await world.instance()
-    _, _, path = instance["urls"]["incoming"].partition("/hooks/")
-    coded = {"content-encoding": SECRET}
-    sent = await world.api("POST", f"/hooks/{path}", body=b"{}", headers=coded, token=None)
+    sent = await world.hook(instance, b"{}", **{"content-encoding": SECRET})
     assert sent.status == 415
     viewer = await signed_in(world, "viewer")
     reason = "the trigger takes no Content-Encoding, and the body is"
@@ -278,7 +269,7 @@ async def test_what_came_to_a_shared_endpoint_is_of_any_customer(world: Any) -> 
     shared = (await catalogue.shared.ensure("orders", ["incoming"]))["incoming"]
     catalogue.rejections.note(Rejection(shared.id, 1, f"no org {SECRET!r}", 400, (("x", SECRET),)))
     viewer = await signed_in(world, "viewer")
-    (whole,) = (await world.api("GET", "/api/rejections")).json["items"]
+    (whole,) = await world.api.items("/api/rejections")
     assert SECRET in whole["reason"]
     hidden = await viewer("GET", "/api/rejections")
     seen = {"reason": "no org …", "headers": [], "payload_hidden": True}

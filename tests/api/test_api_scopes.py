@@ -230,8 +230,8 @@ async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> No
     # Nothing of it was done.
     instance = await two.world.api("GET", f"/api/instances/{two.others.names['instance']}")
     assert (instance.status, instance.json["state"]) == (200, "active")
-    waiting = await two.world.api("GET", f"/api/executions/{two.others.sent[2]}")
-    assert waiting.json["state"] == "waiting"
+    waiting = await two.world.api.get(f"/api/executions/{two.others.sent[2]}")
+    assert waiting["state"] == "waiting"
 
 
 def assert_alike(
@@ -272,7 +272,7 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     api, token = two.world.api, two.mine.token
 
     async def ids(what: str, **query: Any) -> list[str]:
-        found = (await api("GET", f"/api/{what}", token=token, **query)).json
+        found = await api.get(f"/api/{what}", token=token, **query)
         return [each["id"] for each in found["items"]]
 
     assert set(await ids("executions", flow="incoming")) == set(two.mine.sent[:2])
@@ -281,33 +281,33 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     assert connection == two.mine.names["connection"]
     assert await ids("receivers") == [two.mine.names["receiver"]]
     assert await ids("executions", key="Mine-0") == [two.mine.sent[0]]
-    searched = await api("GET", "/api/executions", token=token, key="Others-0")
-    assert searched.json == {"items": [], "next": None, "total": None}
+    searched = await api.get("/api/executions", token=token, key="Others-0")
+    assert searched == {"items": [], "next": None, "total": None}
     # Others' executions lie between the pages' ends, and are on none of them.
     pages: list[str] = []
     before: dict[str, str] = {"before": two.others.sent[2]}
     while True:
-        page = await api("GET", "/api/executions", token=token, limit=1, **before)
-        pages += [each["id"] for each in page.json["items"]]
-        if page.json["next"] is None:
+        page = await api.get("/api/executions", token=token, limit=1, **before)
+        pages += [each["id"] for each in page["items"]]
+        if page["next"] is None:
             break
-        before = {"before": page.json["next"]}
+        before = {"before": page["next"]}
     assert len(pages) == len(await ids("executions"))
-    own = await api("GET", f"/api/customers/{two.mine.names['customer']}", token=token)
-    assert (own.json["name"], own.json["running"], own.json["queued"]) == ("Mine", 0, 0)
-    last = await api("GET", "/api/executions/last", token=token)
-    assert last.json["id"] == two.mine.sent[2]
+    own = await api.get(f"/api/customers/{two.mine.names['customer']}", token=token)
+    assert (own["name"], own["running"], own["queued"]) == ("Mine", 0, 0)
+    last = await api.get("/api/executions/last", token=token)
+    assert last["id"] == two.mine.sent[2]
     found = await api("GET", "/api/search", token=token, q='"id":"')
     assert b"Mine-1" in found.body
     assert b"Others" not in found.body
-    stats = (await api("GET", "/api/stats", token=token, state="succeeded")).json
+    stats = await api.get("/api/stats", token=token, state="succeeded")
     assert [(each["key"], each["count"]) for each in stats["series"]] == [("succeeded", 2)]
     assert stats["backlog"] == 1
     # The control: the team's token sees both.
-    stats = (await api("GET", "/api/stats", state="succeeded")).json
+    stats = await api.get("/api/stats", state="succeeded")
     assert [(each["key"], each["count"]) for each in stats["series"]] == [("succeeded", 4)]
-    everything = await api("GET", "/api/executions", flow="incoming")
-    assert len(everything.json["items"]) == 4
+    everything = await api.items("/api/executions", flow="incoming")
+    assert len(everything) == 4
 
 
 @ON_ONE_STORE
@@ -474,9 +474,9 @@ async def test_who_follows_is_sent_off_once_its_token_is_revoked(
 async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     api = two.world.api
     revoked = (await api("POST", "/api/tokens", {"customer": "Mine", "label": "wizard"})).json
-    listed = await api("GET", "/api/tokens", customer="Mine")
-    assert [each["label"] for each in listed.json["items"]] == ["", "wizard"]
-    assert all("token" not in each for each in listed.json["items"])
+    listed = await api.items("/api/tokens", customer="Mine")
+    assert [each["label"] for each in listed] == ["", "wizard"]
+    assert all("token" not in each for each in listed)
     assert (await api("GET", "/api/instances", token=revoked["token"])).status == 200
     assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 204
     assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 404
@@ -487,7 +487,7 @@ async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     async with asyncio.timeout(DEADLINE):
         while (await api("GET", "/api/instances", token=expiring)).status != 401:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    assert len((await api("GET", "/api/tokens", customer="Mine")).json["items"]) == 1
+    assert len(await api.items("/api/tokens", customer="Mine")) == 1
 
 
 @ON_ONE_STORE
@@ -506,9 +506,9 @@ async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None
     made = await api("POST", "/api/customers", {"name": "Third", "external_id": "4711"})
     minted = await api("POST", "/api/tokens", {"external_id": "4711"})
     assert minted.json["customer"] == made.json["id"]
-    found = await api("GET", "/api/customers", external_id="4711")
-    assert [each["name"] for each in found.json["items"]] == ["Third"]
-    assert (await api("GET", "/api/customers", external_id="4712")).json["items"] == []
+    found = await api.items("/api/customers", external_id="4711")
+    assert [each["name"] for each in found] == ["Third"]
+    assert await api.items("/api/customers", external_id="4712") == []
     assert (await api("POST", "/api/tokens", {"external_id": "4712"})).status == 404
     for neither in ({}, {"customer": "Third", "external_id": "4711"}):
         assert (await api("POST", "/api/tokens", neither)).status == 422
@@ -606,8 +606,8 @@ async def keep_link(link: str) -> dict[str, str]:
     instance = await either.instance(await either.customer("Mine"))
     execution = await either.send(instance, {}, "asks")
     await either.state(execution, "waiting")
-    whole = await either.api("GET", f"/api/executions/{execution}")
-    [step] = [each for each in whole.json["steps"] if each["name"] == "keep_link"]
+    whole = await either.api.get(f"/api/executions/{execution}")
+    [step] = [each for each in whole["steps"] if each["name"] == "keep_link"]
     link = step["result"]["link"]
     token = link.partition("/signals/")[2].encode()
     assert len(token) > 40
@@ -677,10 +677,8 @@ async def test_a_customer_activates_what_is_offered_at_the_offered_version(two: 
     for name, changes in (("a", {}), ("b", {"version": first}), ("c", {"target": "offered"})):
         made = await api("POST", "/api/instances", draft(name, **changes), token=token)
         assert (made.status, made.json["version"]["hash"]) == (201, first), made.body
-    shown = await api("GET", "/api/offers", token=token)
-    assert [(each["integration"], each["version"]["hash"]) for each in shown.json["items"]] == [
-        ("orders", first)
-    ]
+    shown = await api.items("/api/offers", token=token)
+    assert [(each["integration"], each["version"]["hash"]) for each in shown] == [("orders", first)]
     # Withdrawn, what is there stays, and nothing new is made.
     assert (await api("DELETE", "/api/integrations/orders/offer")).status == 204
     assert (await api("POST", "/api/instances", draft("d"), token=token)).status == 404
@@ -698,7 +696,7 @@ async def test_a_customer_replays_on_its_own_or_the_offered_version(two: Two) ->
     for version in (newer, newer[:10], "2", "dev", "no-such"):
         refused = await api("POST", path, {"version": version}, token=token)
         assert (refused.status, refused.kind) == (404, "NotFound"), (version, refused.body)
-    own = (await api("GET", f"/api/executions/{two.mine.sent[0]}")).json["version"]["hash"]
+    own = (await api.get(f"/api/executions/{two.mine.sent[0]}"))["version"]["hash"]
     for version in ("same", "current", own, own[:10]):
         replayed = await api("POST", path, {"version": version}, token=token)
         assert replayed.status == 201, (version, replayed.body)

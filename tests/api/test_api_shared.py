@@ -18,12 +18,11 @@ from halflap.errors import StoreError
 from halflap.sdk import codec
 from halflap.server.host import Host
 from halflap.server.settings import Settings
-from tests.api.conftest import TOKEN, Answer, Client
+from tests.api.conftest import KEYS, TOKEN, Answer, Client
 from tests.cluster import emptied_url, kept_sessions
 from tests.journals import new_store
 from tests.polling import DEADLINE
 
-KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TEAMS = '''
 """Teams: one app calls one URL for all customers."""
 
@@ -105,7 +104,7 @@ class Teams:
         body = pack(root, entry).to_bytes()
         made = await self.api("POST", "/api/versions", body=body, overwrite=True)
         assert made.status == 201, made.body
-        [endpoint] = (await self.api("GET", "/api/integrations/teams/endpoints")).json
+        [endpoint] = await self.api.get("/api/integrations/teams/endpoints")
         assert endpoint["flow"] == "receive"
         self.url = endpoint["url"]
         return made.json["hash"]
@@ -125,8 +124,8 @@ class Teams:
         assert answer.json["state"] == state, answer.body
 
     async def secret(self) -> str:
-        answer = await self.api("GET", "/api/integrations/teams/endpoints/receive/secret")
-        return answer.json["secret"]
+        answer = await self.api.get("/api/integrations/teams/endpoints/receive/secret")
+        return answer["secret"]
 
     async def post(self, event: Any, *, secret: str | None = None, id: str | None = None) -> Answer:
         self.sent += 1
@@ -148,10 +147,10 @@ class Teams:
 
     async def ended(self, execution: str) -> dict[str, Any]:
         assert await self.host.engine.outcome(execution, within=DEADLINE) is not None
-        return (await self.api("GET", f"/api/executions/{execution}")).json
+        return await self.api.get(f"/api/executions/{execution}")
 
     async def list(self, **which: Any) -> list[dict[str, Any]]:
-        return (await self.api("GET", "/api/executions", **which)).json["items"]
+        return await self.api.items("/api/executions", **which)
 
     async def replay(self, execution: str) -> dict[str, Any]:
         answer = await self.api("POST", f"/api/executions/{execution}/replay", {})
@@ -344,7 +343,7 @@ async def test_a_paused_customers_events_wait_in_its_own_queue(teams: Teams) -> 
     [child] = found["children"]
     other = await teams.receive({"type": "message", "team": "T2", "text": "b"})
     assert (await teams.ended(other["children"][0]["id"]))["state"] == "succeeded"
-    waiting = (await teams.api("GET", f"/api/executions/{child['id']}")).json
+    waiting = await teams.api.get(f"/api/executions/{child['id']}")
     assert (found["state"], waiting["state"]) == ("succeeded", "queued")
     await teams.api("POST", "/api/customers/ada/resume", {})
     assert (await teams.ended(child["id"]))["state"] == "succeeded"

@@ -48,7 +48,7 @@ async def test_a_signal_carries_its_payload_to_the_flow_with_every_digit(
 async def test_what_it_waits_for_is_shown_and_since_when(world: Any, instance: Any) -> None:
     id = await world.send(instance, {}, flow="approval")
     await world.state(id, "waiting")
-    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    shown = await world.api.get(f"/api/executions/{id}")
     assert shown["waiting_for"] == "the signal approved"
     assert shown["accepted_at"] <= shown["waiting_since"] < shown["due_at"]
     step = shown["steps"][-1]

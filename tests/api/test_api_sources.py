@@ -165,18 +165,7 @@ async def prepared(world: World, written: Any) -> str:
     entry, files = written
     await world.publish(world.packed(entry, {**files, "shop.py": SHOP_THAT_LISTS}))
     customer = await world.customer()
-    made = await world.api(
-        "POST",
-        "/api/connections",
-        {
-            "customer": customer,
-            "integration": "deals",
-            "field": "shop",
-            "name": "shop",
-            "values": {"base_url": world.shop.url, "api_key": "good-key"},
-        },
-    )
-    assert made.status == 201, made.body
+    await world.connection(customer, integration="deals")
     return customer
 
 
@@ -184,10 +173,6 @@ async def listed(world: World, customer: str, field: str, **more: Any) -> Any:
     question = {"integration": "deals", "customer": customer, "field": field}
     question |= {"connections": {"shop": "shop"}, **more}
     return await world.api("POST", "/api/sources", question)
-
-
-async def token_of(world: World, customer: str) -> str:
-    return (await world.api("POST", "/api/tokens", {"customer": customer})).json["token"]
 
 
 def values(answer: Any) -> list[Any]:
@@ -198,7 +183,7 @@ def values(answer: Any) -> list[Any]:
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_the_published_form_says_where_choices_come_from(world: World, written: Any) -> None:
     await prepared(world, written)
-    form = (await world.api("GET", "/api/integrations/deals/versions/1")).json["config"]
+    form = (await world.api.get("/api/integrations/deals/versions/1"))["config"]
     fields = form["properties"]
     assert fields["pipeline"]["x-source"] == {
         "kind": "choices",
@@ -377,14 +362,14 @@ async def test_every_wrong_value_is_named_at_once(world: World) -> None:
 async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) -> None:
     customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
     other = await world.customer("Globex")
-    token = await token_of(world, customer)
+    token = await world.token(customer)
     question = {"integration": "deals", "field": "pipeline", "connections": {"shop": "shop"}}
     not_offered = await world.api("POST", "/api/sources", question, token=token)
     assert (not_offered.status, not_offered.kind) == (404, "NotFound")
     await world.api("PUT", "/api/integrations/deals/offer", {"version": "1"})
     own = await world.api("POST", "/api/sources", question, token=token)
     assert values(own) == ["p1", "p2"]
-    strange = await token_of(world, other)
+    strange = await world.token(other)
     theirs = await world.api("POST", "/api/sources", question, token=strange)
     assert (theirs.status, theirs.kind) == (404, "NotFound")
     named = {**question, "customer": customer}
@@ -397,7 +382,7 @@ async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) 
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_both_sides_of_a_mapping_are_listed_and_held_to(world: World, written: Any) -> None:
     customer = await prepared(world, written)
-    form = (await world.api("GET", "/api/integrations/deals/versions/1")).json["config"]
+    form = (await world.api.get("/api/integrations/deals/versions/1"))["config"]
     fields = form["properties"]["fields"]
     assert fields["propertyNames"]["x-source"]["action"] == "shop.list_stages"
     assert fields["additionalProperties"]["x-source"]["action"] == "shop.describe"

@@ -71,7 +71,7 @@ async def test_what_came_and_how_it_ended_is_counted_by_anything(either: Any) ->
         rolled += 1
     assert 1 <= rolled <= 3
     await all_of_it()
-    stats = (await either.api("GET", "/api/stats")).json
+    stats = await either.api.get("/api/stats")
     assert (stats["backlog"], stats["step_seconds"]) == (1, 300)
     assert stats["oldest_waiting_at"] > stats["since"]
     for which, live in (
@@ -80,7 +80,7 @@ async def test_what_came_and_how_it_ended_is_counted_by_anything(either: Any) ->
         ({"flow": "waiting"}, 1),
         ({"flow": "incoming"}, 0),
     ):
-        found = (await either.api("GET", "/api/stats", **which)).json
+        found = await either.api.get("/api/stats", **which)
         oldest = stats["oldest_waiting_at"] if live else None
         assert (found["backlog"], found["oldest_waiting_at"]) == (live, oldest), which
 

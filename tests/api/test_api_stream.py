@@ -11,6 +11,7 @@ from halflap.engine.audience import Audience
 from halflap.engine.relay import Relay, read_progress, written_progress
 from halflap.errors import StoreError
 from halflap.model import Change, FlowKey, LogLine, Progress
+from tests.api.conftest import Client
 from tests.polling import DEADLINE
 
 
@@ -60,8 +61,7 @@ async def test_of_streams_of_one_principal_so_many_are_open(
     world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MOST_STREAMS", 1)
-    made = await world.api("POST", "/api/keys", {"name": "a", "rights": ["read"]})
-    follower = type(world.api)(world.api.app, made.json["key"])
+    follower = Client(world.api.app, await world.key("read"))
     for _ in range(2):
         async with follower.stream("/api/stream", topics="executions") as heard:
             assert await heard.event() == ": following"
@@ -154,7 +154,7 @@ async def test_steps_come_with_the_changes_of_their_execution(world: Any, instan
     steps = [step for name, each in told if name == "steps" for step in each["steps"]]
     last = {each["path"]: each["status"] for each in steps}
     assert last["shop.create_order"] == "succeeded"
-    recorded = (await world.api("GET", f"/api/executions/{id}/steps")).json["items"]
+    recorded = await world.api.items(f"/api/executions/{id}/steps")
     assert last.items() <= {each["path"]: each["status"] for each in recorded}.items()
     assert told[-1][1]["state"] == shown["state"] == "succeeded"
 

@@ -14,11 +14,10 @@ from halflap.api.operations.upgrades import Stages
 from halflap.errors import ConfigError, StoreError
 from halflap.model import Instance
 from halflap.store.catalogue.instances import InstanceFilter
-from tests.api.conftest import signed_in
+from tests.api.conftest import UPGRADE, signed_in
 from tests.api.test_api_lists import counted
 from tests.polling import DEADLINE
 
-UPGRADE = "/api/integrations/orders/upgrade"
 PLAIN = '''
 from typing import Any
 
@@ -52,33 +51,6 @@ async def deploy(ctx: Context[Settings], _: Deployment) -> None:
 )
 
 
-async def upgraded(world: Any, draft: dict[str, Any]) -> Any:
-    """Begin an upgrade, and drive it to its end."""
-    begun = await world.api("POST", UPGRADE, draft)
-    assert begun.status == 201, begun.body
-    return await driven(world, begun.json["id"])
-
-
-async def driven(world: Any, bulk: str, within: float = DEADLINE) -> Any:
-    """Drive bulks until one has ended."""
-    driver = BulkDriver(world.host.store.catalogue, world.host.operations.bulks)
-    driving = asyncio.create_task(driver.run())
-    try:
-        return await ended(world, bulk, within)
-    finally:
-        driver.stop()
-        await driving
-
-
-async def ended(world: Any, bulk: str, within: float = DEADLINE) -> Any:
-    async with asyncio.timeout(within):
-        while True:
-            found = (await world.api("GET", f"/api/bulks/{bulk}")).json
-            if found["state"] != "running":
-                return found
-            await asyncio.sleep(0.02)
-
-
 async def activated(world: Any, count: int, bad: tuple[int, ...] = ()) -> list[Instance]:
     """Make active instances of `orders`, one of each customer, by id; some with a bad label."""
     catalogue = world.host.store.catalogue
@@ -100,6 +72,7 @@ async def activated(world: Any, count: int, bad: tuple[int, ...] = ()) -> list[I
 
 
 async def versions_of(world: Any) -> list[str]:
+    """The version of each instance, by id; all are active."""
     found = await world.host.store.catalogue.instances.list(InstanceFilter(integration="orders"))
     assert {each.state for each in found} <= {"active"}
     return [each.version for each in found]
@@ -114,8 +87,8 @@ async def test_a_hundred_instances_move_in_stages_through_restarts(world: Any) -
     await activated(world, 100)
     second = await world.publish(bundle(world, "2"), target="")
     draft = {"version": "2", "stages": ["1%", "10%", "100%"]}
-    plan = await world.api("POST", UPGRADE, {**draft, "dry_run": True})
-    assert (plan.status, plan.json["total"], plan.json["stages"]) == (200, 100, [1, 10, 100])
+    plan = await world.plan(draft, UPGRADE)
+    assert (plan["total"], plan["stages"]) == (100, [1, 10, 100])
     with counted() as statements:
         begun = await world.api("POST", UPGRADE, draft)
     assert len(statements) < 12, statements
@@ -129,7 +102,7 @@ async def test_a_hundred_instances_move_in_stages_through_restarts(world: Any) -
         async with asyncio.timeout(DEADLINE):
             while True:
                 with counted() as statements:
-                    found = (await world.api("GET", f"/api/bulks/{bulk}")).json
+                    found = await world.api.get(f"/api/bulks/{bulk}")
                 assert len(statements) < 6
                 if found["done"] >= stops[0]:
                     break
@@ -141,7 +114,7 @@ async def test_a_hundred_instances_move_in_stages_through_restarts(world: Any) -
         await asyncio.gather(*driver._tasks.values(), return_exceptions=True)
         await world.host.store.catalogue.bulks.take(bulk, driver._worker, -1)
         stops.pop(0)
-    end = await driven(world, bulk, 120)
+    end = await world.driven(bulk)
 
     assert (end["state"], end["done"], end["refused"]) == ("succeeded", 100, 0)
     assert await versions_of(world) == [second] * 100
@@ -156,7 +129,7 @@ async def test_an_upgrade_stops_where_too_many_fail_and_goes_back(world: Any) ->
     made = await activated(world, 50, bad=(3, 20, 21, 22))
     second = await world.publish(bundle(world, "2", BROKEN), target="")
 
-    end = await upgraded(world, {"version": "2", "stages": ["10", "30"], "most_failed": "10%"})
+    end = await world.upgraded({"version": "2", "stages": ["10", "30"], "most_failed": "10%"})
 
     assert (end["state"], end["done"], end["refused"]) == ("failed", 26, 4)
     assert "stopped: 4 of the first 30 failed" in end["reason"]
@@ -164,10 +137,8 @@ async def test_an_upgrade_stops_where_too_many_fail_and_goes_back(world: Any) ->
     assert all("no such label" in each["why"] for each in end["refusals"])
     assert sorted(await versions_of(world)) == sorted([first] * 24 + [second] * 26)
 
-    back = await world.api("POST", f"/api/bulks/{end['id']}/back")
-    assert (back.status, back.json["total"]) == (201, 26)
-    undone = await driven(world, back.json["id"])
-    assert (undone["state"], undone["done"]) == ("succeeded", 26)
+    undone = await world.bulk(path=f"/api/bulks/{end['id']}/back")
+    assert (undone["state"], undone["total"], undone["done"]) == ("succeeded", 26, 26)
     assert await versions_of(world) == [first] * 50
     again = await world.api("POST", f"/api/bulks/{end['id']}/back")
     assert again.json["total"] == 0
@@ -179,18 +150,17 @@ async def test_going_back_brings_the_former_config_and_leaves_what_has_moved_on(
     first = await either.publish(bundle(either, "1"))
     one, other = await activated(either, 2)
     await either.publish(bundle(either, "2"), target="")
-    bulk = await upgraded(either, {"version": "2"})
+    bulk = await either.upgraded({"version": "2"})
     third = await either.publish(bundle(either, "3"), target="")
     draft = {"version": third, "config": {"label": "new"}}
     await either.api("POST", f"/api/instances/{other.id}/upgrade", draft, wait=30)
 
-    back = await either.api("POST", f"/api/bulks/{bulk['id']}/back")
-    undone = await driven(either, back.json["id"])
+    undone = await either.bulk(path=f"/api/bulks/{bulk['id']}/back")
 
     assert (undone["total"], undone["done"], undone["refusals"]) == (1, 1, [])
-    now = (await either.api("GET", f"/api/instances/{one.id}")).json
+    now = await either.api.get(f"/api/instances/{one.id}")
     assert (now["version"]["hash"], now["config"]) == (first, {"label": "x"})
-    kept = (await either.api("GET", f"/api/instances/{other.id}")).json
+    kept = await either.api.get(f"/api/instances/{other.id}")
     assert (kept["version"]["hash"], kept["config"]) == (third, {"label": "new"})
 
 
@@ -199,12 +169,11 @@ async def test_urls_are_those_of_the_flows_that_the_version_has(world: Any) -> N
     [one] = await activated(world, 1)
     flow = PLAIN[PLAIN.index("@integration") :].replace("incoming", "more")
     await world.publish(bundle(world, "2", f"{PLAIN}\n\n{flow}"), target="")
-    bulk = await upgraded(world, {"version": "2"})
-    added = (await world.api("GET", f"/api/instances/{one.id}")).json["urls"]
+    bulk = await world.upgraded({"version": "2"})
+    added = (await world.api.get(f"/api/instances/{one.id}"))["urls"]
     assert set(added) == {"incoming", "more"}
-    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
-    await driven(world, back.json["id"])
-    left = (await world.api("GET", f"/api/instances/{one.id}")).json["urls"]
+    await world.bulk(path=f"/api/bulks/{bulk['id']}/back")
+    left = (await world.api.get(f"/api/instances/{one.id}"))["urls"]
     assert left == {"incoming": added["incoming"]}
 
 
@@ -212,8 +181,7 @@ async def is_left_as_configured(world: Any, bulk: Any, instance: Instance, draft
     """Configure one of two that a bulk upgraded, and take that back: the other one goes back alone."""
     put = await world.api("PUT", f"/api/instances/{instance.id}/config", draft)
     assert put.status == 200, put.body
-    back = await world.api("POST", f"/api/bulks/{bulk['id']}/back")
-    undone = await driven(world, back.json["id"])
+    undone = await world.bulk(path=f"/api/bulks/{bulk['id']}/back")
     assert (undone["done"], undone["refused"]) == (1, 1)
     assert "was configured since, and stays" in undone["refusals"][0]["why"]
 
@@ -222,11 +190,11 @@ async def test_going_back_leaves_what_was_configured_since_and_says_so(world: An
     first = await world.publish(bundle(world, "1"))
     one, other = await activated(world, 2)
     second = await world.publish(bundle(world, "2"), target="")
-    bulk = await upgraded(world, {"version": "2"})
+    bulk = await world.upgraded({"version": "2"})
     draft = {"config": {"label": "new"}, "connections": {}}
     await is_left_as_configured(world, bulk, other, draft)
-    assert (await world.api("GET", f"/api/instances/{one.id}")).json["version"]["hash"] == first
-    kept = (await world.api("GET", f"/api/instances/{other.id}")).json
+    assert (await world.api.get(f"/api/instances/{one.id}"))["version"]["hash"] == first
+    kept = await world.api.get(f"/api/instances/{other.id}")
     assert (kept["version"]["hash"], kept["config"]) == (second, {"label": "new"})
 
 
@@ -237,12 +205,12 @@ async def test_what_the_upgrade_gave_to_a_config_is_no_change_since(world: Any) 
     second = await world.publish(
         bundle(world, "2", PLAIN.replace("    label: str", wanted)), target=""
     )
-    bulk = await upgraded(world, {"version": "2", "config": {"region": "north"}})
+    bulk = await world.upgraded({"version": "2", "config": {"region": "north"}})
     draft = {"config": {"label": "x", "region": "south"}, "connections": {}}
     await is_left_as_configured(world, bulk, other, draft)
-    now = (await world.api("GET", f"/api/instances/{one.id}")).json
+    now = await world.api.get(f"/api/instances/{one.id}")
     assert (now["version"]["hash"], now["config"]) == (first, {"label": "x"})
-    kept = (await world.api("GET", f"/api/instances/{other.id}")).json
+    kept = await world.api.get(f"/api/instances/{other.id}")
     assert (kept["version"]["hash"], kept["config"]["region"]) == (second, "south")
 
 
@@ -253,8 +221,8 @@ async def test_only_a_customers_instances_and_not_those_that_stay_are_moved(worl
     await world.api("POST", f"/api/instances/{made[2].id}/upgrade", {"version": "2"}, wait=30)
     third = await world.publish(bundle(world, "3"), target="")
 
-    one = await upgraded(world, {"version": "3", "customer": made[1].customer})
-    rest = await upgraded(world, {"version": "3", "stay": ["staging"]})
+    one = await world.upgraded({"version": "3", "customer": made[1].customer})
+    rest = await world.upgraded({"version": "3", "stay": ["staging"]})
 
     assert (one["total"], rest["total"]) == (1, 1)
     assert await versions_of(world) == [third, third, second]
@@ -281,7 +249,7 @@ async def test_what_an_upgrade_did_before_it_died_counts_and_is_not_done_again(
     moved = [(await catalogue.instances.get(each.id)).deployment for each in made]
     assert await versions_of(world) == [second] * 5
 
-    end = await driven(world, bulk)
+    end = await world.driven(bulk)
 
     assert (end["state"], end["done"], end["refused"]) == ("succeeded", 5, 0)
     assert [(await catalogue.instances.get(each.id)).deployment for each in made] == moved
@@ -303,7 +271,7 @@ async def test_an_upgrade_rests_between_its_stages_and_can_be_cancelled_there(
             await world.api("POST", f"/api/bulks/{bulk}/cancel")
 
     monkeypatch.setattr(driving.BulkDriver, "_rest", rest)
-    end = await driven(world, bulk)
+    end = await world.driven(bulk)
 
     assert (end["state"], end["done"], rests) == ("cancelled", 1, [600])
     assert sorted(await versions_of(world)) == sorted([first] * 3 + [second])
@@ -349,12 +317,12 @@ async def test_a_canary_is_moved_first_and_paused_behind_until_it_goes_on(either
     second = await either.publish(bundle(either, "2"), target="")
     chosen = [made[4].id, made[1].id]
     draft = {"version": "2", "canary": chosen, "stages": ["4"]}
-    plan = (await either.api("POST", UPGRADE, {**draft, "dry_run": True})).json
+    plan = await either.plan(draft, UPGRADE)
     assert (plan["total"], plan["ready"], plan["stages"]) == (6, 6, [2, 4, 6])
     assert {each["id"] for each in plan["canary"]} == {*chosen}
 
     begun = (await either.api("POST", UPGRADE, draft)).json
-    paused = await driven(either, begun["id"])
+    paused = await either.driven(begun["id"])
     assert (paused["state"], paused["done"], paused["stages"]) == ("paused", 2, [2, 4, 6])
     assert "the canary is done" in paused["reason"]
     assert {each.id for each in await on(either, second)} == {*chosen}
@@ -367,14 +335,14 @@ async def test_a_canary_is_moved_first_and_paused_behind_until_it_goes_on(either
 
     went_on = await either.api("POST", f"/api/bulks/{begun['id']}/resume")
     assert went_on.json["state"] == "running"
-    end = await driven(either, begun["id"])
+    end = await either.driven(begun["id"])
     assert (end["state"], end["done"], end["reason"]) == ("succeeded", 6, "")
     assert await versions_of(either) == [second] * 6
     ended = await either.api("POST", f"/api/bulks/{begun['id']}/resume")
     assert (ended.status, "succeeded, not paused" in ended.json["detail"]) == (409, True)
-    listed = (await either.api("GET", "/api/bulks", upgrades_of="orders")).json["items"]
+    listed = await either.api.items("/api/bulks", upgrades_of="orders")
     assert [each["id"] for each in listed] == [begun["id"]]
-    assert (await either.api("GET", "/api/bulks", upgrades_of="order_")).json["items"] == []
+    assert await either.api.items("/api/bulks", upgrades_of="order_") == []
     assert first != second
 
 
@@ -386,20 +354,20 @@ async def test_a_canary_that_is_paused_is_taken_back_and_its_figures_are_those_o
     for each in made:  # which opens their URLs
         await world.api("POST", f"/api/instances/{each.id}/redeploy", wait=30)
     for each in made:  # what ended before the upgrade is not counted
-        shown = (await world.api("GET", f"/api/instances/{each.id}")).json
+        shown = await world.api.get(f"/api/instances/{each.id}")
         await world.ended(await world.send(shown, {}))
     await world.publish(bundle(world, "2", FAILING), target="")
     draft = {"version": "2", "canary": "50%"}
-    plan = (await world.api("POST", UPGRADE, {**draft, "dry_run": True})).json
+    plan = await world.plan(draft, UPGRADE)
     bulk = (await world.api("POST", UPGRADE, draft)).json["id"]
-    paused = await driven(world, bulk)
+    paused = await world.driven(bulk)
     assert (paused["state"], paused["done"]) == ("paused", 2)
     canary = {each["id"] for each in plan["canary"]}
     for each in made:
-        shown = (await world.api("GET", f"/api/instances/{each.id}")).json
+        shown = await world.api.get(f"/api/instances/{each.id}")
         await world.ended(await world.send(shown, {}))
 
-    rollout = (await world.api("GET", f"/api/bulks/{bulk}/rollout")).json
+    rollout = await world.api.get(f"/api/bulks/{bulk}/rollout")
     figures = [
         (
             each["version"]["number"],
@@ -414,11 +382,10 @@ async def test_a_canary_that_is_paused_is_taken_back_and_its_figures_are_those_o
     assert rollout["versions"][0]["p95_ms"] > 0
     assert {each["id"]: each["moved"] for each in rollout["canary"]} == dict.fromkeys(canary, True)
 
-    back = await world.api("POST", f"/api/bulks/{bulk}/back")
-    assert (back.status, back.json["total"]) == (201, 2)
-    assert (await driven(world, back.json["id"]))["done"] == 2
+    undone = await world.bulk(path=f"/api/bulks/{bulk}/back")
+    assert (undone["total"], undone["done"]) == (2, 2)
     assert await versions_of(world) == [first] * 4
-    assert (await world.api("GET", f"/api/bulks/{bulk}")).json["state"] == "cancelled"
+    assert (await world.api.get(f"/api/bulks/{bulk}"))["state"] == "cancelled"
 
 
 async def test_one_of_a_canary_that_cannot_be_moved_is_not_tried_again_with_the_rest(
@@ -429,13 +396,13 @@ async def test_one_of_a_canary_that_cannot_be_moved_is_not_tried_again_with_the_
     second = await world.publish(bundle(world, "2", BROKEN), target="")
     draft = {"version": "2", "canary": [made[0].id, made[1].id], "most_failed": "50%"}
     bulk = (await world.api("POST", UPGRADE, draft)).json["id"]
-    paused = await driven(world, bulk)
+    paused = await world.driven(bulk)
     assert (paused["state"], paused["done"], paused["refused"]) == ("paused", 1, 1)
-    shown = (await world.api("GET", f"/api/bulks/{bulk}/rollout")).json["canary"]
+    shown = (await world.api.get(f"/api/bulks/{bulk}/rollout"))["canary"]
     assert {e["id"]: e["moved"] for e in shown} == {made[0].id: True, made[1].id: False}
     assert "no such label" in next(each["why"] for each in shown if each["why"])
     await world.api("POST", f"/api/bulks/{bulk}/resume")
-    end = await driven(world, bulk)
+    end = await world.driven(bulk)
     assert (end["state"], end["done"], end["refused"]) == ("succeeded", 3, 1)
     assert await versions_of(world) == [second, first, second, second]
 
@@ -453,10 +420,10 @@ async def test_a_running_upgrade_is_paused_and_goes_on_without_doing_anything_tw
     paused = await world.api("POST", f"/api/bulks/{bulk}/pause")
     assert (paused.json["state"], paused.json["reason"]) == ("paused", "paused by hand")
     assert await driver._page(page) is None  # what it was doing is noted, and it stops
-    found = (await world.api("GET", f"/api/bulks/{bulk}")).json
+    found = await world.api.get(f"/api/bulks/{bulk}")
     assert (found["state"], found["done"]) == ("paused", 2)
     await world.api("POST", f"/api/bulks/{bulk}/resume")
-    end = await driven(world, bulk)
+    end = await world.driven(bulk)
     assert (end["state"], end["done"], end["refused"]) == ("succeeded", 5, 0)
     assert await versions_of(world) == [second] * 5
 
@@ -467,17 +434,17 @@ async def test_a_plan_says_which_instances_cannot_be_moved_and_why(either: Any) 
     needs = PLAIN.replace("label: str", "label: str\n    site: str")
     await either.publish(bundle(either, "2", needs), target="")
 
-    draft = {"version": "2", "dry_run": True}
-    plan = (await either.api("POST", UPGRADE, {**draft, "canary": "2"})).json
+    draft = {"version": "2"}
+    plan = await either.plan({**draft, "canary": "2"}, UPGRADE)
     [group] = plan["blocked"]
     assert (plan["total"], plan["ready"], plan["canary"]) == (3, 0, [])
     assert (group["count"], group["fields"]) == (3, {"site": "Field required"})
     assert [each["id"] for each in plan["instances"]] == [each.id for each in made]
     assert {each["why"] for each in plan["instances"]} == {group["why"]}
     name = plan["instances"][1]["customer_name"]
-    one = (await either.api("POST", UPGRADE, {**draft, "named": name.upper()})).json
+    one = await either.plan({**draft, "named": name.upper()}, UPGRADE)
     assert [each["id"] for each in one["instances"]] == [made[1].id]
-    none = (await either.api("POST", UPGRADE, {**draft, "named": "_%"})).json
+    none = await either.plan({**draft, "named": "_%"}, UPGRADE)
     assert (none["total"], none["instances"]) == (3, [])
     for wrong in ("0", "many", "101%", ["ins_none"]):
         refused = await either.api("POST", UPGRADE, {"version": "2", "canary": wrong})
@@ -504,7 +471,7 @@ ASKING = PLAIN.replace(
 
 
 async def config_of(world: Any, instance: str) -> dict[str, Any]:
-    return (await world.api("GET", f"/api/instances/{instance}")).json["config"]
+    return (await world.api.get(f"/api/instances/{instance}"))["config"]
 
 
 async def test_what_a_version_asks_for_is_asked_once_and_each_keeps_its_own(either: Any) -> None:
@@ -515,15 +482,15 @@ async def test_what_a_version_asks_for_is_asked_once_and_each_keeps_its_own(eith
     await catalogue.instances.set_revision(made[1], {"label": "x", "region": "own"}, {})
     await catalogue.instances.set_revision(made[2], {"label": "x", "region": 7}, {})
     second = await either.publish(bundle(either, "2", ASKING), target="")
-    draft = {"version": "2", "dry_run": True}
-    asked = (await either.api("POST", UPGRADE, draft)).json
+    draft = {"version": "2"}
+    asked = await either.plan(draft, UPGRADE)
     assert (asked["asked"], asked["ready"]) == (["region"], 1)
     found = {each["id"]: each for each in asked["instances"]}
     assert list(found[made[0]]["fields"]) == list(found[made[2]]["fields"]) == ["region"]
     assert found[made[1]]["defaults"] == ["discount", "limit"]
 
     config = {"region": "north", "discount": 12.5}
-    plan = (await either.api("POST", UPGRADE, {**draft, "config": config})).json
+    plan = await either.plan({**draft, "config": config}, UPGRADE)
     assert plan["ready"] == 4
     given = {each["id"]: each["given"] for each in plan["instances"]}
     everything = ["region", "discount"]
@@ -536,7 +503,7 @@ async def test_what_a_version_asks_for_is_asked_once_and_each_keeps_its_own(eith
     assert {*map(tuple, (each["defaults"] for each in plan["instances"]))} == {("limit",)}
 
     draft = {"version": "2", "config": config, "leave_out": [made[3]]}
-    end = await upgraded(either, draft)
+    end = await either.upgraded(draft)
     assert (end["state"], end["total"], end["done"], end["refused"]) == ("succeeded", 3, 3, 0)
     # A bulk says which fields, and not the values.
     assert end["wanted"]["config"] == ["region", "discount"]
@@ -567,20 +534,20 @@ async def test_a_canary_pauses_by_its_own_rule_and_goes_on_by_itself(
     try:
 
         async def sent(count: int) -> None:
-            shown = (await world.api("GET", f"/api/instances/{made[0].id}")).json
+            shown = await world.api.get(f"/api/instances/{made[0].id}")
             for _ in range(count):
                 await world.ended(await world.send(shown, {}))
 
         async with asyncio.timeout(DEADLINE):
-            while (await world.api("GET", f"/api/bulks/{bulk}")).json["done"] < 1:  # noqa: ASYNC110
+            while (await world.api.get(f"/api/bulks/{bulk}"))["done"] < 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await sent(1)  # too few to say anything
         for _ in range(5):
-            found = (await world.api("GET", f"/api/bulks/{bulk}")).json
+            found = await world.api.get(f"/api/bulks/{bulk}")
             assert (found["state"], found["done"]) == ("running", 1)
             await asyncio.sleep(0.02)
         await sent(1)
-        found = await ended(world, bulk)
+        found = await world.done(bulk)
         if goes_on:
             assert (found["state"], found["done"]) == ("succeeded", 4)
             return
@@ -589,9 +556,9 @@ async def test_a_canary_pauses_by_its_own_rule_and_goes_on_by_itself(
         # A person has looked at these: the rule counts from now on.
         await world.api("POST", f"/api/bulks/{bulk}/resume")
         await asyncio.sleep(0.1)
-        assert (await world.api("GET", f"/api/bulks/{bulk}")).json["state"] == "running"
+        assert (await world.api.get(f"/api/bulks/{bulk}"))["state"] == "running"
         await sent(2)
-        assert (await ended(world, bulk))["state"] == "paused"
+        assert (await world.done(bulk))["state"] == "paused"
     finally:
         driver.stop()
         await driving

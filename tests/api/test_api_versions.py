@@ -19,12 +19,12 @@ async def test_a_version_is_published_to_a_target_and_shown_in_full(world: Any) 
     hash = await world.publish(bundle, note="the first")
 
     assert hash == bundle.hash
-    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
+    [listed] = await world.api.items("/api/integrations")
     assert (listed["name"], listed["title"]) == ("orders", "Orders to the shop")
     assert listed["targets"] == {"dev": hash}
     assert [(each["number"], each["note"]) for each in listed["versions"]] == [(1, "the first")]
     for named in ("1", hash, hash[:12], "dev"):
-        shown = (await world.api("GET", f"/api/integrations/orders/versions/{named}")).json
+        shown = await world.api.get(f"/api/integrations/orders/versions/{named}")
         assert shown["hash"] == hash
     assert shown["connections"] == {"shop": "shop:Shop"}
     assert set(shown["config"]["properties"]) == {"label", "discount"}
@@ -40,7 +40,7 @@ async def test_the_same_bundle_twice_is_one_version(world: Any) -> None:
     again = await world.publish(world.bundle())
 
     assert first == again
-    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
+    [listed] = await world.api.items("/api/integrations")
     assert len(listed["versions"]) == 1
 
 
@@ -58,7 +58,7 @@ async def test_a_target_that_moved_on_is_not_deployed_over(world: Any) -> None:
         assert refused.json["draft"]["newest"] == {"number": 2, "hash": second}
         assert "--- a/orders.py" in refused.json["draft"]["lines"]
         assert "-# 2\n+# 3" in refused.json["draft"]["lines"]
-    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
+    [listed] = await world.api.items("/api/integrations")
     assert len(listed["versions"]) == 2
     forced = await world.api("POST", "/api/versions", body=third, expect=first, overwrite=1)
     assert (forced.status, forced.json["number"]) == (201, 3)
@@ -70,7 +70,7 @@ async def test_an_older_version_is_promoted_as_it_is(world: Any) -> None:
 
     await world.publish(world.bundle(label="1"), target="production")
 
-    [listed] = (await world.api("GET", "/api/integrations")).json["items"]
+    [listed] = await world.api.items("/api/integrations")
     assert listed["targets"]["production"] == first
 
 
@@ -97,7 +97,7 @@ async def test_a_version_that_does_not_load_is_not_published(
 
     assert (refused.status, refused.kind) == (422, "DefinitionError"), refused.body
     assert said in refused.json["detail"]
-    assert (await world.api("GET", "/api/integrations")).json["items"] == []
+    assert await world.api.items("/api/integrations") == []
 
 
 async def test_a_bundle_that_was_damaged_is_refused(world: Any) -> None:
@@ -143,7 +143,7 @@ async def test_what_lint_calls_an_error_is_not_published(world: Any) -> None:
 
 
 async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
-    listed = {each["name"]: each for each in (await world.api("GET", "/api/components")).json}
+    listed = {each["name"]: each for each in await world.api.get("/api/components")}
 
     assert {"http", "webhook", "schedule", "instance"} <= set(listed)
     get = next(each for each in listed["http"]["actions"] if each["name"] == "http.get")
@@ -153,7 +153,7 @@ async def test_components_show_the_schemas_of_their_forms(world: Any) -> None:
     refund = next(e for e in listed["stripe"]["actions"] if e["name"] == "stripe.create_refund")
     assert refund["inputs"]["properties"]["reason"]["enum"][0] == "duplicate"
     assert refund["output"]["properties"]["id"] == {"type": "string"}
-    short = (await world.api("GET", "/api/components", schemas="false")).json
+    short = await world.api.get("/api/components", schemas="false")
     assert [each["name"] for each in short] == list(listed)
     actions = next(each["actions"] for each in short if each["name"] == "stripe")
     assert all(each["title"] and each["inputs"] == each["output"] == {} for each in actions)
@@ -166,7 +166,7 @@ async def test_a_versions_outline_is_read_from_what_was_published(world: Any) ->
 
     assert (shown.status, shown.json["name"], shown.json["language"]) == (200, "orders", "python")
     flows = {each["name"]: each for each in shown.json["flows"]}
-    listed = (await world.api("GET", "/api/integrations/orders/versions/dev")).json["flows"]
+    listed = (await world.api.get("/api/integrations/orders/versions/dev"))["flows"]
     assert {name: each["trigger"] for name, each in flows.items()} == {
         each["name"]: each["trigger"] for each in listed
     }
@@ -185,13 +185,13 @@ async def test_an_integration_says_who_has_which_version_and_what_failed(world: 
     body = world.bundle(label="2").to_bytes()
     await world.api("POST", "/api/versions", body=body, target="", token=added.json["key"])
 
-    found = (await world.api("GET", "/api/integrations/orders")).json
+    found = await world.api.get("/api/integrations/orders")
 
     assert found["instances"] == {first: 2}
     assert found["components"] == ["webhook", "shop", "shop:Shop"]
     assert found["failed_24h"] == 1
     assert [each["published_by"] for each in found["versions"]] == ["ci", ""]
-    assert (await world.api("GET", "/api/integrations")).json["items"] == [found]
+    assert await world.api.items("/api/integrations") == [found]
     missing = await world.api("GET", "/api/integrations/none")
     assert (missing.status, "integrations list" in missing.json["detail"]) == (404, True)
 
@@ -202,7 +202,7 @@ async def test_two_versions_are_compared_by_files_flows_and_config(world: Any) -
     after = after.replace("NOTE = 1\n", "").replace("sleep(60)", "sleep(90)")
     await world.publish(world.bundle(orders=after), target="")
 
-    diff = (await world.api("GET", "/api/integrations/orders/diff", from_="1", to="2")).json
+    diff = await world.api.get("/api/integrations/orders/diff", from_="1", to="2")
 
     assert (diff["before"]["number"], diff["after"]["number"], diff["left_out"]) == (1, 2, 0)
     [file] = diff["files"]
@@ -219,12 +219,12 @@ async def test_two_versions_are_compared_by_files_flows_and_config(world: Any) -
         ("size", "added", True),
         ("note", "added", False),
     ]
-    back = (await world.api("GET", "/api/integrations/orders/diff", from_="2", to="1")).json
+    back = await world.api.get("/api/integrations/orders/diff", from_="2", to="1")
     assert [(each["name"], each["change"]) for each in back["config"]] == [
         ("size", "removed"),
         ("note", "removed"),
     ]
-    same = (await world.api("GET", "/api/integrations/orders/diff", from_="2", to="2")).json
+    same = await world.api.get("/api/integrations/orders/diff", from_="2", to="2")
     assert (same["files"], same["flows"], same["config"]) == ([], [], [])
     gone = await world.api("GET", "/api/integrations/orders/diff", from_="1", to="9")
     assert gone.status == 404

@@ -204,8 +204,8 @@ def test_a_pause_comes_before_all_else_and_an_order_before_a_connection() -> Non
 
 async def waiting_of(world: Any, execution: str) -> dict[str, Any]:
     """Return what an execution waits for; a list says the same of it."""
-    shown = (await world.api("GET", f"/api/executions/{execution}")).json["waiting"]
-    listed = (await world.api("GET", "/api/executions")).json["items"]
+    shown = (await world.api.get(f"/api/executions/{execution}"))["waiting"]
+    listed = await world.api.items("/api/executions")
     [found] = [each["waiting"] for each in listed if each["id"] == execution]
     if shown is not None and shown["reason"] not in ("sleep", "back-off"):  # these are in its steps
         assert found["message"] == shown["message"]
@@ -253,5 +253,5 @@ async def test_the_api_tells_an_app_that_is_away_and_when_it_is_tried_again(worl
     assert wait["reason"] == "connection"
     assert "is away: it answered 503" in wait["message"]
     assert wait["since"] < wait["until"]
-    shown = (await world.api("GET", f"/api/connections/{id}")).json
+    shown = await world.api.get(f"/api/connections/{id}")
     assert (shown["away"], shown["rests_until"]) == (True, wait["until"])

@@ -1,10 +1,8 @@
 """Replays of parents and children in any order: an app that knows no keys gets each order once."""
 
-import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -154,14 +152,6 @@ class Shop:
         return web.Response(text=text, content_type="application/json")
 
 
-@pytest.fixture
-async def driven(world: Any) -> AsyncIterator[Any]:
-    task = asyncio.create_task(world.host.crew.bulks.run())
-    yield world
-    world.host.crew.bulks.stop()
-    await task
-
-
 async def quiet(world: Any) -> None:
     """Return once nothing runs."""
 
@@ -173,14 +163,7 @@ async def quiet(world: Any) -> None:
 
 
 async def bulk(world: Any, flow: str | None) -> None:
-    where = {"state": "failed", **({"flow": flow} if flow else {})}
-    made = await world.api("POST", "/api/bulks", {"where": where})
-
-    async def look() -> bool:
-        found = (await world.api("GET", f"/api/bulks/{made.json['id']}")).json
-        return found["state"] != "running"
-
-    await until(look)
+    await world.bulk({"where": {"state": "failed", **({"flow": flow} if flow else {})}})
     await quiet(world)
 
 
@@ -218,19 +201,19 @@ async def after_replays(world: Any, seed: int, flows: dict[str, int] = FLOWS) ->
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_each_order_is_placed_once(driven: Any, seed: int) -> None:
-    taken = await after_replays(driven, seed)
+async def test_each_order_is_placed_once(world: Any, seed: int) -> None:
+    taken = await after_replays(world, seed)
     assert set(taken.values()) == {1}, taken
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_what_was_done_before_a_failure_is_not_done_again(driven: Any, seed: int) -> None:
-    taken = await after_replays(driven, seed, LONGER)
+async def test_what_was_done_before_a_failure_is_not_done_again(world: Any, seed: int) -> None:
+    taken = await after_replays(world, seed, LONGER)
     assert set(taken.values()) == {1}, taken
 
 
 async def test_without_what_became_of_children_orders_are_placed_twice(
-    driven: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Control: a parent's replay that knows nothing of the replays of its children calls them again."""
 
@@ -239,4 +222,4 @@ async def test_without_what_became_of_children_orders_are_placed_twice(
             return {}
 
     monkeypatch.setattr("halflap.api.operations.executions.Family", Forgetful)
-    assert set((await after_replays(driven, 0)).values()) != {1}
+    assert set((await after_replays(world, 0)).values()) != {1}

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -90,25 +88,16 @@ class Records:
         return any(each != sorted(each) for each in self.values.values())
 
 
-@asynccontextmanager
-async def driving(world: Any) -> AsyncGenerator[Any]:
+@pytest.fixture
+async def ordered(world: Any) -> Any:
     await world.publish(world.bundle(orders=FLOWS))
-    task = asyncio.create_task(world.host.crew.bulks.run())
-    yield world
-    world.host.crew.bulks.stop()
-    await task
+    return world
 
 
 @pytest.fixture
-async def driven(world: Any) -> AsyncIterator[Any]:
-    async with driving(world) as driven:
-        yield driven
-
-
-@pytest.fixture
-async def driven_on_either(either: Any) -> AsyncIterator[Any]:
-    async with driving(either) as driven:
-        yield driven
+async def ordered_on_either(either: Any) -> Any:
+    await either.publish(either.bundle(orders=FLOWS))
+    return either
 
 
 async def send(world: Any, instance: Any, flow: str, amount: int, id: str = "a1") -> str:
@@ -132,13 +121,7 @@ async def replay(world: Any, execution: str, **draft: Any) -> Any:
 
 
 async def bulk(world: Any) -> None:
-    made = await world.api("POST", "/api/bulks", {"where": {"state": "failed"}})
-
-    async def look() -> bool:
-        found = (await world.api("GET", f"/api/bulks/{made.json['id']}")).json
-        return found["state"] != "running"
-
-    await until(look)
+    await world.bulk({"where": {"state": "failed"}})
     await quiet(world)
 
 
@@ -148,20 +131,20 @@ async def bulk(world: Any) -> None:
     indirect=["either"],
 )
 async def test_what_newer_events_overtook_is_replayed_only_if_that_is_said(
-    driven_on_either: Any, flow: str
+    ordered_on_either: Any, flow: str
 ) -> None:
-    driven = driven_on_either
-    instance, shop = await driven.instance(), Records(driven)
+    ordered = ordered_on_either
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = {1: ""}
-    ids = [await send(driven, instance, flow, n) for n in (1, 2, 3)]
-    await send(driven, instance, flow, 9, "other")
+    ids = [await send(ordered, instance, flow, n) for n in (1, 2, 3)]
+    await send(ordered, instance, flow, 9, "other")
     if flow == "blocks":
-        await driven.ended(ids[0])
-        await driven.api("POST", f"/api/executions/{ids[0]}/dismiss")
-    await driven.ended(ids[2])
+        await ordered.ended(ids[0])
+        await ordered.api("POST", f"/api/executions/{ids[0]}/dismiss")
+    await ordered.ended(ids[2])
     assert shop.values["a1"] == [2, 3]
     shop.refuses = {}
-    refused = await replay(driven, ids[0])
+    refused = await replay(ordered, ids[0])
     key = "ga1" if flow == "by_function" else "a1"
     assert refused.status == 409
     assert (
@@ -170,64 +153,62 @@ async def test_what_newer_events_overtook_is_replayed_only_if_that_is_said(
     assert "`again: true`" in refused.json["detail"]
     where = {"state": "failed", "key": "a1"}
     if flow != "blocks":  # what was dismissed is in no bulk
-        plan = await driven.api("POST", "/api/bulks", {"where": where, "dry_run": True})
-        [left] = plan.json["left_out"]
+        [left] = (await ordered.plan({"where": where}))["left_out"]
         assert (left["count"], "came later with the same key" in left["why"]) == (1, True)
-        said = {"where": where, "again": True, "dry_run": True}
-        plan = (await driven.api("POST", "/api/bulks", said)).json
+        plan = await ordered.plan({"where": where, "again": True})
         assert (plan["left_out"], plan["overwrites"][0]["count"]) == ([], 1)
     assert shop.values["a1"] == [2, 3]
-    made = await replay(driven, ids[0], again=True)
+    made = await replay(ordered, ids[0], again=True)
     assert (made.status, made.json["overwrites"] is not None) == (201, True)
     assert shop.values["a1"] == [2, 3, 1]
-    refused = await replay(driven, made.json["execution"])  # its event is as old
+    refused = await replay(ordered, made.json["execution"])  # its event is as old
     assert refused.status == 409
-    newest = await replay(driven, ids[2])
+    newest = await replay(ordered, ids[2])
     assert (newest.status, newest.json["overwrites"]) == (201, None)
 
 
-async def test_those_of_one_key_that_failed_are_replayed_in_their_order(driven: Any) -> None:
-    instance, shop = await driven.instance(), Records(driven)
+async def test_those_of_one_key_that_failed_are_replayed_in_their_order(ordered: Any) -> None:
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = dict.fromkeys((1, 2, 3), "")
-    ids = [await send(driven, instance, "goes_on", n) for n in (1, 2, 3)]
-    await driven.ended(ids[2])
+    ids = [await send(ordered, instance, "goes_on", n) for n in (1, 2, 3)]
+    await ordered.ended(ids[2])
     shop.refuses = {}
-    assert (await replay(driven, ids[0])).status == 201
-    await bulk(driven)
+    assert (await replay(ordered, ids[0])).status == 201
+    await bulk(ordered)
     assert shop.values["a1"] == [1, 2, 3]
 
 
-async def test_what_failed_behind_its_write_is_not_written_over(driven: Any) -> None:
-    instance, shop = await driven.instance(), Records(driven)
+async def test_what_failed_behind_its_write_is_not_written_over(ordered: Any) -> None:
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = {1: "", 2: "note"}
-    ids = [await send(driven, instance, "goes_on", n) for n in (1, 2)]
-    await driven.ended(ids[1])
+    ids = [await send(ordered, instance, "goes_on", n) for n in (1, 2)]
+    await ordered.ended(ids[1])
     shop.refuses = {}
-    assert (await replay(driven, ids[0])).status == 409
-    assert (await replay(driven, ids[1])).status == 201
+    assert (await replay(ordered, ids[0])).status == 409
+    assert (await replay(ordered, ids[1])).status == 201
     assert shop.values["a1"] == [2]
 
 
-async def test_a_later_one_of_a_chain_is_as_old_as_its_first(driven_on_either: Any) -> None:
-    driven = driven_on_either
-    instance, shop = await driven.instance(), Records(driven)
+async def test_a_later_one_of_a_chain_is_as_old_as_its_first(ordered_on_either: Any) -> None:
+    ordered = ordered_on_either
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = {1: "a"}
     shop.takes_notes.clear()
-    await send(driven, instance, "in_parts", 1)
+    await send(ordered, instance, "in_parts", 1)
     whole = {"id": "a1", "amount": 2, "part": 2}  # it comes before the second part of the first
-    newer = await driven.send(instance, whole, flow="in_parts")
+    newer = await ordered.send(instance, whole, flow="in_parts")
     shop.takes_notes.set()
-    await driven.ended(newer)
+    await ordered.ended(newer)
     shop.refuses = {}
-    [failed] = await driven.host.store.journal.executions(Filter(states=("failed",)))
+    [failed] = await ordered.host.store.journal.executions(Filter(states=("failed",)))
     assert shop.values["a1"] == [2]
-    refused = await replay(driven, failed.id)
+    refused = await replay(ordered, failed.id)
     assert (refused.status, "came later with the same key, a1:" in refused.json["detail"]) == (
         409,
         True,
     )
-    assert (await replay(driven, failed.id, again=True)).status == 201
-    assert (await replay(driven, newer)).status == 201
+    assert (await replay(ordered, failed.id, again=True)).status == 201
+    assert (await replay(ordered, newer)).status == 201
     assert shop.values["a1"] == [2, 1, 2]
 
 
@@ -256,34 +237,34 @@ def come_between(world: Any, instance: Any, monkeypatch: pytest.MonkeyPatch, *, 
     indirect=["either"],
 )
 async def test_what_comes_once_a_replay_is_decided_is_not_written_over(
-    driven_on_either: Any, monkeypatch: pytest.MonkeyPatch, ends: bool, many: bool
+    ordered_on_either: Any, monkeypatch: pytest.MonkeyPatch, ends: bool, many: bool
 ) -> None:
-    driven = driven_on_either
-    instance, shop = await driven.instance(), Records(driven)
+    ordered = ordered_on_either
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = {1: ""}
-    first = await send(driven, instance, "goes_on", 1)
-    await driven.ended(first)
+    first = await send(ordered, instance, "goes_on", 1)
+    await ordered.ended(first)
     shop.refuses = {}
-    come_between(driven, instance, monkeypatch, ends=ends)
+    come_between(ordered, instance, monkeypatch, ends=ends)
     if many:
-        await bulk(driven)
+        await bulk(ordered)
     else:
-        refused = await replay(driven, first)
+        refused = await replay(ordered, first)
         assert (refused.status, "came later with" in refused.json["detail"]) == (409, True)
     assert shop.values["a1"] == [2]
 
 
 async def test_without_a_look_as_a_replay_is_accepted_what_came_meanwhile_is_written_over(
-    driven_on_either: Any, monkeypatch: pytest.MonkeyPatch
+    ordered_on_either: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Control: a replay is accepted whatever has come since it was decided."""
-    driven = driven_on_either
-    instance, shop = await driven.instance(), Records(driven)
+    ordered = ordered_on_either
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = {1: ""}
-    first = await send(driven, instance, "goes_on", 1)
-    await driven.ended(first)
+    first = await send(ordered, instance, "goes_on", 1)
+    await ordered.ended(first)
     shop.refuses = {}
-    come_between(driven, instance, monkeypatch, ends=True)
+    come_between(ordered, instance, monkeypatch, ends=True)
     decide = executions.overtaking
 
     async def decide_for_good(*given: Any) -> Any:
@@ -292,18 +273,18 @@ async def test_without_a_look_as_a_replay_is_accepted_what_came_meanwhile_is_wri
         return replace(decided, event_at=2**62) if is_free else decided
 
     monkeypatch.setattr(executions, "overtaking", decide_for_good)
-    assert (await replay(driven, first)).status == 201
+    assert (await replay(ordered, first)).status == 201
     assert shop.values["a1"] == [2, 1]
 
 
-async def test_a_replay_without_an_order_says_what_it_writes_over(driven: Any) -> None:
-    instance, shop = await driven.instance(), Records(driven)
+async def test_a_replay_without_an_order_says_what_it_writes_over(ordered: Any) -> None:
+    instance, shop = await ordered.instance(), Records(ordered)
     shop.refuses = {1: ""}
-    first = await send(driven, instance, "unordered", 1)
-    await driven.ended(first)
+    first = await send(ordered, instance, "unordered", 1)
+    await ordered.ended(first)
     shop.refuses = {}
-    made = await replay(driven, first)
-    accepted = (await driven.api("GET", f"/api/executions/{first}")).json["accepted_at"]
+    made = await replay(ordered, first)
+    accepted = (await ordered.api.get(f"/api/executions/{first}"))["accepted_at"]
     assert made.json["overwrites"] == accepted
 
 
@@ -338,13 +319,13 @@ async def after_replays(world: Any, seed: int) -> Records:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_no_record_goes_back_to_an_older_value(driven: Any, seed: int) -> None:
-    shop = await after_replays(driven, seed)
+async def test_no_record_goes_back_to_an_older_value(ordered: Any, seed: int) -> None:
+    shop = await after_replays(ordered, seed)
     assert not shop.goes_back(), shop.values
 
 
 async def test_without_the_look_at_its_order_a_record_goes_back(
-    driven: Any, monkeypatch: pytest.MonkeyPatch
+    ordered: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Control: a replay does not ask what came later."""
 
@@ -352,5 +333,5 @@ async def test_without_the_look_at_its_order_a_record_goes_back(
         return NothingNewer(2**62, 0)
 
     monkeypatch.setattr(executions, "overtaking", nothing)
-    shop = await after_replays(driven, CONTROL)
+    shop = await after_replays(ordered, CONTROL)
     assert shop.goes_back()
