@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from halflap.lowcode.expr import expr as expr
     from halflap.model import Retention as Retention
     from halflap.sdk.action import Action as Action
+    from halflap.sdk.action import Records as Records
     from halflap.sdk.action import Retry as Retry
     from halflap.sdk.action import step as step
     from halflap.sdk.app_endpoint import AppEndpoint as AppEndpoint
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from halflap.sdk.context import State as State
     from halflap.sdk.egress import Limits as Limits
     from halflap.sdk.egress import Response as Response
+    from halflap.sdk.egress import WebSocket as WebSocket
     from halflap.sdk.integration import Flow as Flow
     from halflap.sdk.integration import Integration as Integration
     from halflap.sdk.listener import Batch as Batch
@@ -96,7 +98,6 @@ if TYPE_CHECKING:
     from halflap.sdk.polling import Polling as Polling
     from halflap.sdk.polling import PollSpec as PollSpec
     from halflap.sdk.polling import polled as polled
-    from halflap.sdk.records import Records as Records
     from halflap.sdk.request import Request as Request
     from halflap.sdk.request import header as header
     from halflap.sdk.request import pointer as pointer
@@ -147,7 +148,6 @@ if TYPE_CHECKING:
     from halflap.sdk.trigger import Subscription as Subscription
     from halflap.sdk.trigger import Trigger as Trigger
     from halflap.sdk.urlpath import encode_segment as encode_segment
-    from halflap.sdk.websocket import WebSocket as WebSocket
 
 _HOMES = {
     "components.app": "app",
@@ -179,7 +179,7 @@ _HOMES = {
     "lowcode.code_step": "code",
     "lowcode.expr": "at expr",
     "model": "Retention",
-    "sdk.action": "Action Retry step",
+    "sdk.action": "Action Records Retry step",
     "sdk.cloudevents": "CloudEvent",
     "sdk.codec": "decode_json encode_json",
     "sdk.app_endpoint": "AppEndpoint",
@@ -187,7 +187,7 @@ _HOMES = {
     "sdk.condition": "When",
     "sdk.connection": "Connection",
     "sdk.context": "Child Context Settled State",
-    "sdk.egress": "Limits Response",
+    "sdk.egress": "Limits Response WebSocket",
     "sdk.integration": "Flow Integration",
     "sdk.listener": "Batch CursorExpired Listening Message",
     "sdk.oauth": "ApiKey ClientCredentials JwtBearer OAuth2Code",
@@ -195,7 +195,6 @@ _HOMES = {
     "sdk.pairs": "Pairs Reads Writes",
     "sdk.payload": "Payload",
     "sdk.polling": "PolledPage Polling PollSpec polled",
-    "sdk.records": "Records",
     "sdk.request": "header pointer query Request",
     "sdk.routing": "DeadLetter Route",
     "sdk.schema": (
@@ -212,7 +211,6 @@ _HOMES = {
         "BoundTrigger Declaration Endpoint FlowResult Ignore Missed Reply Subscription Trigger"
     ),
     "sdk.urlpath": "encode_segment",
-    "sdk.websocket": "WebSocket",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -24,7 +24,7 @@ from halflap.model import PARKED, Clock, ConnectionLimits, Micros, Throttled
 from halflap.sdk.deadline import came
 from halflap.sdk.egress import Response
 from halflap.sdk.gate import Away, Blocked
-from halflap.sdk.quota import asked_to_rest
+from halflap.sdk.response import asked_to_rest
 from halflap.store.turns import burst_of, take
 
 log = structlog.get_logger("halflap.throttle")

@@ -77,9 +77,6 @@ def decode_json(data: bytes | str, *, bounded: bool = False) -> Any:
         raise NotJson(_explained(str(error), len(raw))) from error
 
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[][{},]', re.DOTALL)
-
-
 def cut_array(raw: bytes) -> list[bytes] | None:
     """Return the elements of a JSON array as they stand, so that one is read without the others.
 
@@ -87,25 +84,12 @@ def cut_array(raw: bytes) -> list[bytes] | None:
     """
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") + raw.count(b'"') > MAX_VALUES:
         return None
-    elements: list[bytes] = []
-    raw = raw.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
-    depth, begun = 0, 1
-    for found in _STRUCTURE.finditer(raw) if raw[:1] == b"[" else ():
-        match found[0]:
-            case b"[" | b"{":
-                depth += 1
-            case b"]" | b"}" if depth == 1:
-                last = raw[begun : found.start()].strip(b" \t\r\n")
-                elements += [last] if last or elements else []
-                return elements if found.end() == len(raw) else None
-            case b"]" | b"}":
-                depth -= 1
-            case b"," if depth == 1:
-                elements.append(raw[begun : found.start()].strip(b" \t\r\n"))
-                begun = found.end()
-            case _:
-                pass
-    return None
+    raw = raw.removeprefix(b"\xef\xbb\xbf").strip(_SPACE)
+    try:
+        spans, end = _members(raw, 0) if raw[:1] == b"[" else ([], -1)
+    except NotJson:
+        return None
+    return [raw[begin:stop].strip(_SPACE) for begin, stop in spans] if end == len(raw) else None
 
 
 def check_size(raw: bytes, *, bounded: bool) -> None:
@@ -154,6 +138,7 @@ _RUN = b"0" * (MAX_DIGITS + 1)
 _STEP = 25
 _SAMPLE = b"0" * (MAX_DIGITS // _STEP)
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_SPACE = b" \t\r\n"
 _SIGNS = b'"[]{},'
 _NO_SIGNS = bytes(each for each in range(256) if each not in _SIGNS)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -255,7 +240,7 @@ def _members(raw: bytes, at: int) -> tuple[list[tuple[int, int]], int]:
             case b"]" | b"}":
                 depth -= 1
                 if depth == 0:
-                    if raw[begin : token.start()].strip():
+                    if found or raw[begin : token.start()].strip(_SPACE):
                         found.append((begin, token.start()))
                     return found, token.end()
             case b"," if depth == 1:

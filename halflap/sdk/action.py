@@ -5,12 +5,20 @@ from __future__ import annotations
 import copy
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_origin, overload
 
 import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
@@ -20,11 +28,11 @@ from halflap.model import StepKind, frozen
 from halflap.sdk import running
 from halflap.sdk.fit import fit_input, misfit
 from halflap.sdk.pairs import RecordState, Writes, check_writes
-from halflap.sdk.records import IDS, check_batch, in_batches
-from halflap.sdk.schema import UNSET, InputField, Shape, read_signature, summary, where
+from halflap.sdk.schema import UNSET, InputField, Model, Shape, read_signature, summary, where
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -432,3 +440,64 @@ def step(
         )
 
     return decorate if function is None else decorate(function)
+
+
+# Records by their ids, for events that tell only which records changed ----------------------------
+
+IDS = "ids"
+"""The input of an action with `batch=` that holds the ids."""
+
+
+class Records(Model, Generic[T]):
+    """The records of some ids: those that there are, and the ids of which there is none."""
+
+    found: dict[str, T] = {}
+    """The records by id."""
+
+    missing: list[str] = []
+    """The ids that name no record (any more), in the order in which they were asked for."""
+
+    @staticmethod
+    def of(ids: Iterable[str], records: Mapping[str, R]) -> Records[R]:
+        """Return what was found of the ids that were asked for."""
+        asked = list(dict.fromkeys(ids))
+        return Records[R].model_construct(
+            found={each: records[each] for each in asked if each in records},
+            missing=[each for each in asked if each not in records],
+        )
+
+
+def check_batch(shape: Shape, name: str, batch: int, where: str) -> None:
+    """Raise `DefinitionError` unless an action can be asked in batches."""
+    ids, output = shape.by_name.get(IDS), shape.output
+    is_records = isinstance(output, type) and issubclass(output, Records)
+    if batch < 1 or ids is None or get_origin(ids.annotation) is not list or not is_records:
+        raise DefinitionError(
+            f"{name}: an action with batch= takes `ids: list[str]` and returns Records[…] of at least "
+            "one at a time",
+            where=where,
+        )
+
+
+async def in_batches(
+    ids: Iterable[str],
+    batch: int,
+    known: MutableMapping[str, Any],
+    ask: Callable[[list[str]], Awaitable[Any]],
+) -> dict[str, Any]:
+    """Ask for what is not known yet, a batch at a time; the parts of a `Records`.
+
+    `known` has the record of each id that was asked for, or None where there is none.
+    """
+    asked = list(dict.fromkeys(ids))
+    unknown = [each for each in asked if each not in known]
+    for start in range(0, len(unknown), batch):
+        some = unknown[start : start + batch]
+        answer = await ask(some)
+        parts: Mapping[str, Any] = vars(answer) if isinstance(answer, Records) else answer
+        found: Mapping[str, Any] = parts["found"]
+        known.update((each, found.get(each)) for each in some)
+    return {
+        "found": {each: known[each] for each in asked if known[each] is not None},
+        "missing": [each for each in asked if known[each] is None],
+    }

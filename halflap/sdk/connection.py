@@ -30,7 +30,7 @@ from halflap.errors import (
 )
 from halflap.model import new_id
 from halflap.sdk import running
-from halflap.sdk.egress import Download, Egress, Limits, Response
+from halflap.sdk.egress import Download, Egress, Limits, Response, WebSocket
 from halflap.sdk.gate import Gate
 from halflap.sdk.payload import Payload
 from halflap.sdk.response import METHODS_WITH_EFFECT, REPEATABLE_METHODS
@@ -39,7 +39,6 @@ from halflap.sdk.urlpath import fill_path, join_path
 
 if TYPE_CHECKING:
     from halflap.sdk.app_endpoint import AppEndpoint
-    from halflap.sdk.websocket import WebSocket
 
 egress: ContextVar[Egress | None] = ContextVar("halflap.egress", default=None)
 _default_egress: Egress | None = None

@@ -8,6 +8,7 @@ method and the URL without its query, and never the value of a header.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -38,7 +39,6 @@ from halflap.sdk.response import (
     too_large,
 )
 from halflap.sdk.schema import File
-from halflap.sdk.websocket import HEARTBEAT_SECONDS, LARGEST_MESSAGE, WebSocket
 
 if TYPE_CHECKING:
     import aiohttp
@@ -370,3 +370,37 @@ def _failures() -> tuple[type[Exception], ...]:
     from aiohttp import ClientError
 
     return ClientError, TimeoutError, OSError, EOFError
+
+
+# WebSockets: texts in, texts out --------------------------------------------------------------
+
+HEARTBEAT_SECONDS = 20.0
+LARGEST_MESSAGE = 4 * 1024 * 1024
+
+
+class WebSocket:
+    """A WebSocket. The other side is pinged; one that does not answer counts as closed."""
+
+    def __init__(self, opened: aiohttp.ClientWebSocketResponse) -> None:
+        self._opened = opened
+
+    async def receive(self) -> bytes | None:
+        """Return the next message, a text as its UTF-8; None once it is closed, by whichever side."""
+        from aiohttp import WSMsgType
+
+        found = await self._opened.receive()
+        if found.type == WSMsgType.TEXT:
+            return found.data.encode()
+        return found.data if found.type == WSMsgType.BINARY else None
+
+    async def send(self, text: str) -> None:
+        """Send a text; `UpstreamError` where the WebSocket is closed."""
+        try:
+            await self._opened.send_str(text)
+        except (ConnectionError, RuntimeError) as error:
+            raise UpstreamError(f"the WebSocket is closed: {error}") from error
+
+    async def close(self) -> None:
+        """Close it; one that is closed already is fine."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            await self._opened.close()

@@ -25,8 +25,7 @@ from halflap.testing.document import (
     run_test,
     same_pairs,
 )
-from halflap.testing.fixture import make_fixture, state_key
-from halflap.testing.redaction import HIDDEN
+from halflap.testing.fixture import HIDDEN, make_fixture, state_key
 from halflap.testing.result import Result
 
 UNTOLD = re.compile(

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from halflap import RateLimited, Unauthorized, UpstreamError
 from halflap.components import salesforce
-from halflap.components.salesforce._write import Write, written
+from halflap.components.salesforce.records import Write, written
 from halflap.sdk import codec
 from halflap.testing import Fake
 from tests.salesforce_app import SalesforceApp, salesforce_app

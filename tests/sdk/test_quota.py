@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from halflap.sdk.egress import Response
-from halflap.sdk.quota import Rest, asked_to_rest
+from halflap.sdk.response import Rest, asked_to_rest
 from tests.cases import for_each
 
 NOW = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)

@@ -17,7 +17,7 @@ from halflap.store.catalogue.bulks import Bulks
 from halflap.store.catalogue.component_sets import ComponentSets
 from halflap.store.catalogue.connections import Connections
 from halflap.store.catalogue.customers import Customers
-from halflap.store.catalogue.drafts import Drafts
+from halflap.store.catalogue.drafts import DraftPins, Drafts
 from halflap.store.catalogue.endpoints import Endpoints
 from halflap.store.catalogue.envelopes import Envelopes
 from halflap.store.catalogue.event_types import EventTypeCatalogue
@@ -26,7 +26,6 @@ from halflap.store.catalogue.keys import AccessKeys
 from halflap.store.catalogue.notes import Counters, Rejections
 from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.outcomes import OutcomeCounts
-from halflap.store.catalogue.pins import DraftPins
 from halflap.store.catalogue.precondition import TAGGED, Tagged, tag_of
 from halflap.store.catalogue.retentions import Retentions
 from halflap.store.catalogue.sessions import SignInAttempts, UserSessions

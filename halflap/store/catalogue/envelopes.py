@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from halflap.store.catalogue import endpoints, oauth_apps, shared, subscriptions
 from halflap.store.catalogue.answers import RepeatedRequest
 from halflap.store.catalogue.connections import read_envelopes, write_envelopes
-from halflap.store.catalogue.pins import place_of_pin
+from halflap.store.catalogue.drafts import place_of_pin
 from halflap.store.catalogue.table import CatalogueNoun
 from halflap.store.job import JobTransaction
 
