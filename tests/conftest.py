@@ -137,7 +137,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
     """Have the workers of a run forked from a process that has imported the tests."""
     if sys.platform == "linux":
-        python = open_nursery([str(each) for each in config.invocation_params.args])
+        python = open_nursery([str(each) for each in config.invocation_params.args], len(specs))
         for each in specs:
             each.python = python
 

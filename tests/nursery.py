@@ -1,9 +1,12 @@
-"""Forks the workers of a parallel run from a process that has imported the tests: a nursery.
+"""Forks the workers of a parallel run from a process that has collected the tests: a nursery.
 
-Six workers that import everything for themselves take most of a minute of CPU before the first test. The
-nursery imports the modules that are to be collected, once; `launch` is what xdist starts as the Python of
-a worker: it hands its pipes over, and waits until the worker has ended. Where there is no nursery,
-or it ended early, it becomes the Python that was wanted.
+Six workers that import and collect everything for themselves take a minute of CPU before the first
+test. The nursery does so once; `launch` is what xdist starts as the Python of a worker: it hands its
+pipes over, and waits until the worker has ended. Where there is no nursery, or it ended early, it
+becomes the Python that was wanted. A worker has a configuration, hooks and a session of its own, which
+gets the nursery's tests and fixtures. Where a module could not be collected, the nursery ends: each
+worker collects for itself then, and tells of it. (A fork would find a module that was imported in part,
+and no tests in it.)
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ import os
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 ARRIVED = b"1"
 
@@ -30,7 +37,7 @@ def launch(address: str, words: list[str]) -> None:
     os.execv(sys.executable, [sys.executable, *words])
 
 
-def open_nursery(arguments: list[str]) -> str:
+def open_nursery(arguments: list[str], workers: int) -> str:
     """Start a nursery that lives as long as this process; return the command of a worker's Python."""
     import atexit
     import shlex
@@ -51,6 +58,7 @@ def open_nursery(arguments: list[str]) -> str:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[door.fileno()],
+            env={**os.environ, "PYTEST_XDIST_WORKER_COUNT": str(workers)},
             cwd=Path(__file__).parents[1],
         )
     assert process.stdin is not None
@@ -92,20 +100,70 @@ def obey() -> None:
     exec(eval(sys.stdin.readline()), {"__name__": "__main__"})
 
 
-def main(number: int, arguments: list[str]) -> None:
-    """Import what is to be collected, and be the nursery; then, in a worker, do as it is told."""
-    import gc
+class Collected:
+    """A plugin that gives a worker's session the tests that the nursery's has collected."""
 
+    def __init__(self, session: pytest.Session) -> None:
+        self.session, self.items = session, session.items
+        self.fixtures = session._fixturemanager
+
+    def expect_session(self) -> None:
+        """Have the session that this process starts next be the one that the tests know."""
+        from unittest.mock import patch
+
+        self.patch = patch.object(type(self.session), "from_config", self.start_session)
+        self.patch.start()
+
+    def start_session(self, config: pytest.Config) -> pytest.Session:
+        """Return the session that the tests know, made anew with the configuration of a worker."""
+        self.patch.stop()
+        self.session.__init__(config)
+        config.pluginmanager.register(self)
+        return self.session
+
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Give the session its tests and their fixtures, with the hooks of each `conftest.py`."""
+        from _pytest.nodes import Directory
+
+        config = session.config
+        for each in {node for item in self.items for node in item.listchain()}:
+            each.config = config
+            if isinstance(each, Directory):
+                config.pluginmanager._loadconftestmodules(
+                    each.path,
+                    config.getoption("importmode"),
+                    rootpath=config.rootpath,
+                    consider_namespace_packages=config.getini("consider_namespace_packages"),
+                )
+        self.fixtures.config, session._fixturemanager = config, self.fixtures
+        session.items, session.testscollected = self.items, len(self.items)
+        config.hook.pytest_collection_finish(session=session)
+        return True
+
+
+def collect(arguments: list[str]) -> Collected | None:
+    """Collect what is to be run; returns None where something went wrong."""
     import pytest
 
-    class Imports:
-        """A plugin that makes no tests of what it imports."""
+    class Keep:
+        """A plugin that keeps the session."""
 
-        def pytest_pycollect_makeitem(self) -> list[pytest.Item]:
-            return []
+        def pytest_sessionstart(self, session: pytest.Session) -> None:
+            self.session = session
+
+    keep = Keep()
+    code = pytest.main([*arguments, "-n0", "--collect-only"], [keep])
+    return None if code else Collected(keep.session)
+
+
+def main(number: int, arguments: list[str]) -> None:
+    """Collect the tests, and be the nursery; then, in a worker, do as it is told."""
+    import gc
 
     gc.disable()
-    pytest.main([*arguments, "-n0", "--collect-only"], [Imports()])
+    collected = collect(arguments)
+    if collected is None:
+        return
     from hypothesis.internal.conjecture import providers
 
     providers._get_local_constants()  # which takes most of a second in each process
@@ -113,6 +171,7 @@ def main(number: int, arguments: list[str]) -> None:
     gc.freeze()
     gc.enable()
     nurse(socket.socket(fileno=number))
+    collected.expect_session()
     obey()
 
 
