@@ -275,10 +275,12 @@ async def create(program: str, *words: str, **more: Any) -> Any:
 
 def main(number: int, path: Sequence[str]) -> None:
     """Be the zygote of the process at the other end of a socket, or a program that it starts."""
+    gc.disable()
     for each in MODULES:
         import_module(each)
     gc.collect()
     gc.freeze()
+    gc.enable()
     program, given, _zygote.way = serve(socket.socket(fileno=number))
     program.become(given)
     sys.executable = PYTHON
