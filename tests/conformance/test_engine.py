@@ -1,4 +1,4 @@
-"""The promises of the engine, on every store where that can differ."""
+"""The promises of the engine; what a verb does on each store is tested with the journals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from halflap.model import (
     Outcome,
     Record,
     Start,
-    Started,
     StateWrite,
     StepKind,
     StepStatus,
@@ -72,18 +71,11 @@ class Bench:
         return await self.journal.read_state(scope, key)
 
 
-@pytest.fixture(params=["memory"])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     clock = ManualClock()
-    async with opened(request.param, tmp_path, clock) as journal:
+    async with opened("memory", tmp_path, clock) as journal:
         yield Bench(journal, clock)
-
-
-ON_EVERY_STORE = pytest.mark.parametrize("bench", ["memory", "file", "postgresql"], indirect=True)
-"""For what a file, whose readers have threads of their own, or PostgreSQL could do otherwise.
-
-What a verb does is the store's, and tested with the journals; here is what the engine makes of it.
-"""
 
 
 @contextlib.asynccontextmanager
@@ -133,31 +125,6 @@ async def outcome_of(engine: JournalEngine, start: Start) -> Outcome:
 # Start ---------------------------------------------------------------------------------------
 
 
-@ON_EVERY_STORE
-async def test_an_execution_runs_with_its_event_and_ends_with_its_outcome(bench: Bench) -> None:
-    engine, seen = bench.engine(), list[Turn]()
-
-    async def handler(turn: Turn) -> Verdict:
-        seen.append(turn)
-        return Ended(DONE, [record_of("a")], [LogLine(7, "info", "hello")])
-
-    start = start_of(b'{"n": 1.10}')
-    async with running(engine, handler):
-        assert await engine.start([start]) == [Started(start.execution)]
-        assert await outcome_of(engine, start) == DONE
-    [turn] = seen
-    assert (turn.start.event, turn.start.flow, turn.start.root) == (
-        start.event,
-        start.flow,
-        start.root,
-    )
-    assert (turn.attempt, list(turn.history), turn.cancelling) == (1, [], None)
-    assert turn.accepted_at == turn.now() == bench.clock()
-    assert list(await bench.history(start.execution)) == [record_of("a")]
-    assert list(await bench.logs(start.execution)) == [LogLine(7, "info", "hello")]
-
-
-@ON_EVERY_STORE
 async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,25 +150,6 @@ async def test_what_is_accepted_as_its_caller_is_cancelled_is_run(
         await until(has_ended)
 
 
-@ON_EVERY_STORE
-async def test_the_same_id_started_twice_is_started_once(bench: Bench) -> None:
-    engine, start, turns = bench.engine(), start_of(), list[str]()
-
-    async def handler(turn: Turn) -> Verdict:
-        turns.append(turn.start.execution)
-        return Ended(DONE)
-
-    async with running(engine, handler):
-        answers = await asyncio.gather(*[engine.start([start]) for _ in range(5)])
-        assert answers == [[Started(start.execution)]] * 5
-        await outcome_of(engine, start)
-        assert await engine.start([start]) == [Started(start.execution)]
-        other = start_of()
-        await engine.start([other])
-        await outcome_of(engine, other)
-    assert turns == [start.execution, other.execution]
-
-
 # Outcome -------------------------------------------------------------------------------------
 
 
@@ -222,13 +170,9 @@ async def test_an_outcome_can_be_waited_for(bench: Bench) -> None:
         assert await engine.outcome(start.execution, within=0) == failed
 
 
-# Again ---------------------------------------------------------------------------------------
-
-
 # Crashes and fences --------------------------------------------------------------------------
 
 
-@ON_EVERY_STORE
 async def test_an_old_turn_writes_nothing_any_more(bench: Bench) -> None:
     engine, start = bench.engine(), start_of()
     turns, lost, fenced = list[Turn](), asyncio.Event(), asyncio.Event()
@@ -280,7 +224,6 @@ async def has_attempts(bench: Bench, start: Start, count: int) -> bool:
     return len(await bench.attempts(start.execution)) == count
 
 
-@ON_EVERY_STORE
 async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench) -> None:
     engines = [bench.engine(), bench.engine()]
     inside: set[str] = set()
@@ -309,7 +252,6 @@ async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench
 # State ---------------------------------------------------------------------------------------
 
 
-@ON_EVERY_STORE
 async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Bench) -> None:
     engine, lost, start = bench.engine(), asyncio.Event(), start_of()
     turns: list[int] = []
@@ -343,40 +285,6 @@ async def test_an_end_that_is_fenced_or_cannot_be_made_writes_nothing(bench: Ben
         assert await outcome_of(engine, start) == DONE
     assert [await bench.read_state("s", key) for key in "abc"] == [None, None, b"3"]
     assert list(await bench.history(start.execution)) == []
-
-
-# Signals -------------------------------------------------------------------------------------
-
-
-async def wait_for_two(turn: Turn) -> Verdict:
-    """Take two signals, one record each."""
-    records, sent = list(turn.history), await turn.signals()
-    paid = [each.payload for each in sent if each.name == "paid"]
-    while len(records) < 2:
-        if len(paid) <= len(records):
-            return Again("signal", None, waiting_for="the signal paid", heard=len(sent))
-        path = f"paid#{len(records) + 1}"
-        fresh = record_of(path, len(records), kind="signal", result=paid[len(records)])
-        await turn.commit([fresh], [])
-        records.append(fresh)
-    return Ended(Outcome("succeeded", result=b"+".join(each.result or b"" for each in records)))
-
-
-@ON_EVERY_STORE
-async def test_a_signal_that_comes_between_the_look_and_the_wait_is_not_lost(
-    bench: Bench,
-) -> None:
-    engine, start = bench.engine(), start_of()
-
-    async def handler(turn: Turn) -> Verdict:
-        verdict = await wait_for_two(turn)
-        if isinstance(verdict, Again):
-            await engine.signal(start.execution, "paid", str(turn.attempt).encode())
-        return verdict
-
-    async with running(engine, handler):
-        await engine.start([start])
-        assert (await outcome_of(engine, start)).result == b"1+2"
 
 
 # Cancel --------------------------------------------------------------------------------------
@@ -425,7 +333,6 @@ async def test_a_grace_can_be_shortened_by_asking_again(bench: Bench) -> None:
         assert await outcome_of(engine, start) == Outcome("cancelled", "not at all")
 
 
-@ON_EVERY_STORE
 async def test_a_flow_that_swallows_its_cut_is_ended_and_records_nothing(bench: Bench) -> None:
     engine, start, running_ = bench.engine(), start_of(), asyncio.Event()
     go, late = asyncio.Event(), list[object]()
@@ -495,7 +402,6 @@ async def test_an_execution_that_pauses_while_it_is_cancelled_ends(bench: Bench)
         assert await outcome_of(engine, start) == Outcome("cancelled", "not wanted")
 
 
-@ON_EVERY_STORE
 async def test_all_live_executions_of_an_instance_are_cancelled_together(bench: Bench) -> None:
     engine, ended = bench.engine(), start_of()
     async with running(engine, end_at_once):
@@ -530,7 +436,6 @@ async def test_the_next_of_an_order_begins_as_the_one_before_ends(bench: Bench) 
         assert await outcome_of(engine, second) == DONE
 
 
-@ON_EVERY_STORE
 @pytest.mark.parametrize("width", [1, 3])
 async def test_many_keys_keep_their_rule_through_crashes_and_retries(
     bench: Bench, width: int
@@ -671,7 +576,6 @@ async def test_a_stop_cuts_what_a_slow_write_claims_after_its_grace(
     assert attempt.how == "drained"
 
 
-@ON_EVERY_STORE
 async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
     engine, start, committed = bench.engine(), start_of(), asyncio.Event()
 
@@ -693,9 +597,6 @@ async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
         assert await outcome_of(following, start) == DONE
     # A claim that was under way as the engine stopped may have taken it once more.
     assert {each.how for each in await bench.attempts(start.execution)} == {"drained"}
-
-
-# -- parking ----------------------------------------------------------------------------------
 
 
 async def test_what_its_caller_left_before_its_write_begins_is_not_accepted(

@@ -38,6 +38,7 @@ from halflap.store.protocol import (
     Written,
 )
 from halflap.store.rules.cause import cause_mark
+from tests.cases import for_each
 from tests.journals import ON_EVERY_STORE, StandingClock, cancel_one
 
 SECOND: Micros = 1_000_000
@@ -135,10 +136,13 @@ async def test_what_is_not_wanted_any_more_is_not_accepted(journal: Journal):
 
 async def test_accepting_an_id_twice_starts_it_once(journal: Journal):
     begun = start(dedupe=Dedupe("d-1"))
-    first = await running(journal, begun)
-    (again,) = await journal.accept([begun], claim=1, lease=LEASE)
-    assert (again.execution, again.duplicate_of, again.claim) == (begun.execution, None, None)
-    assert await journal.end(first.lease, [], [], DONE) is Written.DONE
+    at_once = await asyncio.gather(
+        *(journal.accept([begun], claim=1, lease=LEASE) for _ in range(5))
+    )
+    answers = [*at_once, await journal.accept([begun], claim=1, lease=LEASE)]
+    assert {(a.execution, a.duplicate_of) for (a,) in answers} == {(begun.execution, None)}
+    (claim,) = [a.claim for (a,) in answers if a.claim is not None]
+    assert await journal.end(claim.lease, [], [], DONE) is Written.DONE
     await accepted(journal, begun)
     found = await journal.execution(begun.execution)
     assert found is not None
@@ -590,7 +594,7 @@ async def test_log_lines_keep_their_order_and_can_be_followed(journal: Journal):
 
 
 @ON_EVERY_STORE
-@pytest.mark.parametrize("ended", [False, True])
+@for_each("ended", [False, True])
 async def test_steps_and_log_lines_come_in_pages(journal: Journal, ended: bool):
     copied = [record(f"copied#{n}", seq=n - 4) for n in range(4)]
     claim = await running(journal, start(copied=tuple(copied)))
@@ -1015,7 +1019,7 @@ async def test_one_that_is_ahead_stays_so_through_a_second_putting_together(
 
 
 @ON_EVERY_STORE
-@pytest.mark.parametrize("ended", ["succeeded", "failed", "cancelled", "ignored"])
+@for_each("ended", ["succeeded", "failed", "cancelled", "ignored"])
 async def test_an_end_keeps_its_records_and_its_outcome(
     journal: Journal, clock: StandingClock, ended: Any
 ):
