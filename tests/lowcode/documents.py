@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +19,26 @@ if str(EXAMPLES) not in sys.path:
     sys.path.append(str(EXAMPLES))
 
 acme: Any = import_module("acme")
+
+ROOT = EXAMPLES.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/components/sns.md",
+    ROOT / "docs/components/sqs.md",
+    *sorted((ROOT / "docs" / "low-code").glob("*.md")),
+]
+
+
+def documents_in(page: Path) -> list[str]:
+    """The whole documents that a page shows."""
+    found = re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [each for each in found if each.startswith("name: ")]
+
+
+DOCUMENTS = {each.name: each.read_text("utf-8") for each in sorted(EXAMPLES.glob("*.yaml"))} | {
+    f"{page.stem}-{at}": each for page in PAGES for at, each in enumerate(documents_in(page))
+}
+"""The examples, and the documents that the docs show."""
 
 HEAD = """\
 name: tried

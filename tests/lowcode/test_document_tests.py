@@ -6,24 +6,16 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from halflap.errors import DefinitionError
 from halflap.testing import runner
 from halflap.testing.document import Differs, DocumentWithTests, open_document, run_test
+from tests.cases import for_each
 from tests.lowcode.documents import EXAMPLES
 from tests.zygote import PYTHON
 
-ROOT = EXAMPLES.parent
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "docs/components/sns.md",
-    ROOT / "docs/components/sqs.md",
-    *sorted((ROOT / "docs" / "low-code").glob("*.md")),
-]
-DOCUMENTS = sorted(EXAMPLES.glob("*.yaml"))
 GOOD = (EXAMPLES / "warehouse.yaml").read_text("utf-8")
 
 
@@ -34,30 +26,9 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def documents_in(page: Path) -> list[Any]:
-    """The whole documents that a page shows."""
-    found = re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    shown = [each for each in found if each.startswith("name: ")]
-    return [pytest.param(each, id=f"{page.stem}-{at + 1}") for at, each in enumerate(shown)]
-
-
 async def run_all(opened: DocumentWithTests) -> None:
     for at in range(len(opened.document.tests)):
         await run_test(opened, at)
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-async def test_the_examples_tests_pass(path: Path) -> None:
-    opened = open_document(path)
-    assert opened.document.tests
-    await run_all(opened)
-
-
-@pytest.mark.parametrize("block", [each for page in PAGES for each in documents_in(page)])
-async def test_the_documents_of_the_docs_pass_their_tests(tmp_path: Path, block: str) -> None:
-    opened = open_document(written(tmp_path, block))
-    assert opened.document.tests
-    await run_all(opened)
 
 
 WRONG = {
@@ -139,7 +110,7 @@ async def test_fields_that_are_not_expected_may_be_anything_at_any_depth(
         await run_all(open_document(written(tmp_path, before + new + after)))
 
 
-@pytest.mark.parametrize(("old", "new", "said"), WRONG.values(), ids=WRONG)
+@for_each(("old", "new", "said"), WRONG.values(), ids=WRONG)
 async def test_what_differs_is_said(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in GOOD
     opened = open_document(written(tmp_path, GOOD.replace(old, new, 1)))

@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft, SourceText, UnwritableEdit, read
 from halflap.lowcode.source import held
-from tests.lowcode.test_document_tests import DOCUMENTS, PAGES, documents_in
+from tests.cases import for_each
+from tests.lowcode.documents import DOCUMENTS
 
 Path = tuple[Any, ...]
 
@@ -286,12 +287,10 @@ def test_the_check_sees_a_lost_comment_a_wrong_value_and_another_line_end() -> N
 
 # Documents as people have them ----------------------------------------------------------------
 
-SHOWN = [pytest.param(each.read_text("utf-8"), id=each.stem) for each in DOCUMENTS]
-SHOWN += [each for page in PAGES for each in documents_in(page)]
-SHOWN += [pytest.param(RICH, id="rich"), pytest.param(RICH.replace("\n", "\r\n"), id="windows")]
+SHOWN = DOCUMENTS | {"rich": RICH, "windows": RICH.replace("\n", "\r\n")}
 
 
-@pytest.mark.parametrize("text", SHOWN)
+@for_each("text", SHOWN.values(), ids=SHOWN)
 def test_what_does_not_change_stays_byte_for_byte(text: str) -> None:
     content = b"\xef\xbb\xbf" + text.encode()
     draft = Draft.read(content, "x.yaml")
@@ -301,7 +300,7 @@ def test_what_does_not_change_stays_byte_for_byte(text: str) -> None:
     assert draft.to_bytes() == content
 
 
-@pytest.mark.parametrize("text", [each for each in SHOWN if each.id != "salesforce_acme"])
+@for_each("text", [SHOWN[each] for each in SHOWN if each != "salesforce_acme.yaml"])
 def test_what_is_inserted_and_deleted_again_leaves_no_trace(text: str) -> None:
     for path in of(read(text, "x.yaml").data, list):
         draft = Draft.read(text, "x.yaml")
@@ -414,7 +413,7 @@ def test_a_flow_changes_its_name_with_its_calls_routes_tests_and_urls() -> None:
     assert edited(FLOWS, lambda draft: draft.rename_flow("incoming", "coming")) == ["  coming:"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("old", "new", "said"),
     [
         ("pay", "main", "there is a flow 'main' already"),
@@ -432,7 +431,7 @@ def test_a_flow_keeps_its_name_where_another_one_would_be_wrong(
     assert draft.source.text == FLOWS
 
 
-@pytest.mark.parametrize("text", SHOWN)
+@for_each("text", SHOWN.values(), ids=SHOWN)
 def test_a_name_that_is_changed_and_changed_back_leaves_no_trace(text: str) -> None:
     draft = Draft.read(text, "x.yaml")
     for path in paths(deepcopy(draft.value())):
@@ -444,7 +443,7 @@ def test_a_name_that_is_changed_and_changed_back_leaves_no_trace(text: str) -> N
     assert draft.source.text == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("flow", "old", "new", "said"),
     [
         ("main", "known", "count", "small.yaml:5:5: 'count' is a name in main already"),
@@ -464,7 +463,7 @@ def test_a_name_that_would_mean_another_thing_is_refused(
     assert draft.source.text == SMALL
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("edit", "lines"),
     [
         (
@@ -511,7 +510,7 @@ def test_edits_are_written_as_a_person_would(
 ALIASED = "name: a\nflows:\n  one: &one\n    trigger: t\n    steps: [{log: x}]\n  two: *one\n"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("edit", "said"),
     [
         (lambda draft: draft.set(("flows", "two", "title"), "x"), "written elsewhere"),

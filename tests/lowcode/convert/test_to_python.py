@@ -16,11 +16,10 @@ import pytest
 from halflap.testing import Run, document
 from tests.cases import for_each
 from tests.lowcode.convert.test_code import SANDBOXED
-from tests.lowcode.convert.twins import both, documents_of, imported, opened, python_of, seen
-from tests.lowcode.documents import EXAMPLES, HEAD, acme
+from tests.lowcode.convert.twins import both, imported, opened, python_of, seen
+from tests.lowcode.documents import DOCUMENTS, HEAD, ROOT, acme, documents_in
 
-DOCS = Path(__file__).parents[3] / "docs" / "low-code"
-EXAMPLE_DOCUMENTS = {each.name: each.read_text("utf-8") for each in sorted(EXAMPLES.glob("*.yaml"))}
+DOCS = ROOT / "docs" / "low-code"
 ODD_CONFIG = """\
 name: odd-config
 config:
@@ -40,16 +39,12 @@ flows:
     trigger: webhook.request
     steps: [{log: "=config.date & config.str & config.acme"}]
 """
-DOCUMENTS = EXAMPLE_DOCUMENTS | {
-    f"{page.stem}-{at}": each
-    for page in sorted(DOCS.glob("*.md"))
-    for at, each in enumerate(documents_of(page))
-}
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@for_each("name", DOCUMENTS)
 async def test_a_documents_tests_hold_for_its_python_and_all_is_equal(name: str) -> None:
     given = opened(DOCUMENTS[name])
+    assert given.document.tests
     twin = replace(given, integration=imported(python_of(DOCUMENTS[name])))
     for at in range(len(given.document.tests)):
         assert seen(await document.run_test(given, at)) == seen(await document.run_test(twin, at))
@@ -58,7 +53,7 @@ async def test_a_documents_tests_hold_for_its_python_and_all_is_equal(name: str)
 def test_the_page_shows_what_its_document_becomes() -> None:
     page = (DOCS / "convert.md").read_text("utf-8")
     shown = page.split("```python\n")[1].partition("```")[0]
-    assert shown == formatted(python_of(documents_of(DOCS / "convert.md")[0]))
+    assert shown == formatted(python_of(documents_in(DOCS / "convert.md")[0]))
 
 
 def formatted(python: str) -> str:
@@ -73,8 +68,8 @@ def test_it_is_clean_once_it_is_formatted(tmp_path: Path) -> None:
     ).items():
         module = name.partition(".")[0].replace("-", "_")
         (tmp_path / f"{module}.py").write_text(formatted(python_of(text)), "utf-8")
-    config = ["--config", str(EXAMPLES.parent / "pyproject.toml"), "--no-cache"]
-    config += ["--config", f"src = ['{EXAMPLES.parent}']"]
+    config = ["--config", str(ROOT / "pyproject.toml"), "--no-cache"]
+    config += ["--config", f"src = ['{ROOT}']"]
     command = [sys.executable, "-m", "ruff", "check", "--extend-ignore", "RET504,E501", *config]
     told = subprocess.run([*command, str(tmp_path)], text=True, capture_output=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
@@ -369,9 +364,7 @@ flows:
 """
 
 
-@pytest.mark.parametrize(
-    "price", ["7", "7.0", str(10**25 + 1), str(-(10**27) - 1), str(10**31 + 1)]
-)
+@for_each("price", ["7", "7.0", str(10**25 + 1), str(-(10**27) - 1), str(10**31 + 1)])
 async def test_a_decimal_is_one_in_both_whole_or_not(price: str) -> None:
     text = DECIMALS
     if len(price) > 26:  # which has no two more digits

@@ -10,7 +10,6 @@ import sys
 import types
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from halflap import lowcode
@@ -76,15 +75,6 @@ def variable_of(python: str) -> str:
         and isinstance(each.value, ast.Call)
         and getattr(each.value.func, "id", "").startswith("Integration")
     )
-
-
-def documents_of(page: Path) -> list[str]:
-    """The whole documents that stand in a page of the docs."""
-    return [
-        each.partition("```")[0]
-        for each in page.read_text("utf-8").split("```yaml\n")[1:]
-        if each.startswith("name:")
-    ]
 
 
 def seen(result: Result) -> dict[str, Any]:
