@@ -11,6 +11,7 @@ import fastavro
 import pytest
 
 from halflap.components import avro
+from tests.cases import for_each
 
 LIST = {
     "type": "record",
@@ -48,7 +49,7 @@ WIDE = {"type": "record", "name": "W", "fields": [{"name": "a", "type": "boolean
 NONE = {"type": "fixed", "name": "F", "size": 0}
 
 
-@pytest.mark.parametrize("items", ["null", EMPTY, NONE, WIDE])
+@for_each("items", ["null", EMPTY, NONE, WIDE])
 def test_a_few_bytes_are_not_a_thousand_million_values(items: Any) -> None:
     with pytest.raises(avro.Undecodable, match="no bytes"):
         parsed({"type": "array", "items": items})

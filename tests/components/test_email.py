@@ -16,6 +16,7 @@ from halflap.components.email import delivery
 from halflap.components.email.message import MOST_DEPTH, MOST_PARTS, Mail, read_mail
 from halflap.sdk.request import Headers
 from halflap.testing import Receive
+from tests.cases import for_each
 
 HEAD = b'From: Ada <ada@test>\r\nTo: b@test, "B, C" <c@test>\r\nSubject: Hi\r\nMessage-ID: <1@test>\r\n'
 
@@ -58,7 +59,7 @@ def test_what_pythons_own_composer_writes_is_read() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("head", "body", "text"),
     [
         (b"Content-Type: text/plain; charset=iso-8859-1\r\n", b"Gr\xfc\xdfe", "Grüße"),
@@ -79,7 +80,7 @@ def test_odd_texts_are_read_as_well_as_can_be(head: bytes, body: bytes, text: st
     assert mail(head, body).text == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "name"),
     [
         (b'"../../etc/passwd"', "passwd"),
@@ -126,7 +127,7 @@ def nested(levels: int) -> bytes:
     return bytes(made)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "raw",
     [
         lambda: b"",
@@ -153,7 +154,7 @@ def test_what_goes_too_far_is_no_event(raw: Callable[[], bytes]) -> None:
         read_mail(raw())
 
 
-@pytest.mark.parametrize(
+@for_each(
     "head",
     [
         b"To: " + b"(" * 5_000 + b"\r\n",
@@ -253,7 +254,7 @@ async def test_a_mail_that_sendgrid_posts_is_read(receive: Receive, raw: bool) -
     assert (await receive(sendgrid.inbound, again, headers=other)).duplicates == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "body"),
     [
         ("multipart/form-data; boundary=xYzZY", form(("subject", b"no mail"))),

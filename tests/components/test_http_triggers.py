@@ -33,6 +33,7 @@ from halflap.sdk.polling import MOST_SEEN, PollCursor, PollSpec, polled
 from halflap.sdk.request import Headers
 from halflap.sdk.response import Limits
 from halflap.testing.listeners import AcceptedLog, ListenerRun, TestedListening
+from tests.cases import for_each
 from tests.http_api import Api
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE
@@ -240,8 +241,8 @@ HOSTILE = (
 """Items that cannot be read."""
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=["surrogate", "deep", "digits", "nan", "bytes"])
-@pytest.mark.parametrize("kind", ["time", "cursor", "whole", "long"])
+@for_each("hostile", HOSTILE, ids=["surrogate", "deep", "digits", "nan", "bytes"])
+@for_each("kind", ["time", "cursor", "whole", "long"])
 async def test_an_item_that_cannot_be_read_holds_up_no_other(
     kind: str, hostile: bytes, api: Api, connection: http.Http
 ):
@@ -274,7 +275,7 @@ async def test_an_item_that_cannot_be_read_holds_up_no_other(
         await trigger.parse(request)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"<html>",
@@ -333,7 +334,7 @@ async def test_a_long_poll_goes_on_at_its_cursor(api: Api, connection: http.Http
     assert numbers(log) == list(range(6))
 
 
-@pytest.mark.parametrize("cut", range(1, 8))
+@for_each("cut", range(1, 8))
 def test_a_stream_is_read_however_it_is_cut(cut: int):
     stream = (
         b"\xef\xbb\xbf: c\n\nid: 1\r\nevent: added\r\ndata: a\r\ndata:b\r\n\r\n"

@@ -31,6 +31,7 @@ from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.request import Headers, Request
 from halflap.testing.listeners import AcceptedLog, ListenerRun, check_listener
+from tests.cases import for_each
 from tests.dovecot import PASSWORD, Dovecot, dovecot
 from tests.mails import CORPUS
 from tests.polling import DEADLINE, until
@@ -217,7 +218,7 @@ async def test_mails_that_are_numbered_anew_are_a_gap_that_is_filled(server: Dov
     assert len(log.bodies) == 4
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@for_each("name", CORPUS)
 async def test_a_mail_is_the_event_that_it_is_by_smtp(name: str, server: Dovecot) -> None:
     raw, user, log = CORPUS[name], f"corpus-{abs(hash(name))}", AcceptedLog()
     server.append(user, [raw])
@@ -460,7 +461,7 @@ async def test_a_server_that_always_says_there_is_something_is_asked_calmly() ->
     assert len(asked) < 300  # without a pause: thousands
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         b"* 1 FETCH (UID 9 RFC822.SIZE 3)\r\n",

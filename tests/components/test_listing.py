@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from halflap.components.listing import first
+from tests.cases import for_each
 
 
 class Item(BaseModel):
@@ -23,7 +24,7 @@ async def pages_of(size: int, pages: int) -> AsyncIterator[dict[str, int]]:
     raise EOFError("a page too many is asked for")
 
 
-@pytest.mark.parametrize(("most", "pages"), [(0, 0), (1, 1), (3, 1), (4, 2), (6, 2)])
+@for_each(("most", "pages"), [(0, 0), (1, 1), (3, 1), (4, 2), (6, 2)])
 async def test_no_page_is_asked_for_beyond_the_items_that_are_wanted(most: int, pages: int):
     found = await first(most, Item, pages_of(3, pages))
     assert found == [Item(number=number) for number in range(most)]

@@ -88,7 +88,7 @@ def test_a_form_asks_for_nothing_that_salesforce_tells_by_itself() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         {"auth": {"client_id": "c"}},
@@ -122,7 +122,7 @@ async def test_a_session_that_ended_says_to_connect_again(fake: Fake) -> None:
 # Errors
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "code", "kind", "retryable"),
     [
         (400, "MALFORMED_QUERY", UpstreamError, False),
@@ -145,7 +145,7 @@ async def test_an_error_of_the_api_says_what_salesforce_said(
     assert caught.value.status == status
 
 
-@pytest.mark.parametrize("body", [b"<html>down</html>", b"", b"[1]", b"{}", b"[]"])
+@for_each("body", [b"<html>down</html>", b"", b"[1]", b"{}", b"[]"])
 async def test_an_error_in_no_known_shape_is_an_error_too(fake: Fake, body: bytes) -> None:
     fake.get(f"{DATA}/limits", answers=Reply(503, body))
     with pytest.raises(UpstreamError, match="503") as caught:

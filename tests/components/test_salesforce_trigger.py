@@ -10,6 +10,7 @@ import pytest
 from halflap import Config, Context, Ignore, Integration, Json
 from halflap.components import salesforce
 from halflap.testing import Receive, Run
+from tests.cases import for_each
 
 ORG = "00D24000000xxxxEAA"
 ACK = (
@@ -118,7 +119,7 @@ async def test_ids_of_15_and_of_18_characters_name_one_org(
     assert got.status == 200
 
 
-@pytest.mark.parametrize(
+@for_each(
     "org", ["00D24000000xxxyEAA", ORG.lower(), ORG.upper(), "", ORG + ORG, ORG[:14], "Ü" * 15]
 )
 async def test_a_message_of_another_org_is_rejected(receive: Receive, org: str) -> None:
@@ -134,7 +135,7 @@ async def test_a_connection_that_knows_no_org_takes_no_message(receive: Receive)
     assert "does not know its Salesforce org" in got.reason
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",

@@ -14,6 +14,7 @@ from halflap.components import salesforce
 from halflap.components.salesforce.records import Write, written
 from halflap.sdk import codec
 from halflap.testing import Fake
+from tests.cases import for_each
 from tests.salesforce_app import SalesforceApp, salesforce_app
 
 DATA = "/services/data/v63.0"
@@ -197,7 +198,7 @@ def traits(error: UpstreamError) -> tuple[Any, ...]:
     return type(error), str(error), error.status, error.retryable, said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "code", "kind", "retryable"),
     [
         (400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", UpstreamError, False),

@@ -8,6 +8,7 @@ import pytest
 
 from halflap import DefinitionError, schedule
 from halflap.sdk.trigger import BoundTrigger
+from tests.cases import for_each
 
 
 def ticks(trigger: BoundTrigger[schedule.Tick], after: str, count: int) -> list[str]:
@@ -56,7 +57,7 @@ def test_an_interval_does_not_depend_on_when_the_server_started() -> None:
     assert ticks(trigger, "2026-01-01T10:15", 1) == ["01-01 10:30"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("bind", "message"),
     [
         (lambda: schedule.cron(expression="every day"), "no cron expression"),

@@ -223,7 +223,7 @@ async def test_a_flows_filter_is_not_asked_about_the_confirmation(receive: Recei
 # What it does not send --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "status"),
     [
         (message(TopicArn=f"{TOPIC}2"), 401),
@@ -284,7 +284,7 @@ async def test_our_own_messages_are_taken_as_they_are(receive: Receive, fake: Fa
         await outcome(fake, receive, message(SignatureVersion=version), connected(fake))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changed",
     [
         {"Message": "other"},
@@ -310,7 +310,7 @@ async def test_what_was_changed_after_it_was_signed_is_rejected(
     assert not any(each.method == "POST" for each in fake.requests)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "https://evil.example/SimpleNotificationService-1.pem",
@@ -441,7 +441,7 @@ def refused(code: str) -> str:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "body", "kind"),
     [
         (403, refused("InvalidClientTokenId"), Unauthorized),

@@ -12,6 +12,7 @@ from halflap.store import blobs
 from halflap.store.blobs import BlobStore
 from halflap.store.blobs.blob import new_key
 from tests.bucket import bucket
+from tests.cases import for_each
 
 LARGE = random.Random(12).randbytes(1024 * 1024) * 12
 """More than two of the parts in which S3 takes what is large."""
@@ -36,7 +37,7 @@ async def whole(store: BlobStore, key: str, start: int = 0, end: int | None = No
     return b"".join([each async for each in store.read(key, start, end)])
 
 
-@pytest.mark.parametrize("payload", [b"", b"x", b"\x00\xff" * 40_000, LARGE])
+@for_each("payload", [b"", b"x", b"\x00\xff" * 40_000, LARGE])
 async def test_what_was_written_is_read(store: BlobStore, payload: bytes):
     key = new_key("cus_a")
     size = 300_000

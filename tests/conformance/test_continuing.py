@@ -27,6 +27,7 @@ from halflap.store.history import outcome_at_end
 from halflap.store.protocol import Claim, Filter, Journal, Release, Written
 from halflap.store.retention import DAY, RetentionRules
 from tests import journals
+from tests.cases import for_each
 from tests.journals import LEASE, ON_EVERY_STORE, SECOND, StandingClock, cancel_one, new_start
 
 DONE = Outcome("succeeded", result=b'"done"')
@@ -231,7 +232,7 @@ async def test_the_next_one_is_cancelled_with_its_parent(journal: Journal):
     assert claim.cancelling == f"its parent {id_of(parent)} was cancelled"
 
 
-@pytest.mark.parametrize("state", ["succeeded", "failed", "ignored"])
+@for_each("state", ["succeeded", "failed", "ignored"])
 async def test_a_chain_outlasts_its_parent_that_ended(journal: Journal, state: Any):
     parent = await begun(journal)
     first = await begun(journal, parent=id_of(parent))

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from halflap.model import (
     Order,
     Outcome,
@@ -15,6 +13,7 @@ from halflap.model import (
 from halflap.store.history import outcome_at_end
 from halflap.store.protocol import Claim, Filter, Journal, Lease, Release, Written
 from tests import journals
+from tests.cases import for_each
 from tests.journals import LEASE, ON_EVERY_STORE, SECOND, cancel_one, claimed, new_start
 
 DONE = Outcome("succeeded", result=b'"done"')
@@ -55,7 +54,7 @@ async def reasons(journal: Journal, executions: list[str]) -> dict[str, str]:
 # -- who hears of an end ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled", "ignored"])
+@for_each("state", ["succeeded", "failed", "cancelled", "ignored"])
 async def test_an_end_tells_the_parent_and_wakes_it(journal: Journal, state: Any):
     parent = await begun(journal)
     child = await begun(journal, id_of(parent))
@@ -190,7 +189,7 @@ async def test_bound_children_are_cancelled_with_their_parent_down_to_the_last(j
     assert asked == {id_of(grandchild): f"its parent {id_of(runs)} was cancelled"}
 
 
-@pytest.mark.parametrize("state", ["succeeded", "failed", "ignored"])
+@for_each("state", ["succeeded", "failed", "ignored"])
 async def test_children_go_on_where_their_parent_ended_by_itself(journal: Journal, state: Any):
     parent = await begun(journal)
     child = await begun(journal, id_of(parent))

@@ -18,6 +18,7 @@ from halflap.engine.protocol import Ended, Turn, Verdict
 from halflap.engine.room import Room
 from halflap.model import CustomerLimits, Dedupe, Outcome, Start, new_id
 from halflap.store.protocol import Accepted, Claim
+from tests.cases import for_each
 from tests.conformance.test_journal import flow, start
 from tests.journals import opened
 from tests.polling import DEADLINE
@@ -136,7 +137,7 @@ async def test_room_that_duplicates_did_not_take_is_given_back(
         await office.until(office.ended, "cus_a", 2)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("room", "running", "left"),
     [
         (Room(1), [0], [1]),

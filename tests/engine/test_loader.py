@@ -24,6 +24,7 @@ from halflap.engine import loader as room
 from halflap.engine.bundle import Bundle, _hash, pack, seal
 from halflap.engine.loader import Loaded, load, unload
 from halflap.errors import DefinitionError
+from tests.cases import for_each
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
 
@@ -389,7 +390,7 @@ def test_a_missing_distribution_is_named_with_its_line(tmp_path: Path) -> None:
     assert isinstance(error.__cause__, ModuleNotFoundError)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("line", "says"),
     [
         ("import pkg.nothing", "No module named 'pkg.nothing' in the bundle. Add the file"),

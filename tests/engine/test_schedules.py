@@ -22,6 +22,7 @@ from halflap.sdk import codec
 from halflap.store.protocol import Filter
 from halflap.store.store import Store
 from halflap.store.vault import Vault
+from tests.cases import for_each
 from tests.cluster import emptied_url
 from tests.polling import DEADLINE
 
@@ -385,7 +386,7 @@ async def test_a_leader_that_comes_after_a_change_fires_no_tick_that_was_never_d
         assert times(await made.fired()) == ["06:00", "09:00"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("hour", "change", "expected"),
     [
         (5, "disabled", []),

@@ -29,6 +29,7 @@ from halflap import (
 from halflap.errors import DefinitionError
 from halflap.lowcode.code_step import CodeStep
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.convert.twins import seen
 from tests.lowcode.documents import acme, of_steps
 
@@ -97,7 +98,7 @@ STUBS = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@for_each("text", TEXTS)
 async def test_it_does_and_records_what_a_step_of_yaml_does(run: Run, text: str) -> None:
     event = {"items": ["rope", "anvil"]}
     document = of_steps(
@@ -181,7 +182,7 @@ async def test_of_another_text_they_have_its_own_lines(run: Run, one: CodeStep) 
     assert "<code>:2:8: ZeroDivisionError" in result.reason
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "said"),
     [
         ("\n    x = 1\n      y = 2", "<code>:3:6: not Python: unexpected indent"),

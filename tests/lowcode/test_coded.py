@@ -6,6 +6,7 @@ import pytest
 
 from halflap.errors import DefinitionError
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.documents import acme, of_steps
 from tests.lowcode.test_steps import answer, tried
 
@@ -64,7 +65,7 @@ async def test_code_that_fails_says_its_line_and_can_be_caught_or_ignored(run: R
     assert answer(await tried(run, ignored)) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "where", "said"),
     [
         ("import os", "13:11", "no files"),

@@ -10,6 +10,7 @@ import pytest
 from halflap.errors import DefinitionError
 from halflap.lowcode import Draft
 from halflap.testing.document import Differs, open_document, run_test
+from tests.cases import for_each
 from tests.lowcode.test_document_tests import run_all, written
 from tests.testing.test_record import again, happened
 
@@ -109,7 +110,7 @@ def document(tmp_path: Path) -> Path:
     return written(tmp_path, TEXT)
 
 
-@pytest.mark.parametrize("at", range(TEXT.count("- name:") + TEXT.count("- {name:")))
+@for_each("at", range(TEXT.count("- name:") + TEXT.count("- {name:")))
 async def test_it_is_what_the_flow_reads_and_leaves(document: Path, at: int) -> None:
     await run_test(open_document(document), at)
 
@@ -135,7 +136,7 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "said"), WRONG.values(), ids=WRONG)
+@for_each(("old", "new", "said"), WRONG.values(), ids=WRONG)
 async def test_what_differs_is_said(document: Path, old: str, new: str, said: str) -> None:
     assert old in TEXT
     document.write_text(TEXT.replace(old, new, 1))
@@ -157,7 +158,7 @@ MISSHAPEN = {
 }
 
 
-@pytest.mark.parametrize("old", MISSHAPEN)
+@for_each("old", MISSHAPEN)
 def test_what_is_no_preset_is_said(document: Path, old: str) -> None:
     assert old in TEXT
     new, said = MISSHAPEN[old]

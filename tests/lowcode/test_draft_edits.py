@@ -246,7 +246,7 @@ def test_a_document_that_is_not_finished_is_edited_too() -> None:
     assert draft.value(("name",)) == "typed"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("one", "other"), [("", "a\nb"), ("aa", "a"), ("a\r\nb", "a\nb"), ("é\n\n", "\n"), ("x", "x")]
 )
 def test_a_patch_and_its_inverse_make_one_text_of_the_other(one: str, other: str) -> None:
@@ -337,7 +337,7 @@ def test_a_page_of_the_config_is_renamed_in_its_place() -> None:
             edited(draft, {"op": "rename_page", "name": name, "to": to})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "before", "keys"),
     [
         (("flows", "two"), "one", ["two", "one"]),

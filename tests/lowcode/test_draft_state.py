@@ -13,7 +13,7 @@ from halflap.lowcode.rewrite.edits import ReplaceText, difference
 from halflap.lowcode.rewrite.merge import patched, rebased, together
 from halflap.lowcode.rewrite.state import REST, DraftState, changed_flows
 from halflap.lowcode.source import value_at
-from tests.cases import sampled
+from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn
 from tests.lowcode.test_draft_edits import drawn_edit
 
@@ -196,9 +196,7 @@ def test_half_a_text_keeps_the_rest_and_takes_edits_of_the_text_alone() -> None:
     assert said(again) == said(state)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "- 1", "\t", "{", "flows: 3", "flows: {~: 1, 1.5: {steps: [2]}}"]
-)
+@for_each("text", ["", "a", "- 1", "\t", "{", "flows: 3", "flows: {~: 1, 1.5: {steps: [2]}}"])
 def test_any_text_is_a_state(text: str) -> None:
     state = opened(text)
     changed, _ = edited(state, {"op": "text", "start": [1, 1], "end": [1, 1], "text": "x: 1\n"})

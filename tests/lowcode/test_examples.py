@@ -274,7 +274,7 @@ tests:
 """
 
 
-@pytest.mark.parametrize("at", range(4))
+@for_each("at", range(4))
 async def test_list_always_gives_a_list_in_yaml_and_in_its_python(at: int) -> None:
     given = opened(LISTED)
     twin = replace(given, integration=imported(python_of(LISTED)))

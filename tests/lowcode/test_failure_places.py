@@ -13,6 +13,7 @@ from halflap.errors import ExpressionError, StepFailed
 from halflap.lowcode.kinds.run import Asked, Outside
 from halflap.sdk.request import Headers
 from halflap.testing import Result, Run
+from tests.cases import for_each
 from tests.lowcode.documents import HEAD, built
 from tests.lowcode.test_steps import tried
 
@@ -75,7 +76,7 @@ def place_of(result: Result) -> str:
     return place
 
 
-@pytest.mark.parametrize(("steps", "where"), PLAIN)
+@for_each(("steps", "where"), PLAIN)
 async def test_a_failure_names_the_innermost_step_of_the_document(
     run: Run, steps: str, where: str
 ) -> None:
@@ -86,7 +87,7 @@ async def test_a_failure_names_the_innermost_step_of_the_document(
     assert place_of(result) == where
 
 
-@pytest.mark.parametrize(("steps", "field", "where"), READ)
+@for_each(("steps", "field", "where"), READ)
 async def test_a_failed_expression_names_its_field_and_its_place_in_the_line(
     run: Run, steps: str, field: str, where: str
 ) -> None:

@@ -537,7 +537,7 @@ def test_what_stands_in_an_object_is_held_against_its_type(given: str, said: str
 # What would mend it ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wrong", "mended"),
     [
         ("- {action: acme.get_account, wth: {id: a}}", "with: {id: a}"),
@@ -558,7 +558,7 @@ def test_what_would_mend_a_finding_does(wrong: str, mended: str) -> None:
     assert [each for each in again if each.severity == "error" and each.code != "HF103"] == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         *(

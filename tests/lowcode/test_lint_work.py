@@ -10,6 +10,7 @@ from halflap.lowcode import fixes, shape
 from halflap.lowcode.expressions import Expression, ExpressionError
 from halflap.lowcode.expressions.parser import MAX_PARENTS
 from halflap.lowcode.lint import Shapes, engine, lint_text, rules
+from tests.cases import for_each
 from tests.lowcode.growing import GROWING, calls, growth, memory
 from tests.lowcode.test_lint import HEAD
 
@@ -24,7 +25,7 @@ def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "MOST_COMPARED", 10)
 
 
-@pytest.mark.parametrize("name", GROWING)
+@for_each("name", GROWING)
 def test_the_work_of_lint_grows_with_the_document(name: str) -> None:
     make, size = GROWING[name]
     work, ratio = growth(make, max(1, size // 4))

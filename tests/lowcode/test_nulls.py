@@ -9,7 +9,6 @@ from random import Random
 from textwrap import indent
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -148,7 +147,7 @@ def test_what_a_condition_asks_for_is_there_where_it_holds(condition: str) -> No
     assert told(under(condition)) == []
 
 
-@pytest.mark.parametrize("condition", ["o = null", "$not(o)", "o = null or event.x", "o.id = null"])
+@for_each("condition", ["o = null", "$not(o)", "o = null or event.x", "o.id = null"])
 def test_what_a_condition_denies_is_there_where_it_does_not_hold(condition: str) -> None:
     assert told(under(condition, "- log: x", USE)) == []
     assert told(under(condition, "- stop: true") + "\n" + USE) == []
@@ -157,7 +156,7 @@ def test_what_a_condition_denies_is_there_where_it_does_not_hold(condition: str)
     assert len(told(under(condition, "- log: x") + "\n" + USE)) == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     "condition", ["$exists(o)", 'o.kind != "a"', "event.x", "o != null or event.x", "$not(event.x)"]
 )
 def test_what_a_condition_does_not_ask_for_may_be_null_under_it(condition: str) -> None:

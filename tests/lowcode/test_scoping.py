@@ -125,7 +125,7 @@ def document(steps: str) -> str:
     return head + indent(ended, " " * 6) + "\n"
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 async def test_a_variable_is_that_of_the_place_where_it_is_set_first(name: str) -> None:
     steps, *wanted = CASES[name]
     text = document(steps)

@@ -56,7 +56,7 @@ def test_a_wrong_step_is_said(step: str, where: str, said: str) -> None:
     assert said in finding.message
 
 
-@pytest.mark.parametrize("name", ["class", "_secret", "model_config", "None"])
+@for_each("name", ["class", "_secret", "model_config", "None"])
 def test_a_field_of_the_config_is_named_as_one_of_a_class(name: str) -> None:
     text = f"{HEAD}      - stop: true\nconfig: {{Page: {{{name}: {{}}}}}}\n"
     with pytest.raises(NotADocument, match=f"'{name}' cannot be a field's name"):

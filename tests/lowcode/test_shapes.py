@@ -20,7 +20,7 @@ from halflap.lowcode.lint.describing import (
 from halflap.lowcode.lint.shapes import dump_shapes, read_shapes
 from halflap.lowcode.lint.words import words
 from halflap.lowcode.rewrite.write import inline
-from tests.cases import sampled
+from tests.cases import for_each, sampled
 from tests.lowcode.convert.generated import drawn
 from tests.lowcode.documents import EXAMPLES, described, own
 from tests.lowcode.test_lint import CASES, documents
@@ -222,7 +222,7 @@ def act(
 '''
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "said"),
     [
         ("count: 0", "the input count does not fit: has to be at least 1"),

@@ -77,7 +77,7 @@ async def test_an_input_that_does_not_fit_fails_at_its_place(run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("steps", "event", "expected"),
     [
         ("- {if: =event.x, then: [{stop: {answer: 1}}], else: [{stop: {answer: 2}}]}", {"x": True}, 1),

@@ -19,6 +19,7 @@ from standardwebhooks import Webhook
 
 from halflap_sandbox import run, serving
 from halflap_sandbox.acme import Settings, create_app
+from tests.cases import for_each
 from tests.console.conftest import CHROMIUM
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE, until
@@ -202,7 +203,7 @@ async def test_an_opportunity_keeps_every_digit(acme: Client) -> None:
     assert (await acme.ask("GET", path))[0] == 404
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sent", "kept"),
     [
         ("22", "22.00"),
@@ -332,7 +333,7 @@ async def test_a_webhook_is_listed_without_its_secret_and_may_be_registered_twic
     assert (await acme.ask("GET", f"/v1/webhooks/{first['id']}"))[0] == 404
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "body", "fields"),
     [
         ("/accounts", {}, ["name"]),

@@ -11,6 +11,7 @@ from halflap_sandbox.salesforce.model import (
     WorkflowRule,
     World,
 )
+from tests.cases import for_each
 
 AMOUNT, STAGE = "ISCHANGED({!$Record.Amount})", "ISCHANGED( {!$Record.StageName} )"
 
@@ -127,7 +128,7 @@ def test_each_flow_sends_its_messages(desk):
     assert desk.sent.names() == ["A", "B", "A"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("trigger_type", "formula", "created", "renamed", "amount"),
     [
         ("onCreateOnly", None, True, False, False),

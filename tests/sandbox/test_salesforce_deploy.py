@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from halflap_sandbox.salesforce import automation, records
+from tests.cases import for_each
 from tests.sandbox.metadata_calls import (
     Caller,
     Fault,
@@ -289,7 +290,7 @@ async def test_the_names_of_files_in_source_form_and_folders_are_taken_too(calle
     assert problem == "No package.xml found"
 
 
-@pytest.mark.parametrize("name", ["../evil.flow", "/etc/evil", "flows/../../x", "flows\\x", "C:/x"])
+@for_each("name", ["../evil.flow", "/etc/evil", "flows/../../x", "flows\\x", "C:/x"])
 async def test_a_file_outside_of_the_package_is_refused(caller: Caller, name: str) -> None:
     files = package(caller.user.username) | {name: "x"}
     (problem,) = await fail(caller, files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cases import for_each
 from tests.sandbox.metadata_calls import Caller, Fault, message, save
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -15,7 +16,7 @@ async def test_a_session_that_is_none_is_a_fault(caller: Caller) -> None:
     assert caught.value.code == "sf:INVALID_SESSION_ID"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",
@@ -71,7 +72,7 @@ async def test_elements_out_of_their_order_are_a_fault_and_nothing_is_saved(call
     assert not caller.org.outbound_messages
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("old", "new", "code", "says"),
     [
         ("Opportunity.Tell", "Oportunity.Tell", "INVALID_CROSS_REFERENCE_KEY", "CustomObject"),

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from halflap_sandbox.salesforce import Settings
+from tests.cases import for_each
 from tests.sandbox.orgs import DATA, Salesforce, salesforce
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,7 +160,7 @@ async def test_who_signs_in_wrongly_or_denies_gives_nothing(sandbox: Salesforce)
     assert "code" not in told
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("asked", "error"),
     [
         ({"client_id": "nobody"}, "invalid_client_id"),
@@ -196,7 +197,7 @@ async def test_pkce_can_be_required_and_is_s256_alone(sandbox: Salesforce) -> No
     assert "error=unsupported_response_type" in headers["location"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("more", "error"),
     [
         ({"code_verifier": "wrong"}, "invalid_grant"),

@@ -22,6 +22,7 @@ from grpc_tools import protoc
 
 from halflap_sandbox.salesforce import Settings, pubsub
 from halflap_sandbox.salesforce.model import Org
+from tests.cases import for_each
 from tests.polling import DEADLINE, until
 from tests.sandbox.orgs import Salesforce, salesforce
 
@@ -227,7 +228,7 @@ async def test_records_that_a_transaction_changes_alike_are_one_event(generated:
         assert len((await one.decoded(event))["ChangeEventHeader"]["recordIds"]) == 3
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("what", "code", "own"),
     [
         ("token", grpc.StatusCode.UNAUTHENTICATED, "service.auth.error"),

@@ -15,6 +15,7 @@ from halflap_sandbox.salesforce.call import Refused, dump, parse
 from halflap_sandbox.salesforce.entities import new_org
 from halflap_sandbox.salesforce.model import Change, Field, Org, User, World, full_id
 from halflap_sandbox.salesforce.normal import normal
+from tests.cases import for_each
 
 DEAL = {"Name": "Deal", "StageName": "Prospecting", "CloseDate": "2026-01-31"}
 
@@ -56,7 +57,7 @@ def test_a_new_record_has_its_defaults_its_owner_and_its_times(org: Org, user: U
     assert task["CreatedDate"] == task["SystemModstamp"] == "2026-01-31T10:00:00.000+0000"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("object", "name", "given", "stored"),
     [
         ("Account", "Name", "  Oak\t ", "Oak"),
@@ -86,7 +87,7 @@ def test_a_value_is_stored_as_salesforce_stores_it(
     assert type(saved(org, object, id)[name]) is type(stored)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("object", "values", "code", "fields"),
     [
         ("Account", {}, "REQUIRED_FIELD_MISSING", ("Name",)),

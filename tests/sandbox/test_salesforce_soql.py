@@ -59,7 +59,7 @@ def names(org: Org, where: str, table: str = "Opportunity") -> list[str]:
     return [each["Name"] for each in found.records(lambda of, row: "")]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("where", "found"),
     [
         ("", ["past", "yesterday", "today", "soon"]),
@@ -146,7 +146,7 @@ def test_all_fields_come_by_one_word(org: Org) -> None:
     assert find(org, "SELECT COUNT() FROM Account").total == 3
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("query", "code", "place", "message"),
     [
         ("SELECT Id FORM Account", "MALFORMED_QUERY", (1, 11), "expecting 'FROM'"),
@@ -256,7 +256,7 @@ def test_a_date_literal_means_days(word: str, days: int, first: str, end: str) -
     assert period(word, days, date(2026, 1, 31)) == wanted
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("query", "rows"),
     [
         ("SELECT COUNT(Id) FROM Account", [{"expr0": 3}]),
@@ -320,7 +320,7 @@ def test_ids_can_be_those_that_another_query_finds(org: Org) -> None:
     assert names(org, f"WHERE Id NOT IN {rich}", "Account") == ["elm", "100%_\\ sure"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("query", "message"),
     [
         ("SELECT Name, COUNT(Id) FROM Account", "must be grouped or aggregated: Name"),

@@ -237,7 +237,7 @@ async def test_a_name_is_called_at_every_public_address_that_it_has() -> None:
     assert await resolved(*addresses, addresses[0]) == addresses
 
 
-@pytest.mark.parametrize("hidden", ["127.0.0.1", "169.254.169.254", "::1", "fd00::1", "fe80::1%2"])
+@for_each("hidden", ["127.0.0.1", "169.254.169.254", "::1", "fd00::1", "fe80::1%2"])
 async def test_one_address_that_is_not_public_refuses_the_name(hidden: str) -> None:
     refused = r"(loopback|link-local|private|interface)(.|\n)*HALFLAP_EGRESS_ALLOW"
     with pytest.raises(EgressRefused, match=refused):

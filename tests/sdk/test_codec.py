@@ -75,7 +75,7 @@ def test_a_value_is_exact(text: str, value: Any) -> None:
     assert type(decode(text)) is type(value)
 
 
-@pytest.mark.parametrize("text", ["1.10", "-0.0", "1E+400", "1E-400", "0.1234567890123456789012"])
+@for_each("text", ["1.10", "-0.0", "1E+400", "1E-400", "0.1234567890123456789012"])
 def test_a_fraction_keeps_its_digits(text: str) -> None:
     assert str(decode(text)) == text
     assert encode(decode(text)) == text.encode()

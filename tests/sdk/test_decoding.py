@@ -18,6 +18,7 @@ from halflap.errors import InvalidEvent
 from halflap.sdk import _json, codec, decoding
 from halflap.sdk.decoding import INLINE, Decoder, _assembled, decode_json, predecode
 from halflap.sdk.request import Headers, Request, pointer, readings
+from tests.cases import for_each
 from tests.polling import DEADLINE
 
 texts = st.text(st.sampled_from('ab[]{},":\\é\n')) | st.text(
@@ -113,7 +114,7 @@ async def test_a_large_body_is_what_a_small_one_is() -> None:
     assert await decode_json(b"[]" + PADDING) == []
 
 
-@pytest.mark.parametrize("raw", [b"[1,]", b"", b'{"a": 1', b"[1e9999999]", b"\xff[]"])
+@for_each("raw", [b"[1,]", b"", b'{"a": 1', b"[1e9999999]", b"\xff[]"])
 async def test_a_large_body_is_refused_as_a_small_one_is(raw: bytes) -> None:
     with pytest.raises(codec.NotJson) as small:
         codec.decode(raw + b" ")
@@ -122,7 +123,7 @@ async def test_a_large_body_is_refused_as_a_small_one_is(raw: bytes) -> None:
     assert str(large.value).partition("(byte")[0] == str(small.value).partition("(byte")[0]
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@for_each("kind", HOSTILE)
 async def test_a_hostile_body_is_refused_before_anything_is_built(kind: str) -> None:
     raw = HOSTILE[kind]()
     with pytest.raises(codec.NotJson, match=r"more than|nested deeper"):
@@ -208,7 +209,7 @@ async def test_a_request_has_what_was_decoded_at_hand() -> None:
     assert "json" not in readings(await predecode(request_with(b"x" + PADDING, "text/plain")))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b'{"id": "x", "a": [1.50, true, null, {"\xc3\xa9": 7}], "b": {}}',
@@ -243,7 +244,7 @@ async def test_a_value_takes_half_of_the_loops_time_while_it_is_put_together() -
     assert turns > 3 * 10 * len(parts)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "content_type", "read"),
     [
         (HOSTILE["wide arrays"](), "application/json", Request.json),

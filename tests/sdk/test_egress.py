@@ -33,6 +33,7 @@ from halflap.sdk import codec
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Limits, Policy, Response
 from halflap.sdk.schema import UNSET, File
+from tests.cases import for_each
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 
@@ -186,7 +187,7 @@ async def test_json_null_is_a_body_and_no_json_is_none(server: Destination, egre
     assert [each.body for each in server.seen] == [b"null", b""]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "what",
     [
         {"json": {"key": SecretStr("hunter2")}},
@@ -445,7 +446,7 @@ USED_UP = "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 30"
 RETRY = "Retry-After: 30"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "headers", "kind", "retryable"),
     [
         (400, (), UpstreamError, False),
@@ -518,7 +519,7 @@ async def test_a_status_that_is_fine_raises_nothing(
     (await egress.request("GET", server.url)).raise_for_status()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "seconds"),
     [
         ("120", 120),
@@ -871,8 +872,8 @@ DONE = ("a reset in the body", "a truncated body", "broken gzip", "wrong chunks"
 """After these a status of 2xx had come: a request with an effect was carried out."""
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["request", "stream"])
-@pytest.mark.parametrize("hostile", HOSTILE)
+@for_each("streamed", [False, True], ids=["request", "stream"])
+@for_each("hostile", HOSTILE)
 async def test_a_hostile_destination_ends_in_an_error_that_says_how(
     hostile: str, streamed: bool, server: Destination, egress: Egress
 ) -> None:

@@ -16,6 +16,7 @@ from halflap.sdk import running
 from halflap.sdk.connection import Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.running import RunningStep
+from tests.cases import for_each
 from tests.polling import DEADLINE
 from tests.sdk.test_egress import Destination, Seen, answer, hang_up, listening, silence
 
@@ -70,7 +71,7 @@ async def sent(
     return step
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answers", "in_doubt"),
     [
         (answer(200), False),
@@ -93,7 +94,7 @@ async def test_a_post_is_in_doubt_where_it_may_have_been_carried_out(
     assert step.in_doubt is in_doubt
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "method", "in_doubt"),
     [
         (Plain, "PATCH", True),
@@ -117,7 +118,7 @@ async def test_what_did_not_reach_the_app_is_not_in_doubt(egress: Egress) -> Non
     assert step.in_doubt is False
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "more"),
     [
         ("/x", {"headers": {"Host": "x"}}),

@@ -25,6 +25,7 @@ from halflap.sdk.connection import Connection, Link
 from halflap.sdk.egress import Egress, Policy
 from halflap.sdk.oauth import ApiKey, ClientCredentials, JwtBearer, OAuth2Code
 from halflap.sdk.request import Headers, Request
+from tests.cases import for_each
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 from tests.world import host_on, publish
@@ -194,7 +195,7 @@ async def test_a_way_in_that_cannot_refresh_says_to_connect_again(
     assert provider.asked == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("refusal", "error", "message"),
     [
         ((400, {"error": "invalid_grant", "error_description": "gone"}), Unauthorized, "gone"),

@@ -84,7 +84,7 @@ def test_a_rule_is_an_order_of_the_flow_in_its_instance(declared: FlowOrder, ord
     assert define(declared).order.of("ins_1", "things") == order
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("declared", "said"),
     [
         (parallel(3), "parallel(3)"),
@@ -112,7 +112,7 @@ def test_without_an_order_a_flow_has_none() -> None:
     assert define(None).order is None
 
 
-@pytest.mark.parametrize("n", [0, -1, True, 1.5, "2"])
+@for_each("n", [0, -1, True, 1.5, "2"])
 def test_parallel_takes_a_number(n: Any) -> None:
     with pytest.raises(DefinitionError, match="a number from 1"):
         parallel(n)

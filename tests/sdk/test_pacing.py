@@ -30,6 +30,7 @@ from halflap.sdk.record import (
 )
 from halflap.sdk.redact import Redactor
 from halflap.sdk.schema import UNSET, File, Model
+from tests.cases import for_each
 
 SECRET = "quite-a-long-secret-of-an-app"
 WRITERS = {
@@ -156,7 +157,7 @@ LARGE: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", LARGE)
+@for_each("kind", LARGE)
 async def test_the_loop_goes_on_between_short_texts(kind: str) -> None:
     """The longest text, and the number of the loop's turns; the control is the value at once."""
     value, lengths, turns = LARGE[kind](), list[int](), 0

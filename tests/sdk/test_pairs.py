@@ -253,7 +253,7 @@ def test_a_field_that_an_event_omits_is_empty() -> None:
     assert (found.id, found.fields) == ("7", {"name": "A", "amount": None})
 
 
-@pytest.mark.parametrize("event", [{"name": "A"}, {"id": ""}, "a text", None])
+@for_each("event", [{"name": "A"}, {"id": ""}, "a text", None])
 def test_an_event_without_an_id_tells_of_no_record(event: Any) -> None:
     assert read_of(Reads("thing"), "left", event) is None
 

@@ -49,7 +49,7 @@ def test_a_trigger_has_the_values_of_each_config() -> None:
     assert schedule.every(minutes=5).resolved(Hours(every=1)).inputs["minutes"] == 5
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("bind", "message"),
     [
         (lambda: schedule.every(minutes=Hours.cron), "minutes takes int, and Hours.cron is str"),

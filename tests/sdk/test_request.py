@@ -247,7 +247,7 @@ def test_three_thousand_nested_multiparts_are_refused() -> None:
         make(nested, "multipart/form-data; boundary=b0").files()
 
 
-@pytest.mark.parametrize("content_type", ["application/json", FORM, MULTIPART, "", "text/plain"])
+@for_each("content_type", ["application/json", FORM, MULTIPART, "", "text/plain"])
 def test_a_body_that_names_files_never_makes_one(content_type: str) -> None:
     bodies = [THEFT, b"files[x][filepath]=/etc/passwd&files=%2Fetc%2Fpasswd"]
     bodies.append(part("files", THEFT) + part("x.filepath", b"/etc/passwd") + b"--xyz--")

@@ -390,7 +390,7 @@ def test_a_duplicate_time_or_id_is_rejected() -> None:
         rejected(StandardWebhooks(), make([*headers, pair]), STANDARD_SECRET)
 
 
-@pytest.mark.parametrize("id", ["", "a.b", "a b", "é", "x" * 300])
+@for_each("id", ["", "a.b", "a b", "é", "x" * 300])
 def test_an_id_that_could_be_read_two_ways_is_rejected(id: str) -> None:
     key = base64.b64decode(STANDARD_SECRET[6:])
     value = b64(hmac.new(key, f"{id}.{SECONDS}.".encode() + BODY, hashlib.sha256).digest())

@@ -115,7 +115,7 @@ def connection(destination: Destination, egress: Egress) -> http.Http:
     return made
 
 
-@pytest.mark.parametrize("path", CLIMBING)
+@for_each("path", CLIMBING)
 async def test_a_path_that_climbs_is_refused_before_anything_is_sent(path: str) -> None:
     async with serving() as (destination, egress):
         path = path.replace("https://api.example", f"http://127.0.0.1:{destination.port}")
@@ -172,7 +172,7 @@ async def test_a_value_becomes_one_segment(fake: Fake) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["", ".", "..", None, UNSET, "\ud800"])
+@for_each("value", ["", ".", "..", None, UNSET, "\ud800"])
 async def test_a_value_that_is_no_segment_is_refused(value: Any) -> None:
     async with serving() as (destination, egress):
         with pytest.raises(EgressRefused, match="id"):
@@ -180,7 +180,7 @@ async def test_a_value_that_is_no_segment_is_refused(value: Any) -> None:
         assert destination.targets == []
 
 
-@pytest.mark.parametrize("value", ["../x", "%2e%2e", "..%2f..", "a/../../b", "..\\", "..;"])
+@for_each("value", ["../x", "%2e%2e", "..%2f..", "a/../../b", "..\\", "..;"])
 async def test_a_value_in_which_a_server_might_read_a_way_out_is_refused(value: str) -> None:
     async with serving() as (destination, egress):
         with pytest.raises(EgressRefused):
@@ -233,7 +233,7 @@ flows:
 """
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("inputs", "event"),
     [
         ("{path: =event.path}", {"path": "../_calls"}),

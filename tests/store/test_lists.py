@@ -163,7 +163,7 @@ def history() -> Any:
         yield connection
 
 
-@pytest.mark.parametrize("name", sorted(OFFERED))
+@for_each("name", sorted(OFFERED))
 def test_postgresql_reads_along_the_index_and_never_the_whole_history(
     history: Any, name: str
 ) -> None:
@@ -184,7 +184,7 @@ def test_postgresql_reads_along_the_index_and_never_the_whole_history(
         assert re.search(along, plan) or "accepted_at" in plan, plan
 
 
-@pytest.mark.parametrize("name", sorted(PERIODS))
+@for_each("name", sorted(PERIODS))
 def test_postgresql_reads_a_period_along_the_end_and_the_days_of_it_alone(
     history: Any, name: str
 ) -> None:

@@ -17,6 +17,7 @@ from halflap.store.postgres import schema as postgres_schema
 from halflap.store.postgres.columns import Numbers, Texts, register
 from halflap.store.postgres.migrate import migrate as migrate_postgres
 from halflap.store.turns import Share, TurnRotation
+from tests.cases import for_each
 from tests.cluster import fresh_url
 
 LATER = 10**9
@@ -93,9 +94,7 @@ def work(verb: Verb, queued: int) -> int:
     return steps[0]
 
 
-@pytest.mark.parametrize(
-    "verb", [claim_of_others, claim_of_all, claim_on_probation, load, waits_for]
-)
+@for_each("verb", [claim_of_others, claim_of_all, claim_on_probation, load, waits_for])
 def test_sqlite_does_no_more_work_the_longer_anothers_queue_is(verb: Verb) -> None:
     assert work(verb, 4_000) < work(verb, 400) + 200
 
@@ -168,8 +167,8 @@ def pages(queue: Any, sql: bytes | str, values: Any) -> int:
     return found["Plan"]["Shared Hit Blocks"] + found["Plan"]["Shared Read Blocks"]
 
 
-@pytest.mark.parametrize("scans", ["on", "off"])
-@pytest.mark.parametrize("name", sorted(OF_FEW))
+@for_each("scans", ["on", "off"])
+@for_each("name", sorted(OF_FEW))
 def test_postgresql_looks_at_few_pages_behind_anothers_queue(
     queue: Any, name: str, scans: str
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from halflap import Batch, Component, Connection, Listening, Message, Request
 from halflap.testing.listeners import REST_SECONDS, check_listener
+from tests.cases import for_each
 from tests.polling import DEADLINE
 
 
@@ -120,7 +121,7 @@ async def test_the_acknowledgement_of_what_is_accepted_last_is_waited_for() -> N
     assert source.bodies[-1] in acknowledged
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("reads", "within", "told"),
     [
         (stands_still, DEADLINE, "the cursor does not advance: a batch of 3"),

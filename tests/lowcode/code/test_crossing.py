@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from halflap.errors import CodeFailed
 from halflap.lowcode.code import CodeRunner
 from halflap.sdk import codec
+from tests.cases import for_each
 from tests.coding import no_calls, run, unchecked
 
 numbers = (
@@ -103,7 +104,7 @@ NO_DATA = {
 }
 
 
-@pytest.mark.parametrize("text", NO_DATA)
+@for_each("text", NO_DATA)
 async def test_what_is_no_data_is_refused_with_what_to_write(runner: CodeRunner, text: str) -> None:
     with pytest.raises(CodeFailed) as caught:
         await runner.run(unchecked(text), {}, no_calls)

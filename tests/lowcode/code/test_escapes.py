@@ -292,7 +292,7 @@ async def guarded(monkeypatch: pytest.MonkeyPatch, runner: CodeRunner) -> CodeRu
     return runner
 
 
-@pytest.mark.parametrize("escape", ESCAPES, ids=IDS)
+@for_each("escape", ESCAPES, ids=IDS)
 async def test_the_sandbox_does_not(guarded: CodeRunner, escape: Escape) -> None:
     with pytest.raises(CodeFailed) as caught:
         await guarded.run(unchecked(f"{escape.code}\nreturn got"), {}, no_calls)

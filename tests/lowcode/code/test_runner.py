@@ -13,6 +13,7 @@ import pytest
 from halflap.errors import CodeFailed, RetryLater, StepFailed
 from halflap.lowcode.code import Code, CodeCall, CodeRunner, Pool
 from halflap.sdk.context import Settled
+from tests.cases import for_each
 from tests.coding import PLACE, no_calls, run, unchecked
 
 
@@ -195,7 +196,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@for_each("text", REFUSED)
 async def test_there_is_no_clock_and_no_chance(runner: CodeRunner, text: str) -> None:
     with pytest.raises(CodeFailed, match=REFUSED[text]):
         await runner.run(unchecked(text), {}, no_calls)

@@ -153,7 +153,7 @@ async def test_what_the_check_lets_pass_the_sandbox_can_read(runner: CodeRunner)
     assert caught.value.line == 12
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
+@for_each("name", sorted(MODULES))
 async def test_what_may_be_imported_is_there(runner: CodeRunner, name: str) -> None:
     imported = "from __future__ import annotations" if name == "__future__" else f"import {name}"
     assert await runner.run(Code.parse(f"{imported}\nreturn 1"), {}, no_calls) == 1
@@ -173,7 +173,7 @@ def test_a_text_that_is_too_long_is_refused() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "-" * 60_000 + "1",

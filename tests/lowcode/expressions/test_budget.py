@@ -12,6 +12,7 @@ from bench.experiments.jsonata_hostile import HOSTILE, tried
 from halflap.lowcode.expressions import EvaluationBudget, Expression, ExpressionError, Scope
 from halflap.lowcode.expressions.meter import MIB
 from halflap.lowcode.expressions.parser import MAX_NESTING, MAX_TEXT
+from tests.cases import for_each
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc are Linux's")
 
@@ -52,7 +53,7 @@ def test_a_hostile_expression_ends(name: str) -> None:
         assert re.search(r"\([A-Z]\d{4}, at (character )?\d+", result["ended"]), result
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name",
     [
         "endless tail recursion",
@@ -73,7 +74,7 @@ def test_a_pattern_of_python_would_not_end() -> None:
     assert tried(python, "", patience=1)["ended"] == "crash: never ended"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "budget", "message"),
     [
         ("$map([1..100], function($x) { $x })", EvaluationBudget(steps=100), "more than 100 steps"),
@@ -129,7 +130,7 @@ def test_a_deep_caller_leaves_as_much_depth_as_a_shallow_one() -> None:
     assert deep(0) == deep(800) == 100
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "made"),
     [
         ("event & event", 2_000),

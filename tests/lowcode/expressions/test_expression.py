@@ -60,7 +60,7 @@ def test_the_amount_of_the_article() -> None:
     assert (amount, type(amount), str(amount)) == (Decimal(198), Decimal, "198.00")
 
 
-@pytest.mark.parametrize("absent", ["known", "event.nickname", "nobody", "known.id", "$nobody.id"])
+@for_each("absent", ["known", "event.nickname", "nobody", "known.id", "$nobody.id"])
 def test_what_is_absent_is_null_to_a_comparison(absent: str) -> None:
     assert value(f"{absent} = null") is True
     assert value(f"{absent} != null") is False
@@ -135,7 +135,7 @@ def test_nothing_else_is_done_with_a_secret(text: str) -> None:
     assert "hush" not in str(raised.value).replace("'hush'", "")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text", ["event.__class__", "event.lines.__len__", "event.items", "$lookup(event, '__class__')"]
 )
 def test_no_python_is_reached(text: str) -> None:

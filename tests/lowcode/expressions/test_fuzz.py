@@ -11,9 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from halflap.lowcode.expressions import Expression, ExpressionError, Scope
+from tests.cases import for_each
 
 WORD = re.compile(r'"[^"]*"|\'[^\']*\'|\$?\w+|\s+|.', re.DOTALL)
 SUITE: dict[str, Any] = json.loads(
@@ -36,7 +35,7 @@ def mangled(chance: random.Random) -> str:
     return "".join(words)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@for_each("seed", range(4))
 def test_mangled_expressions(seed: int) -> None:
     chance = random.Random(seed)
     scope = Scope(now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), seed=1)
@@ -48,7 +47,7 @@ def test_mangled_expressions(seed: int) -> None:
             expression.evaluate_on(chance.choice(data), {}, scope)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@for_each("seed", range(4))
 def test_what_an_expression_reads_by_no_name_it_does_not_see(seed: int) -> None:
     chance = random.Random(seed)
     data = [each for each in SUITE["datasets"].values() if isinstance(each, dict)]

@@ -13,6 +13,7 @@ from halflap import http
 from halflap.lowcode.expressions import Expression, ExpressionError, Scope
 from halflap.lowcode.expressions.value import Native
 from halflap.testing import Run
+from tests.cases import for_each
 from tests.lowcode.documents import built, of_steps
 from tests.lowcode.expressions.test_fuzz import SUITE, mangled
 
@@ -73,7 +74,7 @@ def spoil(value: Any) -> None:
         values.append("spoilt")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@for_each("seed", range(4))
 def test_no_expression_changes_a_value_in_scope(seed: int) -> None:
     chance = random.Random(seed)
     evaluated = 0
@@ -91,7 +92,7 @@ def test_a_function_that_changes_its_argument_is_noticed() -> None:
     assert changed("$defaults", names(random.Random(1))) is False
 
 
-@pytest.mark.parametrize("location", ["$defaults", "$event", "$config", "**[currency]"])
+@for_each("location", ["$defaults", "$event", "$config", "**[currency]"])
 def test_a_transformation_changes_nothing_but_its_copy(location: str) -> None:
     values = {"event": {"currency": "CHF"}, "config": {"x": 1}, "defaults": {"currency": "EUR"}}
     before = copy.deepcopy(values)

@@ -20,6 +20,7 @@ from halflap.lowcode.rewrite import Draft
 from halflap.lowcode.rewrite.names import flow_renamed, renamed
 from halflap.lowcode.scoping import scoping_of
 from halflap.lowcode.source import Path
+from tests.cases import for_each
 from tests.lowcode.convert.twins import python_of
 from tests.lowcode.documents import own
 
@@ -145,7 +146,7 @@ def whole() -> list[Any]:
     return list(facts())
 
 
-@pytest.mark.parametrize(("kind", "attribute", "role"), ROLES, ids=str)
+@for_each(("kind", "attribute", "role"), ROLES, ids=str)
 def test_a_role_that_is_dropped_is_missed(
     kind: str, attribute: str, role: object, whole: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +204,7 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "attribute", "weaker", "n"), ASKED, ids=str)
+@for_each(("kind", "attribute", "weaker", "n"), ASKED, ids=str)
 def test_what_a_field_asks_is_linted_by_its_role_alone(
     kind: str, attribute: str, weaker: Asks, n: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
