@@ -11,8 +11,10 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from aiohttp import web
+from argon2 import PasswordHasher
 
 from halflap.api.driving import BulkDriver
+from halflap.api.operations import passwords
 from halflap.api.operations.draft_runs import DraftRuns
 from halflap.engine.bundle import Bundle, pack, pack_components
 from halflap.engine.integration import VersionDescription
@@ -690,6 +692,14 @@ class World:
         """The execution, once it has ended."""
         assert await self.host.engine.outcome(execution, within=DEADLINE) is not None
         return await self.api.get(f"/api/executions/{execution}")
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make hashes that cost little: some tests make many."""
+    hasher = PasswordHasher(1, 1024, 1)
+    monkeypatch.setattr(passwords, "hasher", lambda: hasher)
+    monkeypatch.setattr(passwords, "NOBODYS", hasher.hash("nobody's"))
 
 
 DESCRIBING = ("test_api_publishing.py", "test_api_draft_runs.py", "test_api_canary.py")

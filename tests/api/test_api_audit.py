@@ -118,6 +118,7 @@ async def test_what_is_refused_is_in_the_log(world: Any) -> None:
     assert "wrong-field" not in str(unknown)
 
 
+@pytest.mark.usefixtures("cheap")
 @pytest.mark.parametrize(
     "way",
     [{"link": "guess"}, {"code": "c", "state": "s"}, {"email": "a@example.com", "password": "x"}],

@@ -18,6 +18,7 @@ from halflap.store.rules.sign_in import FREE, LONGEST, wait_after
 from tests.api.conftest import ON_ONE_STORE, Browser, Client, signed_in
 from tests.polling import DEADLINE
 
+pytestmark = pytest.mark.usefixtures("cheap")
 NOBODYS = passwords.NOBODYS
 PASSWORD = "correct horse battery staple"
 MINUTE = 60_000_000
@@ -38,14 +39,6 @@ def clock(either: Any) -> list[int]:
         each._clock = lambda: now[0]
     either.host.operations.store.clock = lambda: now[0]
     return now
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make hashes that cost little: the tests make many."""
-    hasher = PasswordHasher(1, 1024, 1)
-    monkeypatch.setattr(passwords, "hasher", lambda: hasher)
-    monkeypatch.setattr(passwords, "NOBODYS", hasher.hash("nobody's"))
 
 
 def test_a_hash_costs_what_is_recommended() -> None:

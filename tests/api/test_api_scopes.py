@@ -16,8 +16,8 @@ from halflap.api.app import ROUTERS
 from halflap.api.asking import needed_by
 from halflap.api.operations import connections, instances
 from halflap.api.rights import ACCESSES, ROLES
-from tests.api.conftest import ON_ONE_STORE, document_of, signed_in
-from tests.polling import DEADLINE
+from tests.api.conftest import ON_ONE_STORE, ORDERS, OUR_CLIENT, Client, document_of, signed_in
+from tests.polling import DEADLINE, until
 
 ORDER = {"id": "o-1", "amount": 5}
 BODIES: dict[str, Any] = {
@@ -90,6 +90,10 @@ what is offered to all, a document by what all receivers may be sent.
 """
 
 
+LAST = {"remove_instance", "remove_connection", "disable_instance", "remove_receiver"}
+"""Routes that are asked behind the others, as they end what these are asked about."""
+
+
 @dataclass
 class Side:
     """A customer, what is its own, and a token that acts for it."""
@@ -137,8 +141,7 @@ async def side(world: Any, name: str) -> Side:
     [step, *_] = [each["path"] for each in ended[0]["steps"] if each["kind"] == "action"]
     sent.append(await world.send(instance, {}, "waiting"))
     await world.state(sent[2], "waiting")
-    minted = await world.api("POST", "/api/tokens", {"customer": name, "access": "secrets"})
-    assert minted.status == 201, minted.body
+    token = await world.token(name, "secrets")
     url = {"url": f"{world.shop.url}/hooks"}
     receiver = await world.api("POST", f"/api/customers/{customer}/receivers", url)
     assert receiver.status == 201, receiver.body
@@ -170,7 +173,7 @@ async def side(world: Any, name: str) -> Side:
         "event_type": "order.created",
         "receiver": receiver.json["id"],
     }
-    return Side(names, minted.json["token"], sent)
+    return Side(names, token, sent)
 
 
 def filled(value: Any, names: dict[str, str]) -> Any:
@@ -190,7 +193,9 @@ async def ask(two: Two, method: str, route: APIRoute, names: dict[str, str], tok
     return await two.world.api(method, filled(route.path, names), body, token=token, **query)
 
 
-async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> None:
+async def test_of_another_customer_nothing_is_found_by_any_route_and_of_its_own_all(
+    two: Two,
+) -> None:
     unknown = {
         **two.others.names,
         **{
@@ -232,6 +237,22 @@ async def test_of_another_customer_nothing_is_found_by_any_route(two: Two) -> No
     assert (instance.status, instance.json["state"]) == (200, "active")
     waiting = await two.world.api.get(f"/api/executions/{two.others.sent[2]}")
     assert waiting["state"] == "waiting"
+    # The control: with what is one's own, the same requests are answered.
+    wrong = {"forget_pair", "list_pairs"}  # `orders` has no pairs, and says so
+    found = [each for each in two.routes() if each[1] in told]
+    for method, name, route in sorted(found, key=lambda each: each[1] in LAST):
+        if "{" in route.path and name not in wrong:
+            answer = await ask(two, method, route, two.mine.names, two.mine.token)
+            assert answer.status not in (401, 403, 404, 500), (name, answer.body)
+        for query, body in NAMING.get(name, []) if name != "stream_events" else []:
+            answer = await two.world.api(
+                method,
+                route.path,
+                filled(body, two.mine.names),
+                token=two.mine.token,
+                **filled(query, two.mine.names),
+            )
+            assert answer.status not in (401, 403, 404, 500), (name, answer.body)
 
 
 def assert_alike(
@@ -244,28 +265,6 @@ def assert_alike(
         said = said.replace(theirs[each], each)
         as_unknown = as_unknown.replace(unknown[each], each)
     assert said == as_unknown, name
-
-
-async def test_of_its_own_customer_all_is_found(two: Two) -> None:
-    """The control: with what is one's own, the same requests are answered."""
-    wrong = {"forget_pair", "list_pairs"}  # `orders` has no pairs, and says so
-    last = {"remove_instance", "remove_connection", "disable_instance", "remove_receiver"}
-    found = [each for each in two.routes() if needed_by(each[2].endpoint).for_customers]
-    for method, name, route in sorted(found, key=lambda each: each[1] in last):
-        if "{" in route.path and name not in wrong:
-            answer = await ask(two, method, route, two.mine.names, two.mine.token)
-            assert answer.status not in (401, 403, 404, 500), (name, answer.body)
-        for query, body in NAMING.get(name, []):
-            if name == "stream_events":
-                continue
-            answer = await two.world.api(
-                method,
-                route.path,
-                filled(body, two.mine.names),
-                token=two.mine.token,
-                **filled(query, two.mine.names),
-            )
-            assert answer.status not in (401, 403, 404, 500), (name, answer.body)
 
 
 async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) -> None:
@@ -311,73 +310,40 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
 
 
 @ON_ONE_STORE
-async def test_a_customer_makes_and_runs_what_is_its_own(two: Two) -> None:
-    api, token, shop = two.world.api, two.mine.token, two.world.shop
-    draft = {
-        "integration": "orders",
-        "field": "shop",
-        "name": "second shop",
-        "values": {"base_url": shop.url, "api_key": "good-key"},
-    }
-    made = await api("POST", "/api/connections", draft, token=token)
-    assert (made.status, made.json["customer"]) == (201, two.mine.names["customer"])
-    instance = {
-        "customer": "Mine",
-        "integration": "orders",
-        "name": "second",
-        "config": {"label": "x"},
-        "connections": {"shop": "second shop"},
-    }
-    configured = await api("POST", "/api/instances", instance, token=token)
-    assert configured.status == 201, configured.body
-    path = f"/api/instances/{configured.json['id']}"
-    active = await api("POST", f"{path}/activate", token=token, wait=30)
-    assert (active.status, active.json["state"]) == (200, "active"), active.body
-    again = await api("POST", f"/api/executions/{two.mine.sent[0]}/replay", token=token)
-    assert again.status == 201
-    assert (await two.world.ended(again.json["execution"]))["state"] == "succeeded"
-
-
-@ON_ONE_STORE
-async def test_a_customer_makes_so_much_and_no_more(
+async def test_a_customer_makes_and_runs_what_is_its_own_so_much_and_no_more(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
-    monkeypatch.setattr(instances, "MOST_INSTANCES", 3)
-    api, token = two.world.api, two.mine.token
-    values = {"base_url": two.world.shop.url, "api_key": "good-key"}
+    world, token, mine = two.world, two.mine.token, two.mine.names["customer"]
+    id = await world.connection(None, "second shop", token=token)
+    assert (await world.api.get(f"/api/connections/{id}"))["customer"] == mine
+    made = await world.add("Mine", name="second", connections={"shop": id}, token=token)
+    await world.activate(made["id"], token=token)
+    again = await world.replay(two.mine.sent[0], token=token)
+    assert (await world.ended(again))["state"] == "succeeded"
 
-    async def make(number: int, **by: str) -> list[int]:
+    async def make(number: int, shop: str, token: str = world.api.token) -> list[Any]:
         connection = {"integration": "orders", "field": "shop", "name": f"shop {number}"}
+        values = {"base_url": world.shop.url, "api_key": "good-key"}
         draft = {**connection, "customer": "Mine", "values": values, "test": False}
         instance = {"customer": "Mine", "integration": "orders", "name": f"orders {number}"}
-        linked = {**instance, "config": {"label": "x"}, "connections": {"shop": "shop 2"}}
+        linked = {**instance, "config": {"label": "x"}, "connections": {"shop": shop}}
         return [
-            (await api("POST", "/api/connections", draft, **by)).status,
-            (await api("POST", "/api/instances", linked, **by)).status,
+            await world.api("POST", "/api/connections", draft, token=token),
+            await world.api("POST", "/api/instances", linked, token=token),
         ]
 
-    assert await make(2, token=token) == [201, 201]
-    assert await make(3, token=token) == [409, 409]
-    assert await make(3) == [201, 201]  # the team may
-
-
-@ON_ONE_STORE
-async def test_a_config_names_no_connection_of_another_customer(two: Two) -> None:
-    async def configure(connection: str) -> Any:
-        draft = {
-            "customer": "Mine",
-            "integration": "orders",
-            "name": "theirs",
-            "config": {"label": "x"},
-            "connections": {"shop": connection},
-        }
-        return await two.world.api("POST", "/api/instances", draft, token=two.mine.token)
-
+    # A config names no connection of another customer.
     foreign, unknown = two.others.names["connection"], f"con_{'0' * 26}"
-    refused, missing = await configure(foreign), await configure(unknown)
+    [_, refused], [_, missing] = [
+        await make(3 + at, shop, token) for at, shop in enumerate((foreign, unknown))
+    ]
     assert refused.status == missing.status == 422
     assert refused.body.decode().replace(foreign, "") == missing.body.decode().replace(unknown, "")
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 6)
+    monkeypatch.setattr(instances, "MOST_INSTANCES", 4)
+    assert [each.status for each in await make(5, id, token)] == [201, 201]
+    assert [each.status for each in await make(6, id, token)] == [409, 409]
+    assert [each.status for each in await make(6, id)] == [201, 201]  # the team may
 
 
 async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
@@ -387,38 +353,28 @@ async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
         assert (await api("GET", path, token=token)).status == 404
     changed = await api("PATCH", f"/api/connections/{id}", {"name": "mine now"}, token=token)
     assert changed.status == 404
-    draft = {
-        "customer": "Mine",
-        "integration": "orders",
-        "name": "with the team's",
-        "config": {"label": "x"},
-        "connections": {"shop": "everybody's shop"},
-    }
-    assert (await api("POST", "/api/instances", draft, token=token)).status == 201
+    shop = {"shop": "everybody's shop"}
+    await two.world.add("Mine", name="with the team's", connections=shop, token=token)
 
 
 @ON_ONE_STORE
-async def test_a_sign_in_is_ended_by_who_acts_for_the_same_customer(two: Two) -> None:
-    api, shop = two.world.api, two.world.shop
-    await two.world.publish(two.world.cloud())
-    await offer(two.world, "cloud-sync")
-    auth = {
-        "kind": "oauth2_code",
-        "token_url": f"{shop.url}/token",
-        "authorize_url": f"{shop.url}/authorize",
-        "client_id": "us",
-        "client_secret": "our-secret",
-    }
-    draft = {
-        "name": "cloud",
-        "integration": "cloud-sync",
-        "field": "cloud",
-        "values": {"base_url": shop.url, "auth": auth},
-    }
-    made = await api("POST", "/api/connections", draft, token=two.others.token)
-    path = f"/api/connections/{made.json['id']}/authorize"
+async def test_who_signs_in_to_a_type_that_is_offered_ends_it_for_the_same_customer(
+    two: Two,
+) -> None:
+    api, world = two.world.api, two.world
+    await world.publish(world.cloud())
+    draft = {"integration": "cloud-sync", "field": "cloud", "name": "n", "values": {}}
+    for changes in ({}, {"version": "1"}, {"version": "dev"}):
+        refused = await api("POST", "/api/connections", {**draft, **changes}, token=two.mine.token)
+        assert (refused.status, refused.kind) == (404, "NotFound"), refused.body
+    await offer(world, "cloud-sync")
+    assert (await api("POST", "/api/connections", draft, token=two.mine.token)).status == 422
+    path = await world.cloud_connection(token=two.others.token, **OUR_CLIENT)
     begun = await api(
-        "POST", path, {"redirect_uri": "https://app.example/cb"}, token=two.others.token
+        "POST",
+        f"{path}/authorize",
+        {"redirect_uri": "https://app.example/cb"},
+        token=two.others.token,
     )
     answer = {"state": begun.json["state"], "code": "the-code"}
     unknown = {"state": "x" * 40, "code": "the-code"}
@@ -433,7 +389,7 @@ async def test_a_sign_in_is_ended_by_who_acts_for_the_same_customer(two: Two) ->
 
 
 async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
-    mine = type(two.world.api)(two.world.api.app, two.mine.token)
+    mine = Client(two.world.api.app, two.mine.token)
     topics = "executions,logs,instances,connections"
     async with mine.stream("/api/stream", topics=topics) as heard:
         assert await heard.event() == ": following"
@@ -450,33 +406,45 @@ async def test_who_follows_hears_of_its_own_customer_alone(two: Two) -> None:
             seen.add(name)
 
 
-@ON_ONE_STORE
-async def test_bulks_are_followed_by_the_team_alone(two: Two) -> None:
-    refused = await two.world.api("GET", "/api/stream", topics="bulks", token=two.mine.token)
-    assert (refused.status, refused.kind) == (403, "Forbidden")
-
-
-@ON_ONE_STORE
 async def test_who_follows_is_sent_off_once_its_token_is_revoked(
-    two: Two, monkeypatch: pytest.MonkeyPatch
+    world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "LOOK_SECONDS", 0.05)
-    minted = (await two.world.api("POST", "/api/tokens", {"customer": "Mine"})).json
-    client = type(two.world.api)(two.world.api.app, minted["token"])
+    await world.customer("Mine")
+    minted = (await world.api("POST", "/api/tokens", {"customer": "Mine"})).json
+    client = Client(world.api.app, minted["token"])
+    refused = await client("GET", "/api/stream", topics="bulks")  # which the team alone may follow
+    assert (refused.status, refused.kind) == (403, "Forbidden")
     async with client.stream("/api/stream", topics="executions") as heard:
         assert await heard.event() == ": following"
-        await two.world.api("DELETE", f"/api/tokens/{minted['id']}")
+        await world.api("DELETE", f"/api/tokens/{minted['id']}")
         async with asyncio.timeout(DEADLINE):
             assert await heard.chunks.get() == b""  # its last byte
 
 
-@ON_ONE_STORE
-async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
-    api = two.world.api
+async def test_a_token_is_kept_as_its_hash_and_ends_as_it_expires_or_is_revoked(
+    world: Any,
+) -> None:
+    api = world.api
+    made = await api("POST", "/api/customers", {"name": "Mine", "external_id": "4711"})
+    minted = await api("POST", "/api/tokens", {"external_id": "4711"})
+    assert minted.json["customer"] == made.json["id"]
+    assert [e["name"] for e in await api.items("/api/customers", external_id="4711")] == ["Mine"]
+    assert await api.items("/api/customers", external_id="4712") == []
+    assert (await api("POST", "/api/tokens", {"external_id": "4712"})).status == 404
+    for neither in ({}, {"customer": "Mine", "external_id": "4711"}):
+        assert (await api("POST", "/api/tokens", neither)).status == 422
+
     revoked = (await api("POST", "/api/tokens", {"customer": "Mine", "label": "wizard"})).json
     listed = await api.items("/api/tokens", customer="Mine")
     assert [each["label"] for each in listed] == ["", "wizard"]
     assert all("token" not in each for each in listed)
+    rows = str(
+        await world.host.store.database.read(lambda c: c.execute("SELECT * FROM tokens").fetchall())
+    )
+    for each in (minted.json, revoked):
+        assert each["id"] in rows
+        assert each["token"].removeprefix("halflap_") not in rows
     assert (await api("GET", "/api/instances", token=revoked["token"])).status == 200
     assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 204
     assert (await api("DELETE", f"/api/tokens/{revoked['id']}")).status == 404
@@ -484,57 +452,33 @@ async def test_a_token_ends_as_it_expires_or_is_revoked(two: Two) -> None:
     assert (refused.status, refused.kind) == (401, "TokenRefused")
     short = {"external_id": None, "customer": "Mine", "lasts_seconds": 1}
     expiring = (await api("POST", "/api/tokens", short)).json["token"]
-    async with asyncio.timeout(DEADLINE):
-        while (await api("GET", "/api/instances", token=expiring)).status != 401:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+
+    async def expired() -> bool:
+        return (await api("GET", "/api/instances", token=expiring)).status == 401
+
+    await until(expired)
     assert len(await api.items("/api/tokens", customer="Mine")) == 1
 
 
-@ON_ONE_STORE
-async def test_of_a_token_only_its_hash_is_kept(two: Two) -> None:
-    rows = await two.world.host.store.database.read(
-        lambda c: c.execute("SELECT * FROM tokens").fetchall()
-    )
-    assert len(rows) == 2
-    assert two.mine.token not in str(rows)
-    assert two.mine.token.removeprefix("halflap_") not in str(rows)
-
-
-@ON_ONE_STORE
-async def test_a_token_is_minted_by_the_id_of_ones_own_product(two: Two) -> None:
-    api = two.world.api
-    made = await api("POST", "/api/customers", {"name": "Third", "external_id": "4711"})
-    minted = await api("POST", "/api/tokens", {"external_id": "4711"})
-    assert minted.json["customer"] == made.json["id"]
-    found = await api.items("/api/customers", external_id="4711")
-    assert [each["name"] for each in found] == ["Third"]
-    assert await api.items("/api/customers", external_id="4712") == []
-    assert (await api("POST", "/api/tokens", {"external_id": "4712"})).status == 404
-    for neither in ({}, {"customer": "Third", "external_id": "4711"}):
-        assert (await api("POST", "/api/tokens", neither)).status == 422
-
-
 # Rights -----------------------------------------------------------------------------------------
-
-
-async def minted(two: Two, access: str, customer: str = "Mine") -> str:
-    made = await two.world.api("POST", "/api/tokens", {"customer": customer, "access": access})
-    assert made.status == 201, made.body
-    return made.json["token"]
 
 
 @ON_ONE_STORE
 async def test_every_route_is_answered_by_the_right_of_the_token(two: Two) -> None:
     """Every route of the OpenAPI document, by every kind of token, with one's own id and another's."""
     document = document_of(two.world)["paths"]
-    tokens = {access: await minted(two, access) for access in ACCESSES}
-    last = {"remove_instance", "remove_connection", "disable_instance", "remove_receiver"}
-    for method, name, route in sorted(two.routes(), key=lambda each: each[1] in last):
+    tokens = {access: await two.world.token("Mine", access) for access in ACCESSES}
+    secrets = f"/api/instances/{two.mine.names['instance']}/secrets"
+    for access, token in tokens.items():
+        shown = await two.world.api("GET", secrets, token=token)
+        sees = access == "secrets"
+        assert (shown.status == 200, b"whsec_" in shown.body) == (sees, sees), access
+    for method, name, route in sorted(two.routes(), key=lambda each: each[1] in LAST):
         described = document[route.path][method.lower()]
         for access, token in tokens.items():
             rights = ACCESSES[access]
             allowed = described["x-for-customers"] and rights.issuperset(described["x-rights"])
-            if name == "follow" or (name in last and allowed):
+            if name == "follow" or (name in LAST and allowed):
                 continue
             for side in (two.others, two.mine) if allowed else (two.mine,):
                 answer = await ask(two, method, route, side.names, token)
@@ -570,15 +514,6 @@ async def test_every_route_is_answered_by_the_role_of_the_user(world: Any) -> No
 
 
 @ON_ONE_STORE
-async def test_secrets_and_links_are_shown_to_whom_may_see_secrets(two: Two) -> None:
-    path = f"/api/instances/{two.mine.names['instance']}/secrets"
-    for access in ACCESSES:
-        shown = await two.world.api("GET", path, token=await minted(two, access))
-        assert (shown.status == 200) == (access == "secrets"), access
-        assert (b"whsec_" in shown.body) == (access == "secrets")
-
-
-@ON_ONE_STORE
 async def test_a_link_that_approves_is_shown_to_whom_may_see_secrets(either: Any) -> None:
     flow = """
 @integration.flow(trigger=webhook.request())
@@ -596,8 +531,6 @@ async def keep_link(link: str) -> dict[str, str]:
     \"\"\"Keep it.\"\"\"
     return {"link": link, "again": link.replace("/", "%2F")}
 """
-    from tests.api.conftest import ORDERS
-
     await either.publish(
         either.bundle(
             orders=f"{ORDERS}{flow}".replace("import shop", "import halflap\nimport shop")
@@ -614,13 +547,7 @@ async def keep_link(link: str) -> dict[str, str]:
     logs = f"/api/executions/{execution}/logs"
     result = f"/api/executions/{execution}/result"
     for access in (*ACCESSES, "team"):
-        draft = {"customer": "Mine", "access": access}
-        own = (
-            None
-            if access == "team"
-            else (await either.api("POST", "/api/tokens", draft)).json["token"]
-        )
-        given = {} if own is None else {"token": own}
+        given = {} if access == "team" else {"token": await either.token("Mine", access)}
         sees = access in ("secrets", "team")
         for path, query in (
             (f"/api/executions/{execution}", {}),
@@ -704,17 +631,3 @@ async def test_a_customer_replays_on_its_own_or_the_offered_version(two: Two) ->
     await offer(two.world, "orders", newer)
     replayed = await api("POST", path, {"version": newer}, token=token)
     assert replayed.status == 201, replayed.body
-
-
-@ON_ONE_STORE
-async def test_a_connection_is_of_a_type_that_is_offered(two: Two) -> None:
-    await two.world.publish(two.world.cloud())
-    draft = {"integration": "cloud-sync", "field": "cloud", "name": "n", "values": {}}
-    for changes in ({}, {"version": "1"}, {"version": "dev"}):
-        refused = await two.world.api(
-            "POST", "/api/connections", {**draft, **changes}, token=two.mine.token
-        )
-        assert (refused.status, refused.kind) == (404, "NotFound"), refused.body
-    await offer(two.world, "cloud-sync")
-    incomplete = await two.world.api("POST", "/api/connections", draft, token=two.mine.token)
-    assert incomplete.status == 422

@@ -160,7 +160,7 @@ WRITTEN = [
 ]
 
 
-async def prepared(world: World, written: Any) -> str:
+async def prepared(world: World, written: Any = ("deals:integration", {"deals.py": PYTHON})) -> str:
     """Publish the integration, and connect a customer to the shop; returns its id."""
     entry, files = written
     await world.publish(world.packed(entry, {**files, "shop.py": SHOP_THAT_LISTS}))
@@ -180,31 +180,45 @@ def values(answer: Any) -> list[Any]:
     return [each["value"] for each in answer.json["choices"]]
 
 
-@pytest.mark.parametrize("written", WRITTEN)
-async def test_the_published_form_says_where_choices_come_from(world: World, written: Any) -> None:
-    await prepared(world, written)
-    form = (await world.api.get("/api/integrations/deals/versions/1"))["config"]
-    fields = form["properties"]
-    assert fields["pipeline"]["x-source"] == {
-        "kind": "choices",
-        "action": "shop.list_pipelines",
-        "depends": [],
-        "with": {},
-        "open": False,
-        "search": False,
-    }
-    assert fields["stage"]["x-source"]["depends"] == ["pipeline"]
-    assert fields["stage"]["x-source"]["with"] == {"pipeline": "=pipeline"}
-    assert fields["tags"]["x-source"]["action"] == "shop.list_tags"
-    owner = fields["owner"]["x-source"]
-    assert (owner["open"], owner["search"]) == (True, True)
-
-
-@pytest.mark.parametrize("written", WRITTEN)
-async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
-    world: World, written: Any
+async def test_the_published_form_says_where_choices_come_from_however_it_is_written(
+    world: World,
 ) -> None:
-    customer = await prepared(world, written)
+    """What is listed and held to goes by this form alone: the other tests have it in Python."""
+    forms: list[dict[str, Any]] = []
+    for each in WRITTEN:
+        entry, files = each.values[0]
+        bundle = world.packed(entry, {**files, "shop.py": SHOP_THAT_LISTS})
+        hash = await world.publish(bundle, overwrite="true")
+        shown = await world.api.get(f"/api/integrations/deals/versions/{hash}")
+        forms.append(shown["config"]["properties"])
+    for fields in forms:
+        assert fields["pipeline"]["x-source"] == {
+            "kind": "choices",
+            "action": "shop.list_pipelines",
+            "depends": [],
+            "with": {},
+            "open": False,
+            "search": False,
+        }
+        assert fields["stage"]["x-source"]["depends"] == ["pipeline"]
+        assert fields["stage"]["x-source"]["with"] == {"pipeline": "=pipeline"}
+        assert fields["tags"]["x-source"]["action"] == "shop.list_tags"
+        owner = fields["owner"]["x-source"]
+        assert (owner["open"], owner["search"]) == (True, True)
+        mapping = fields["fields"]
+        assert mapping["propertyNames"]["x-source"]["action"] == "shop.list_stages"
+        assert mapping["additionalProperties"]["x-source"]["action"] == "shop.describe"
+    both = forms[0].keys() & forms[1].keys()
+    assert both >= {"stage", "pipeline", "tags", "owner", "secret", "fields"}
+    for name in both:
+        one, other = (fields[name].get("x-source") for fields in forms)
+        assert one == other, name
+
+
+async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
+    world: World,
+) -> None:
+    customer = await prepared(world)
     page = await listed(world, customer, "pipeline")
     assert page.json == {
         "choices": [
@@ -237,46 +251,38 @@ async def test_the_choices_of_a_field_are_listed_with_the_chosen_connection(
     assert (unknown.status, "has no field 'pipelin'" in unknown.json["detail"]) == (404, True)
     plain = await listed(world, customer, "label")
     assert plain.json["fields"] == {"field": "has no source"}
-
-
-@pytest.mark.parametrize("field", ["whole", "long"])
-async def test_a_choice_is_a_text_or_a_number_and_no_answer_of_the_app(
-    world: World, field: str
-) -> None:
-    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
-    refused = await listed(world, customer, field)
-    assert refused.kind == "DefinitionError"
-    assert "no text of up to 1,000 characters" in refused.json["detail"]
-    assert b"-key" not in refused.body
-
-
-async def test_an_app_that_does_not_let_us_in_is_told_with_the_field(world: World) -> None:
-    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
+    for field in ("whole", "long"):  # a choice is a text or a number, and no answer of the app
+        refused = await listed(world, customer, field)
+        assert refused.kind == "DefinitionError"
+        assert "no text of up to 1,000 characters" in refused.json["detail"]
+        assert b"-key" not in refused.body
     world.shop.keys.clear()
     refused = await listed(world, customer, "pipeline")
     assert (refused.status, refused.kind) == (502, "Unauthorized")
     assert refused.json["detail"].startswith("the choices of pipeline cannot be listed: ")
-    assert "good-key" not in refused.body.decode()
+    assert b"good-key" not in refused.body
 
 
-@pytest.mark.parametrize("written", WRITTEN)
-async def test_the_choices_of_an_actions_input_are_listed_for_the_designer(
-    world: World, written: Any
+async def test_the_choices_and_fields_of_an_actions_input_are_listed_for_the_designer(
+    world: World,
 ) -> None:
-    customer = await prepared(world, written)
-    question = {
-        "integration": "deals",
-        "customer": customer,
-        "action": "shop.move",
-        "input": "stage",
-        "connection": "shop",
-        "values": {"pipeline": "p1"},
-    }
-    assert values(await world.api("POST", "/api/sources", question)) == ["new", "won"]
-    wrong = await world.api("POST", "/api/sources", {**question, "input": "pipeline"})
+    question: dict[str, Any] = {"customer": await prepared(world), "connection": "shop"}
+
+    async def asked(input: str, action: str = "shop.move", **more: Any) -> Any:
+        named = {"integration": "deals", "action": action, "input": input}
+        return await world.api("POST", "/api/sources", {**question, **named, **more})
+
+    first = {"pipeline": "p1"}
+    assert values(await asked("stage", values=first)) == ["new", "won"]
+    wrong = await asked("pipeline", values=first)
     assert wrong.json["fields"] == {"input": "has no source"}
-    both = await world.api("POST", "/api/sources", {**question, "field": "stage"})
+    both = await asked("stage", values=first, field="stage")
     assert (both.status, both.kind) == (422, "ConfigError")
+    lacking = await asked("fields", "shop.write")
+    assert lacking.json["fields"].keys() == {"pipeline"}
+    page = await asked("fields", "shop.write", values={"pipeline": "p2"})
+    assert values(page) == ["amount", "city", "team"]
+    assert page.json["choices"][1]["field"]["choices"] == ["Graz", "Linz"]
 
 
 @pytest.mark.parametrize("written", WRITTEN)
@@ -360,7 +366,7 @@ async def test_every_wrong_value_is_named_at_once(world: World) -> None:
 
 
 async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) -> None:
-    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
+    customer = await prepared(world)
     other = await world.customer("Globex")
     token = await world.token(customer)
     question = {"integration": "deals", "field": "pipeline", "connections": {"shop": "shop"}}
@@ -379,13 +385,8 @@ async def test_a_customer_lists_with_what_its_own_config_may_name(world: World) 
     assert (refused.status, refused.kind) == (403, "Forbidden")
 
 
-@pytest.mark.parametrize("written", WRITTEN)
-async def test_both_sides_of_a_mapping_are_listed_and_held_to(world: World, written: Any) -> None:
-    customer = await prepared(world, written)
-    form = (await world.api.get("/api/integrations/deals/versions/1"))["config"]
-    fields = form["properties"]["fields"]
-    assert fields["propertyNames"]["x-source"]["action"] == "shop.list_stages"
-    assert fields["additionalProperties"]["x-source"]["action"] == "shop.describe"
+async def test_both_sides_of_a_mapping_are_listed_and_held_to(world: World) -> None:
+    customer = await prepared(world)
     first = await listed(world, customer, "fields.of")
     assert first.json["fields"].keys() == {"pipeline"}
     assert values(await listed(world, customer, "fields.of", values={"pipeline": "p1"})) == [
@@ -420,14 +421,3 @@ async def test_both_sides_of_a_mapping_are_listed_and_held_to(world: World, writ
     assert "'sum' is not among the choices" in refused.json["fields"]["fields.to"]
     made = await world.api("POST", "/api/instances", draft(new="amount", won="city"))
     assert made.status == 201, made.body
-
-
-async def test_the_fields_that_an_app_describes_are_listed_for_the_designer(world: World) -> None:
-    customer = await prepared(world, ("deals:integration", {"deals.py": PYTHON}))
-    question: dict[str, Any] = {"integration": "deals", "customer": customer, "connection": "shop"}
-    question |= {"action": "shop.write", "input": "fields"}
-    lacking = await world.api("POST", "/api/sources", question)
-    assert lacking.json["fields"].keys() == {"pipeline"}
-    page = await world.api("POST", "/api/sources", {**question, "values": {"pipeline": "p2"}})
-    assert values(page) == ["amount", "city", "team"]
-    assert page.json["choices"][1]["field"]["choices"] == ["Graz", "Linz"]
