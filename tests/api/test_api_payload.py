@@ -3,12 +3,11 @@
 import base64
 from typing import Any
 
-import pytest
-
 from halflap.api import payload
 from halflap.api.recorded import step_result, step_view
 from halflap.model import MISSING, Record
 from halflap.sdk import codec
+from tests.cases import for_each
 
 
 def test_sealed_values_are_hidden_wherever_they_stand() -> None:
@@ -62,7 +61,7 @@ def test_credentials_never_leave_in_headers() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "result", "shown"),
     [
         ("sleep", b"1767261600000000", {"until": "2026-01-01T10:00:00.000000Z"}),

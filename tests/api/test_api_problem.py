@@ -5,11 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
 from halflap import errors
 from halflap.api import app, problem
 from halflap.sdk import openapi
+from tests.cases import for_each
 
 STATUSES = {
     "HalflapError": 500,
@@ -81,7 +80,7 @@ def test_what_an_error_knows_is_told() -> None:
     assert (upstream.upstream.status, len(upstream.upstream.body)) == (500, 2_000)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "seconds"),
     [
         (errors.StoreFull(), "2"),

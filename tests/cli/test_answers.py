@@ -1,13 +1,13 @@
 from decimal import Decimal
 from typing import Annotated
 
-import pytest
 from pydantic import Field, SecretStr
 
 from halflap import Config, Connection, Integration
 from halflap.cli.answers import answered, expected, stray
 from halflap.cli.project import read_environment
 from halflap.sdk.oauth import ApiKey, OAuth2Code
+from tests.cases import for_each
 
 
 class Shop(Connection):
@@ -62,7 +62,7 @@ def test_a_wrong_value_is_told_without_repeating_it():
     assert "101" not in str(lack)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("environment", "kind"),
     [
         ({"MAIL_AUTH_KEY": "k"}, "api_key"),

@@ -11,6 +11,7 @@ from halflap import Connection
 from halflap.cli import ask
 from halflap.errors import ConfigError
 from halflap.sdk.oauth import ApiKey, OAuth2Code
+from tests.cases import for_each
 
 
 class Cloud(Connection):
@@ -75,7 +76,7 @@ def test_what_a_sign_in_brings_is_not_asked_for():
     assert not {"auth.access_token", "auth.refresh_token", "auth.expires_at"} & set(names)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "said"),
     [
         ({"colour": "red"}, "no field 'colour'"),
@@ -130,7 +131,7 @@ def test_secrets_come_from_a_file_a_variable_or_stdin(tmp_path, monkeypatch):
     assert ask.secrets(given) == {"a": "one", "b": "two", "c": "three"}
 
 
-@pytest.mark.parametrize("source", ["@/no/such/file", "env:NOT_SET_AT_ALL"])
+@for_each("source", ["@/no/such/file", "env:NOT_SET_AT_ALL"])
 def test_a_secret_that_is_not_there_is_told(source):
     with pytest.raises(ConfigError, match="--secret key"):
         ask.secrets([f"key={source}"])

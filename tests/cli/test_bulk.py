@@ -8,9 +8,10 @@ import pytest
 
 from halflap.cli.bulk import time_of
 from halflap.errors import ConfigError
+from tests.cases import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "ago"),
     [
         ("2m30s", timedelta(seconds=150)),

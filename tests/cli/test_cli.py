@@ -4,7 +4,6 @@ import subprocess
 from importlib import import_module
 
 import click
-import pytest
 from click.testing import CliRunner
 
 import halflap
@@ -87,14 +86,14 @@ def test_a_supervisor_loads_almost_nothing_and_a_server_no_documents_and_no_rout
     assert shown.stdout.splitlines() == ["set()", "set()"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@for_each("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_the_shell(shell):
     printed = CliRunner().invoke(main, ["completion", shell])
     assert printed.exit_code == 0
     assert "_HALFLAP_COMPLETE" in printed.stdout
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("words", "found"),
     [("halflap cust", {"customers"}), ("halflap customers re", {"remove", "resume", "retention"})],
 )
@@ -116,7 +115,7 @@ def test_a_shell_completes_commands(words, found):
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == found
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("words", "said"),
     [
         (["custmers"], "did you mean customers?"),

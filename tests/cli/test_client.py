@@ -18,6 +18,7 @@ from halflap.errors import ConfigError, HalflapError, NotFound, StoreLocked
 from halflap.sdk import codec
 from halflap.server.address import ServerAddress
 from halflap.server.settings import Remote, Settings
+from tests.cases import for_each
 from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 
@@ -123,7 +124,7 @@ async def test_a_server_elsewhere_is_reached_by_its_name_and_token(tmp_path, ser
                 await api.request("GET", "/api/customers")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("settings", "said"),
     [
         (Settings(server="staging"), "HALFLAP_SERVER_STAGING"),

@@ -24,6 +24,7 @@ from halflap.engine.bundle import seal
 from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.store.store import Store
+from tests.cases import for_each
 from tests.paired import FILES
 from tests.polling import DEADLINE
 from tests.salesforce_app import salesforce_app
@@ -662,7 +663,7 @@ def test_an_instance_without_a_connection_that_fits_names_the_command(project):
     assert command in refused(*add, "--connection", "shop=shop")
 
 
-@pytest.mark.parametrize("group", ["connections", "customers", "executions", "instances", "new"])
+@for_each("group", ["connections", "customers", "executions", "instances", "new"])
 def test_what_a_command_is_for_is_not_cut(group):
     listed = ok(group, "--help").partition("Commands:")[2]
     assert listed

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from halflap.api.view import ConnectionView
 from halflap.cli.connections import condition
 from halflap.cli.output import text
 from halflap.cli.record import clock
+from tests.cases import for_each
 
 SINCE, PROBE = "2026-03-01T10:00:00Z", "2026-03-01T12:00:00Z"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("found", "told"),
     [
         ({}, "working"),

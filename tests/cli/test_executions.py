@@ -23,6 +23,7 @@ from halflap.cli.bulk import bulk_lines, follow, plan_lines
 from halflap.cli.executions import execution_table, failure_table
 from halflap.cli.output import Output, ago
 from halflap.cli.record import clock
+from tests.cases import for_each
 from tests.cli.views import made
 
 
@@ -43,7 +44,7 @@ def wait(reason: str, message: str, **more: Any) -> WaitView:
     return made(WaitView, reason=reason, message=message, **more)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("found", "why"),
     [
         (execution(state="failed", reason="gone:\n410"), "gone: 410"),
@@ -91,7 +92,7 @@ def test_a_list_marks_what_was_replayed_or_dismissed(capsys: pytest.CaptureFixtu
 INITECH = {"id": "ins_1", "name": "shop", "customer_name": "Initech"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("where", "told"),
     [
         ({"instances": [INITECH], "instance_count": 1, "customer_count": 1}, "Initech/shop"),

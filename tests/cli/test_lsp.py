@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from halflap.cli import main
 from halflap.lowcode.lint.describing import describe_components, store_components
+from tests.cases import for_each
 from tests.cli.editor import Editor, Page
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -131,7 +132,7 @@ def test_a_closed_document_has_no_findings_and_opens_again(editor: Editor) -> No
     page.close()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",
@@ -218,7 +219,7 @@ def test_fields_of_what_is_known_are_offered_after_a_dot(page: Page) -> None:
     assert typed(page, "      - log: =urls.") == ["main"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "=stock[0].«",
@@ -440,7 +441,7 @@ def edited(page: Page, edits: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wrong", "at", "right", "title"),
     [
         ("      - log: =evnt.x\n", "=ev", "      - log: =event.x\n", "Write event"),
@@ -489,7 +490,7 @@ def rename(page: Page, at: str, new: str) -> dict[str, Any]:
     return page.editor.answer(page.editor.request("textDocument/rename", params))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("at", "old", "places"),
     [
         ("id: fo", "found", ["id: {}", "=?{}.id", "& {}.name"]),

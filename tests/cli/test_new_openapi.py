@@ -14,6 +14,7 @@ from halflap.cli import main
 from halflap.cli.openapi.guess import paging_for
 from halflap.cli.openapi.trimming import Depths, Trimming
 from halflap.sdk.openapi import ApiDocument
+from tests.cases import for_each
 from tests.zygote import PYTHON
 
 SWAGGER = """\
@@ -162,7 +163,7 @@ LONG = f"a: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 400)}]"
 MERGED = BOMB.replace("[", "{<<: [").replace("]", "]}").replace("{<<: [x]}", "{k: v}")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "options", "message"),
     [
         ("a: [", (), "is not YAML"),

@@ -8,6 +8,7 @@ import pytest
 
 from halflap.cli.control import clean
 from halflap.cli.output import Output, ago, in_own_words, took
+from tests.cases import for_each
 
 
 class Terminal(io.StringIO):
@@ -20,7 +21,7 @@ class Terminal(io.StringIO):
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("seconds", "said"),
     [(0.5, "now"), (12, "12 s ago"), (-30, "in 30 s"), (300, "5 min ago"), (10_800, "3 h ago")],
 )
@@ -96,7 +97,7 @@ def test_every_line_of_a_list_is_json(capsys):
     assert [json.loads(line)["a"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("said", "shown"),
     [
         ("say `again: true`, or `repeat: true`", "say --again, or --repeat"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from halflap.cli.pull import plan_pull
+from tests.cases import for_each
 from tests.cli.test_commands import ok, plain, refused
 
 TEXT = """\
@@ -19,7 +20,7 @@ flows:
 """
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("mine", "was", "now", "does"),
     [
         (b"a", b"a", b"b", "write"),

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -11,6 +10,7 @@ from halflap.api.execution_view import AttemptView, ExecutionView, FailureView, 
 from halflap.api.view import PauseView
 from halflap.cli.output import Output
 from halflap.cli.record import DoubtsBelow, clock, execution_lines
+from tests.cases import for_each
 from tests.cli.views import AT, made
 
 LATER = "2126-03-01T10:05:00.000000Z"
@@ -162,7 +162,7 @@ def test_a_step_that_a_crash_may_have_cut_may_have_been_done_twice() -> None:
     assert shown.count("twice") == 1
 
 
-@pytest.mark.parametrize("more", [(), ("shop.add_stock",)])
+@for_each("more", [(), ("shop.add_stock",)])
 def test_what_a_throw_judged_by_reads_alone_is_read_anew_first(more: tuple[str, ...]) -> None:
     thrown = failure("no such account").model_copy(update={"kind": "Thrown"})
     read = step("http.get"), step("acme.find_account"), step("state.get(x)", kind="state")
@@ -225,7 +225,7 @@ def test_all_pauses_are_named_with_the_commands_that_end_them() -> None:
     assert "halflap instances resume Initech/stock --flow move\n" in shown
 
 
-@pytest.mark.parametrize("away", [True, False])
+@for_each("away", [True, False])
 def test_what_waits_for_a_connection_says_how_to_mend_it(away: bool) -> None:
     until = LATER if away else None
     wait = waiting_for("connection", "the app is away", connection="con_1", until=until)
@@ -243,7 +243,7 @@ def test_a_new_execution_that_is_queued_waits_for_a_worker():
     assert "Attempts" not in shown
 
 
-@pytest.mark.parametrize(("status", "mark"), [("retrying", "[‖=]"), ("succeeded", "[✓+]")])
+@for_each(("status", "mark"), [("retrying", "[‖=]"), ("succeeded", "[✓+]")])
 def test_a_sleep_says_until_when_and_is_no_try(status, mark):
     asleep = step("sleep", kind="sleep", status=status, result={"until": LATER})
     found = execution(asleep, attempt=2, attempts=[attempt(1, "sleep")])
@@ -279,7 +279,7 @@ def test_what_a_replay_took_over_is_not_shown_as_run_again():
     assert not re.search(r"Remove .* from", shown)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("more", "offered", "left_out"),
     [
         ({}, ["replay exe_1", "dismiss exe_1"], ["show"]),
@@ -302,7 +302,7 @@ def test_of_what_failed_only_what_makes_sense_is_offered(more, offered, left_out
 CHECKED = {"record": "acme/account/acc_1", "fields": {"name": "Initech", "seats": 3}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("result", "said"),
     [
         ({"how": "run"}, "run"),
@@ -320,7 +320,7 @@ def test_a_check_says_what_it_found_of_which_record(result: Any, said: str):
     assert lines[at + 1].strip() == 'record="acme/account/acc_1"  name="Initech"  seats=3'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("inputs", "result", "said"),
     [
         ({"acme": "acc_1", "crm": None}, "001", "→ crm 001"),
@@ -347,7 +347,7 @@ def test_an_echo_leads_to_the_execution_that_wrote_it():
     assert "next:" not in drawn(execution(state="ignored", reason="filtered"))
 
 
-@pytest.mark.parametrize("state", ["queued", "waiting"])
+@for_each("state", ["queued", "waiting"])
 def test_one_behind_another_of_its_record_says_which(state: str):
     because = "the same record; it came first"
     waiting = waiting_for("order", because, execution="exe_7")

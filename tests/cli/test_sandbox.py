@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from halflap.cli.sandbox import run, sandbox
 from halflap.errors import ConfigError
+from tests.cases import for_each
 from tests.loopback import free_port
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
@@ -49,7 +50,7 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("app", "path", "user", "password"),
     [
         ("stripe", "STRIPE_BASE_URL/v1/customers", "STRIPE_AUTH_KEY", ""),
@@ -116,7 +117,7 @@ def test_ctrl_c_ends_a_sandbox_well_before_it_said_where_it_is(capsys):
     assert capsys.readouterr().out == "stopped; what was in it is gone\n"
 
 
-@pytest.mark.parametrize("names", [["No Name"], ["a", "a"]])
+@for_each("names", [["No Name"], ["a", "a"]])
 def test_workspaces_have_names_of_their_own(names):
     arguments = [each for name in names for each in ("--workspace", name)]
     with pytest.raises(ConfigError):

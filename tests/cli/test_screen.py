@@ -1,11 +1,11 @@
 import io
 
-import pytest
 from rich.console import Console
 
 from halflap.cli.output import duration, size
 from halflap.cli.screen import Screen, cut
 from halflap.model import MISSING, Event, Failure, LogLine, Outcome, Record
+from tests.cases import for_each
 
 
 def drawn(draw, encoding: str = "utf-8") -> str:
@@ -68,7 +68,7 @@ def test_what_a_two_way_flow_compares_and_looks_up_is_one_line_each():
     assert "-> acme acc_1" in drawn(lambda s: s.step("stock", found), "ascii")
 
 
-@pytest.mark.parametrize("folder", ["", f"/srv/my store/bundles/{'a' * 64}/"])
+@for_each("folder", ["", f"/srv/my store/bundles/{'a' * 64}/"])
 def test_a_failure_names_the_place_in_the_project_and_its_line(folder):
     trace = (
         f'  File "{folder}orders.py", line 2, in f\n    boom()\n'
@@ -79,7 +79,7 @@ def test_a_failure_names_the_place_in_the_project_and_its_line(folder):
     assert [each.strip() for each in shown] == ["ValueError: no", "orders.py:2 in f", "boom()"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("micros", "text"),
     [
         *((300, "0.3 ms"), (12_000, "12 ms"), (4_200_000, "4.2 s")),

@@ -385,7 +385,7 @@ async def test_a_request_whose_body_is_refused_while_it_queues_never_runs() -> N
         assert (app.called, app.disconnects) == (1, 0)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@for_each("seed", range(5))
 def test_requests_sent_in_a_row_mean_the_same_wherever_the_stream_is_cut(seed: int) -> None:
     dice = random.Random(seed)
     lasting = [
@@ -442,9 +442,7 @@ async def test_a_chunked_body_over_the_cap_never_reaches_the_app_as_complete() -
         assert [len(body) for _, _, body in app.seen] == [200_000]
 
 
-@pytest.mark.parametrize(
-    "head", [POST + b"Content-Length: 10\r\n\r\nhello", CHUNKED + b"5\r\nhello\r\n"]
-)
+@for_each("head", [POST + b"Content-Length: 10\r\n\r\nhello", CHUNKED + b"5\r\nhello\r\n"])
 async def test_a_truncated_body_is_a_disconnect_and_never_complete(head: bytes) -> None:
     app = App()
     async with serving(app) as server:
@@ -613,9 +611,7 @@ async def test_a_trusted_proxy_is_not_counted_by_address_but_within_the_whole() 
         assert await two.ask(get()) == 200
 
 
-@pytest.mark.parametrize(
-    ("trusted", "expected"), [((), "127.0.0.1"), (("127.0.0.1",), "192.0.2.7")]
-)
+@for_each(("trusted", "expected"), [((), "127.0.0.1"), (("127.0.0.1",), "192.0.2.7")])
 async def test_only_a_trusted_proxy_says_whom_it_speaks_for(
     trusted: tuple[str, ...], expected: str
 ) -> None:

@@ -228,7 +228,7 @@ async def handed_on(
     return got
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@for_each("run", [asyncio.run, uvloop.run])
 def test_starttls_is_offered(run: Callable[..., Any]) -> None:
     ca = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
