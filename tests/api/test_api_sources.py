@@ -183,7 +183,7 @@ def values(answer: Any) -> list[Any]:
 async def test_the_published_form_says_where_choices_come_from_however_it_is_written(
     world: World,
 ) -> None:
-    """What is listed and held to goes by this form alone: the other tests have it in Python."""
+    """A list, and what is held to, goes by this form alone: the other tests have it in Python."""
     forms: list[dict[str, Any]] = []
     for each in WRITTEN:
         entry, files = each.values[0]
