@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -16,6 +16,7 @@ from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
 from halflap.model import Failure, Micros, Outcome, Record, Start, child_signal
 from halflap.sdk.action import StepSpec
 from halflap.sdk.codec import encode
+from halflap.sdk.link import answer_schema
 from halflap.sdk.record import decode_value, recall_value
 from halflap.sdk.running import Suspended
 from halflap.sdk.trigger import first_line
@@ -221,20 +222,29 @@ class Waits:
         return f"{scope.path}{step}#{scope.occurrences.get(step, 0) + 1}"
 
     async def wait_for(
-        self, name: str, timeout: float | None, adapter: TypeAdapter[Any] | None
+        self,
+        name: str,
+        timeout: float | None,
+        adapter: TypeAdapter[Any] | None,
+        choices: Sequence[str],
     ) -> Any:
         """See `Context.wait_for`.
 
         The time is fixed by the first attempt. While it is waited for, the record's result is when.
+        Its inputs are the schema of the payload, for who answers it, where that is known.
         """
 
         async def wait(scope: StepScope, begun: Record) -> StepResult:
             payload, now = await self._signals.take(name), self._turn.now()
-            if begun.status != "retrying" and timeout is not None:
+            first = begun.status != "retrying"
+            if first and timeout is not None:
                 until = max(scope.now, now) + int(max(timeout, 0) * 1_000_000)
                 begun = replace(begun, result=str(until).encode())
             if payload is not None:
                 return self._woken(self._steps.ended(begun, payload))
+            if first and (schema := answer_schema(adapter, choices)) is not None:
+                expected = await self._steps.without_secrets(encode({"schema": schema}))
+                begun = replace(begun, inputs=expected)
             until = None if begun.result is None else int(begun.result)
             if until is None or now < until:
                 pause = Pause("signal", until, waiting_for=f"the signal {name}")

@@ -378,7 +378,7 @@ class Context(Generic[C_co]):
         if adapter is not None:
             check_answers(name, choices, adapter)
         seconds = None if timeout is None else timeout.total_seconds()
-        return await self._recorder.waits.wait_for(name, seconds, adapter)
+        return await self._recorder.waits.wait_for(name, seconds, adapter, choices)
 
     def signal_url(
         self,

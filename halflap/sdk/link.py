@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import msgspec
+from pydantic import TypeAdapter
 
 from halflap.model import Micros
 
@@ -51,6 +53,26 @@ def read_link(token: str, verify: Callable[[bytes, str], bool]) -> SignalLink | 
     if spelt(data) != said or not verify(data, signature):
         return None
     return SignalLink(*msgspec.msgpack.decode(data, type=tuple[str, str, str, str, int, str]))
+
+
+def answer_schema(adapter: TypeAdapter[Any] | None, choices: Sequence[str]) -> Any:
+    """Return the JSON Schema of what a waiting flow takes as its answer; None where it does not say.
+
+    choices: those of the links that were made for it, which are offered where its type takes any text.
+    """
+    chosen = {"type": "string", "enum": list(dict.fromkeys(filter(None, choices)))}
+    if adapter is None:
+        if not chosen["enum"]:
+            return None
+        return {"type": "object", "properties": {"choice": chosen}, "required": ["choice"]}
+    try:
+        schema = adapter.json_schema()
+    except Exception:  # of a type that has no schema
+        return None
+    known = schema.get("properties", {}).get("choice")
+    if chosen["enum"] and known is not None and known.get("type") == "string":
+        known.setdefault("enum", chosen["enum"])
+    return schema
 
 
 def mask_links(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ plain call. Elsewhere both are None and an action is a plain function.
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar, Token
 from datetime import datetime
 from functools import wraps
@@ -98,8 +98,14 @@ class Waiting(Protocol):
     async def continue_with(self, event: bytes) -> NoReturn: ...
 
     async def wait_for(
-        self, name: str, timeout: float | None, adapter: TypeAdapter[Any] | None
-    ) -> Any: ...
+        self,
+        name: str,
+        timeout: float | None,
+        adapter: TypeAdapter[Any] | None,
+        choices: Sequence[str],
+    ) -> Any:
+        """`choices` are those of the links that were made for it."""
+        ...
 
     def question(self, name: str) -> str:
         """The name of the next wait for a signal of that name here: one answer to it counts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -610,6 +611,7 @@ async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_type
         await expect(dialog).to_contain_text("waits for the signal approved")
         answer = dialog.get_by_role("textbox", name="Answer")
         await answer.fill('{"by": "Ada", "total": 9007199254740993')
+        await dialog.get_by_role("button", name="Send the answer").click()
         await expect(dialog.get_by_text("(line 1 column 40)")).to_be_visible()
         await expect(dialog.get_by_text("JSON, as the flow expects it")).to_be_visible()
         await page.reload()  # nothing that was typed is lost
@@ -623,6 +625,47 @@ async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_type
         await expect(output).to_contain_text("9007199254740993")
     [entry] = (await place.api("GET", "/audit", on=waiting, operation="send_signal"))["items"]
     assert entry["label"] == "local"
+
+
+ASKING = """
+name: asking
+flows:
+  ask:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - links: answer
+        choices: [approve, refuse]
+      - title: Wait for a person
+        id: answer
+        wait: answer
+"""
+
+
+async def test_an_answer_of_links_is_chosen_in_a_form(desk: Desk, tmp_path: Path) -> None:
+    place = desk.place
+    await place.publish(tmp_path, ASKING)
+    customer = await place.api("POST", "/customers", {"name": f"Asked {number()}"})
+    draft = {"customer": customer["id"], "integration": "asking", "name": "asking"}
+    made = await place.api("POST", "/instances", draft)
+    active = await place.api("POST", f"/instances/{made['id']}/activate", wait="30")
+    async with place.http.post(active["urls"]["ask"], json={}) as sent:
+        waiting = sent.headers["halflap-execution"]
+    await place.until(waiting, "waiting")
+    async with opened(desk, f"/executions/{waiting}") as page:
+        await page.get_by_role("button", name="Answer…").click()
+        dialog = page.get_by_role("dialog")
+        choice = dialog.get_by_label("Choice")
+        await dialog.get_by_role("button", name="Send the answer").click()
+        await expect(dialog.get_by_text("Fill this in.")).to_be_visible()
+        await at_rest(page)
+        await dialog.get_by_role("button", name="Write it as JSON instead").click()
+        await expect(dialog.get_by_label("Answer")).to_be_visible()
+        await dialog.get_by_role("button", name="Fill in the form instead").click()
+        await choice.select_option("approve")
+        await dialog.get_by_role("button", name="Send the answer").click()
+        await expect(page.get_by_test_id("why")).to_have_text("All of its steps succeeded.")
+    steps = (await place.api("GET", f"/executions/{waiting}"))["steps"]
+    assert steps[-1]["result"] == {"choice": "approve"}
 
 
 async def test_the_list_is_live_and_no_row_moves_under_the_pointer(

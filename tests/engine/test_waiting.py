@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import TypeAdapter
 
 from halflap.errors import StepFailed, TimedOut, UpstreamError
 from halflap.model import Outcome, Record
+from halflap.sdk.codec import decode
 from halflap.sdk.context import Context
+from halflap.sdk.link import answer_schema
 from halflap.sdk.schema import Model
+from tests.cases import for_each
 from tests.engine.flows import AT_EACH_PLACE, ON_BOTH_STORES, Runner, runner_on
 from tests.polling import until
 
@@ -24,6 +29,14 @@ DAYS_3 = timedelta(days=3)
 class Decision(Model):
     approved: bool
     by: str = ""
+
+
+class Chosen(Model):
+    choice: str
+
+
+class Narrow(Model):
+    choice: Literal["yes", "maybe"]
 
 
 async def waits(runner: Runner, execution: str) -> None:
@@ -59,6 +72,27 @@ async def test_a_flow_waits_out_of_memory_until_its_signal_comes(runner: Runner)
     _, step = await runner.history(execution)
     assert (step.path, step.kind, step.name) == ("wait_for(approved)", "signal", "approved")
     assert (step.status, step.result) == ("succeeded", b'{"approved": true, "by": "Ada"}')
+    schema = decode(step.inputs or b"")["schema"]
+    assert schema["properties"]["approved"] == {"title": "Approved", "type": "boolean"}
+
+
+@for_each(
+    "type,choices,known",
+    [
+        (None, [], None),
+        (None, [""], None),
+        (None, ["yes", "no"], {"type": "string", "enum": ["yes", "no"]}),
+        (Chosen, ["yes", "no"], {"title": "Choice", "type": "string", "enum": ["yes", "no"]}),
+        (Narrow, ["yes"], {"title": "Choice", "type": "string", "enum": ["yes", "maybe"]}),
+    ],
+)
+def test_the_schema_of_an_answer_is_of_its_type_and_its_links(
+    type: Any, choices: list[str], known: Any
+) -> None:
+    schema = answer_schema(None if type is None else TypeAdapter(type), choices)
+    assert (schema and schema["properties"]["choice"]) == known
+    assert answer_schema(TypeAdapter(object), choices) is not None
+    assert answer_schema(TypeAdapter(Callable[[int], str]), choices) is None  # it has no schema
 
 
 @ON_BOTH_STORES

@@ -31,7 +31,7 @@ export function wrongWords(wrong: Wrong): string {
     case "integer":
       return t`This is a whole number.`
     case "json":
-      return t`This is no JSON.`
+      return t`It is no JSON: ${wrong.fault}`
     case "schedule":
       return t`A schedule has five parts: minute, hour, day, month, weekday.`
     case "date":

@@ -1,3 +1,4 @@
+import { faultOf } from "~/api/exact"
 import { asText, Exact, members } from "./json"
 
 /** What is read of a JSON Schema, as Pydantic and our API write them. */
@@ -99,11 +100,11 @@ export type Raws = Record<string, Raw>
 
 export type Wrong =
   | {
-      code:
-        "missing" | "number" | "integer" | "json" | "schedule" | "date" | "url" | "email" | "twice"
+      code: "missing" | "number" | "integer" | "schedule" | "date" | "url" | "email" | "twice"
     }
   | { code: "least" | "most" | "above" | "below" | "shortest" | "longest"; bound: number }
   | { code: "pattern"; pattern: string }
+  | { code: "json"; fault: string }
 
 const WORDS: Record<string, string> = {
   url: "URL",
@@ -527,13 +528,10 @@ function wrongOf(control: Control, raw: Raw): Wrong | null {
     case "date":
     case "datetime":
       return Number.isNaN(Date.parse(text)) ? { code: "date" } : null
-    case "json":
-      try {
-        JSON.parse(text)
-        return null
-      } catch {
-        return { code: "json" }
-      }
+    case "json": {
+      const fault = faultOf(text)
+      return fault === null ? null : { code: "json", fault }
+    }
     case "text":
     case "secret":
       return wrongText(control, typeof raw === "string" ? raw : "")
