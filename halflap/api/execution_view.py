@@ -553,6 +553,10 @@ class NodeRunView(View):
     """Its address in the outline."""
     times: int | None
     """The number of times that the execution came to it, in a loop once an item; null if not known."""
+    items: int | None
+    """Of a loop that goes on behind items that fail: the number that have ended."""
+    failed_items: int | None
+    """The number of these that failed."""
     state: NodeState | None
     """The state of its last step, or that its failure ended the execution; else null."""
     attempts: int

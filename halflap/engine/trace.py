@@ -29,6 +29,7 @@ async def trace(
     return Trace(
         seen.places,
         dict(tracer.runs),
+        dict(tracer.ended),
         tuple(tracer.routes),
         at or None,
         seen.stopped,

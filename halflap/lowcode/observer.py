@@ -6,7 +6,7 @@ without an observer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,11 +54,13 @@ class Tracer:
 
     A branch is a list of steps (`else` and `default` also where they are not written), an item that
     a `where` leaves out, and a route of a pre-process flow. `routes` are those that held, in order,
-    `failed` is the step that raised the last `failure`.
+    `failed` is the step that raised the last `failure`. `ended` counts the items of each loop that goes
+    on behind those that fail: all that have ended, and of them the failed ones.
     """
 
     def __init__(self) -> None:
         self.runs: Runs = {}
+        self.ended: dict[Path, tuple[int, int]] = {}
         self.failure: Exception | None = None
         self.failed: Path = ()
         self.routes: list[Path] = []
@@ -96,6 +98,16 @@ class Tracer:
             return found
 
         return replace(condition, fill=fill)
+
+    def items(self, path: Path) -> Callable[[bool], None]:
+        """Return what counts an item of the loop at an address as it ends: whether it failed."""
+        self.ended[path] = 0, 0
+
+        def count(failed: bool) -> None:
+            ended, lost = self.ended[path]
+            self.ended[path] = ended + 1, lost + failed
+
+        return count
 
     def _mark(self, path: Path) -> Mark:
         self.runs[path] = 0

@@ -160,6 +160,35 @@ async def test_a_step_that_records_nothing_is_shown_as_failed_where_that_ended_i
     assert [path for path, state in nodes.items() if state == "failed"] == [failed] * bool(failed)
 
 
+LOSING = """\
+      - for: each
+        in: =event.lines
+        where: =each != "none"
+        on_failure: continue
+        do:
+          - set: {total: =each * 2}
+      - for: each
+        in: =event.lines
+        on_failure: continue
+        parallel: 2
+        collect: =each * 2
+        do: [{log: one}]
+      - for: each
+        in: =event.lines
+        do: [{log: one}]
+"""
+
+
+async def test_a_loop_that_goes_on_says_how_many_of_its_items_failed(world: World) -> None:
+    id = await world.send(await instance_of(world, LOSING), {"lines": [1, "b", "none", 2]})
+    assert (await world.ended(id))["state"] == "succeeded"
+    laid = (await world.api("GET", f"/api/executions/{id}/outline")).json
+    items = {tuple(each["path"]): (each["items"], each["failed_items"]) for each in laid["nodes"]}
+    assert items[*STEPS, 0] == (3, 1)
+    assert items[*STEPS, 1] == (4, 2)
+    assert items[*STEPS, 2] == items[*STEPS, 0, "do", 0] == (None, None)
+
+
 async def test_an_execution_has_a_row_for_each_run_of_a_step_of_its_document(
     world: World, yaml: dict[str, Any]
 ) -> None:

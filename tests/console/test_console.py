@@ -38,6 +38,16 @@ def number() -> str:
     return f"N{uuid4().hex[:10]}"
 
 
+async def active(place: Place, folder: Path, text: str) -> dict[str, str]:
+    """Publish an integration that needs no connection, and return the URLs of an active instance."""
+    await place.publish(folder, text)
+    name = text.split(maxsplit=2)[1]
+    customer = await place.api("POST", "/customers", {"name": f"{name} {number()}"})
+    draft = {"customer": customer["id"], "integration": name, "name": name}
+    made = await place.api("POST", "/instances", draft)
+    return (await place.api("POST", f"/instances/{made['id']}/activate", wait="30"))["urls"]
+
+
 async def test_who_is_not_signed_in_signs_in_and_comes_to_where_they_wanted(
     place: Place, desk: Desk
 ) -> None:
@@ -627,6 +637,38 @@ async def test_an_approval_is_given_from_the_page_with_the_digits_that_were_type
     assert entry["label"] == "local"
 
 
+LOSING = """
+name: losing
+flows:
+  each:
+    trigger: webhook.request # halflap: ignore[HF114]
+    steps:
+      - title: Each line
+        for: line
+        in: =event.lines
+        on_failure: continue
+        do:
+          - title: Double it
+            set: {double: =line * 2}
+"""
+
+
+async def test_items_of_a_loop_that_failed_are_told_and_found(desk: Desk, tmp_path: Path) -> None:
+    urls = await active(desk.place, tmp_path, LOSING)
+    async with desk.place.http.post(urls["each"], json={"lines": [1, "two", 3]}) as sent:
+        id = sent.headers["halflap-execution"]
+    await desk.place.until(id, "succeeded")
+    async with opened(desk, f"/executions/{id}") as page:
+        why = page.get_by_test_id("why")
+        await expect(why).to_contain_text("It succeeded, though 1 of 3 items failed.")
+        await why.get_by_role("button", name="Show them").click()
+        lost = page.get_by_role("list", name="Items that failed").get_by_role("listitem")
+        await expect(lost).to_have_count(1)
+        await expect(lost).to_contain_text("Item 2")
+        await expect(lost).to_contain_text("two")
+        await at_rest(page)
+
+
 ASKING = """
 name: asking
 flows:
@@ -643,12 +685,8 @@ flows:
 
 async def test_an_answer_of_links_is_chosen_in_a_form(desk: Desk, tmp_path: Path) -> None:
     place = desk.place
-    await place.publish(tmp_path, ASKING)
-    customer = await place.api("POST", "/customers", {"name": f"Asked {number()}"})
-    draft = {"customer": customer["id"], "integration": "asking", "name": "asking"}
-    made = await place.api("POST", "/instances", draft)
-    active = await place.api("POST", f"/instances/{made['id']}/activate", wait="30")
-    async with place.http.post(active["urls"]["ask"], json={}) as sent:
+    urls = await active(place, tmp_path, ASKING)
+    async with place.http.post(urls["ask"], json={}) as sent:
         waiting = sent.headers["halflap-execution"]
     await place.until(waiting, "waiting")
     async with opened(desk, f"/executions/{waiting}") as page:

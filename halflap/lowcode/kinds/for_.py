@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -72,7 +73,8 @@ class ForStep(ResultStepModel):
             where = compiler.observer.condition((*path, "where"), where)
         collect = compiler.maybe(self.collect, path, "collect")
         own = compiler.scoping.own[path]
-        return DoFor(self, items, where, body, own, key, collect).run
+        count = compiler.observer.items(path) if self.goes_on and compiler.observer else None
+        return DoFor(self, items, where, body, own, key, collect, count).run
 
     def python(self, at: PythonScope) -> list[str]:
         scoping, turns = at.flow.scoping, not self.side_by_side
@@ -162,6 +164,8 @@ class DoFor:
     own: tuple[str, ...]
     key: Asked | None
     collect: Asked | None
+    count: Callable[[bool], None] | None
+    """Gets of each item that has ended whether it failed."""
 
     async def run(self, frame: Frame) -> None:
         items = self.items.items(frame)
@@ -212,9 +216,14 @@ class DoFor:
             if self.step.goes_on and self.where is not None:
                 self.where.truth(frame)  # raises what `_wants` has passed by
             await run_all(self.steps, frame)
-            return None if self.collect is None else self.collect.value(frame)
+            result = None if self.collect is None else self.collect.value(frame)
         except (*FAILURES, ExpressionError) as error:
             if not self.step.goes_on:
                 raise
+            if self.count is not None:
+                self.count(True)
             frame.ctx.log.warning(f"{self.step.named}: an item failed: {error}")
             return {"error": error_of(error)}
+        if self.count is not None:
+            self.count(False)
+        return result

@@ -18,6 +18,7 @@ WAITS = frozenset({"sleep", "signal", "call"})
 class Trace:
     """Where in a document an execution's records stand, and how often each of its parts ran.
 
+    ended: of each loop that goes on behind items that fail, how many ended, and how many of them failed.
     routes: of a pre-process flow, those that held, in order. at: the address of the step that it came
     to last, where it has not ended. stopped: why it could not be followed to its end. failed: the address
     of the step whose failure ended it, which may have recorded nothing.
@@ -25,6 +26,7 @@ class Trace:
 
     places: Mapping[str, Path] = field(default_factory=dict[str, Path])
     runs: Mapping[Path, int] = field(default_factory=dict[Path, int])
+    ended: Mapping[Path, tuple[int, int]] = field(default_factory=dict[Path, tuple[int, int]])
     routes: Sequence[Path] = ()
     at: Path | None = None
     stopped: str = ""
@@ -37,6 +39,10 @@ class NodeRun(OutlinePart):
     path: Path
     times: int | None = None
     """The number of times that it was reached: a loop's step once an item. Null if not known."""
+    items: int | None = None
+    """Of a loop that goes on behind items that fail: the number that have ended."""
+    failed_items: int | None = None
+    """The number of these that failed."""
     state: NodeState | None = None
     """The state of its last step, or that its failure ended the execution; else null."""
     attempts: int = 0
@@ -77,12 +83,13 @@ def executed(flow: FlowOutline, records: Iterable[Record], trace: Trace | None) 
             by_node.setdefault(place, []).append(each)
         else:
             unplaced.append(each.path)
-    runs, failed = (dict[Path, int](), ()) if trace is None else (trace.runs, trace.failed)
+    trace = trace or Trace()
+    runs, items, failed = trace.runs, trace.ended, trace.failed
     blocks = (block.path for node in nodes for block in node.blocks)
     ordered = [(*flow.path, "trigger"), *(each.path for each in nodes), *blocks]
     return Executed(
         [
-            _run(path, runs.get(path), by_node.get(path, ()), fails=path == failed)
+            _run(path, runs.get(path), items.get(path), by_node.get(path, ()), fails=path == failed)
             for path in ordered
             if path in by_node or runs.get(path)
         ],
@@ -90,11 +97,20 @@ def executed(flow: FlowOutline, records: Iterable[Record], trace: Trace | None) 
     )
 
 
-def _run(path: Path, times: int | None, records: Sequence[Record], *, fails: bool) -> NodeRun:
+def _run(
+    path: Path,
+    times: int | None,
+    items: tuple[int, int] | None,
+    records: Sequence[Record],
+    *,
+    fails: bool,
+) -> NodeRun:
     state = state_of(records[-1]) if records else None
     return NodeRun(
         path=path,
         times=times,
+        items=items and items[0],
+        failed_items=items and items[1],
         state="failed" if fails else state,
         attempts=sum(each.tries for each in records),
         started_at=min((each.started_at for each in records), default=None),

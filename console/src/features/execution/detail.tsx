@@ -3,7 +3,14 @@ import { Trans } from "@lingui/react/macro"
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { lazy, type ReactNode, Suspense, useEffect } from "react"
-import { type Execution, executionQuery, isOver, logsQuery, stepsQuery } from "~/api/execution"
+import {
+  type Execution,
+  executionQuery,
+  isOver,
+  logsQuery,
+  outlineQuery,
+  stepsQuery,
+} from "~/api/execution"
 import { useSession } from "~/features/session/context"
 import { useRenewal } from "~/features/session/renewal"
 import { Id } from "~/ui/copy"
@@ -20,6 +27,7 @@ import { Linked } from "./linked"
 import { Logs } from "./logs"
 import { failureText, isOfItsCode, lengthsOf, sentenceOf } from "./sentence"
 import { Steps } from "./steps"
+import { failedItems } from "./tree"
 
 const FlowDrawing = lazy(async () => ({ default: (await import("./drawing")).FlowDrawing }))
 
@@ -106,6 +114,10 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
   const failed = (query.data ?? []).filter((each) => each.status === "failed")
   const counted = query.data !== undefined && !query.hasNextPage ? failed.length : undefined
   const [first] = failed
+  const outline = useQuery({ ...outlineQuery(execution.id), enabled: state === "succeeded" })
+  const items = failedItems(outline.data)
+  const known = counted !== undefined && !outline.isPending
+  const way = items?.key ?? first?.path
   // A flow that caught a failure may wait for a try of its own, as the delivery of a webhook does.
   const caught = failed.at(-1)
   return (
@@ -147,16 +159,16 @@ function Header({ execution, place, onPlace }: PlaceProps & { execution: Executi
         <Actions execution={execution} />
       </div>
       <p className="text-base break-words" data-testid="why">
-        <Linked text={sentenceOf(execution, counted)} />
-        {state === "succeeded" && execution.reason === "" && first !== undefined && (
+        <Linked text={sentenceOf(execution, known ? counted : undefined, items)} />
+        {state === "succeeded" && execution.reason === "" && way !== undefined && (
           <>
             {" "}
             <button
               type="button"
               className="link"
-              onClick={() => onPlace({ ...place, view: "steps", step: first.path })}
+              onClick={() => onPlace({ ...place, view: "steps", step: way })}
             >
-              {t`Show the first that failed`}
+              {items === null ? t`Show the first that failed` : t`Show them`}
             </button>
           </>
         )}

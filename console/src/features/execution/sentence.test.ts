@@ -22,6 +22,9 @@ test("steps that failed and behind which the flow went on are told", () => {
   expect(sentenceOf(execution({}), 0)).toBe("All of its steps succeeded.")
   expect(sentenceOf(execution({}), 2)).toBe("It succeeded, though 2 of its steps failed.")
   expect(sentenceOf(execution({}))).toBe("It succeeded.")
+  expect(sentenceOf(execution({}), 0, { ended: 200, failed: 3 })).toBe(
+    "It succeeded, though 3 of 200 items failed.",
+  )
 })
 
 test("a fault in the flow's own code says its class", () => {

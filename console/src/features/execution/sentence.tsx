@@ -1,5 +1,6 @@
 import { plural, t } from "@lingui/core/macro"
 import type { Execution, Failure } from "~/api/execution"
+import { type Items, itemsText } from "./tree"
 import { length, shortTime } from "~/ui/time"
 
 type Told = Pick<Execution, "state" | "reason" | "waiting" | "failure" | "attempt">
@@ -9,9 +10,9 @@ const STEP = /^(.{1,200}?) \(([^()\s]+)\) failed: /s
 
 /**
  * Say in a sentence why an execution is as it is. `failed`: how many of its steps did, where that is
- * known: a flow may go on behind them.
+ * known: a flow may go on behind them; `items`: how many of its loops' items ended, and failed.
  */
-export function sentenceOf(execution: Told, failed?: number): string {
+export function sentenceOf(execution: Told, failed?: number, items: Items | null = null): string {
   const { state, reason } = execution
   switch (state) {
     case "failed":
@@ -27,6 +28,7 @@ export function sentenceOf(execution: Told, failed?: number): string {
       return reason === "" ? t`There was nothing to do.` : t`There was nothing to do: ${reason}`
     case "succeeded":
       if (reason !== "") return reason
+      if (items !== null) return t`It succeeded, though ${itemsText(items)}.`
       if (failed === undefined) return t`It succeeded.`
       if (failed === 0) return t`All of its steps succeeded.`
       return plural(failed, {

@@ -22,7 +22,7 @@ import type { PlaceProps } from "./detail"
 import { EditedMark } from "./edited"
 import { EventPanel } from "./event"
 import { StepPanel } from "./step"
-import { type Line, linesOf, sourceOf, spanOf } from "./tree"
+import { itemsText, type Line, linesOf, lostItems, sourceOf, spanOf, type TraceRow } from "./tree"
 
 /** The flow's outline with what happened laid over it, the timeline beside it, the selected step below. */
 export function Steps({ execution, place, onPlace }: PlaceProps & { execution: Execution }) {
@@ -89,7 +89,11 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
             )}
           </div>
           {step === undefined ? (
-            <Unrecorded execution={execution} line={selected} />
+            <Unrecorded
+              execution={execution}
+              line={selected}
+              onStep={(path) => onPlace({ ...place, view: "steps", step: path })}
+            />
           ) : (
             <StepPanel execution={execution} step={step} place={place} onPlace={onPlace} />
           )}
@@ -99,9 +103,18 @@ export function Steps({ execution, place, onPlace }: PlaceProps & { execution: E
   )
 }
 
-/** What is said of a part of the flow of which no step was recorded: its own error, where it failed. */
-function Unrecorded({ execution, line }: { execution: Execution; line: Line }) {
-  const enabled = execution.state === "failed" && line.taken === true
+/** What is said of a part of the flow of which no step was recorded: its own error, or of its items. */
+function Unrecorded({
+  execution,
+  line,
+  onStep,
+}: {
+  execution: Execution
+  line: Line
+  onStep: (path: string) => void
+}) {
+  const lost = (line.items?.failed ?? 0) > 0
+  const enabled = lost || (execution.state === "failed" && line.taken === true)
   const { data, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery({
     ...traceQuery(execution.id),
     enabled,
@@ -109,9 +122,11 @@ function Unrecorded({ execution, line }: { execution: Execution; line: Line }) {
   useEffect(() => {
     if (enabled && hasNextPage && !isFetching) void fetchNextPage()
   }, [enabled, hasNextPage, isFetching, fetchNextPage])
-  const error = data?.pages
-    .flatMap((each) => each.items)
-    .findLast((each) => each.error !== null && JSON.stringify(each.path) === line.key)?.error
+  const rows = data?.pages.flatMap((each) => each.items) ?? []
+  if (lost) return <LostItems line={line} rows={rows} onStep={onStep} />
+  const error = rows.findLast(
+    (each) => each.error !== null && JSON.stringify(each.path) === line.key,
+  )?.error
   if (enabled && error != null) {
     return <p className="px-4 pb-4 break-words text-failed-text">{error.message || error.kind}</p>
   }
@@ -123,6 +138,42 @@ function Unrecorded({ execution, line }: { execution: Execution; line: Line }) {
           ? t`The flow did not come here.`
           : t`Whether the flow came here is not known: of Python, only its steps are recorded.`}
     </p>
+  )
+}
+
+const MOST_ITEMS = 100
+
+/** The items of a loop that failed, and why: each leads to the step of which it did. */
+function LostItems({
+  line,
+  rows,
+  onStep,
+}: {
+  line: Line
+  rows: readonly TraceRow[]
+  onStep: (path: string) => void
+}) {
+  const lost = lostItems(line.key, rows)
+  return (
+    <ol aria-label={t`Items that failed`} className="flex flex-col gap-1 px-4 pb-4">
+      {lost.slice(0, MOST_ITEMS).map(({ item, error, step }) => (
+        <li key={item} className="flex min-w-0 gap-3">
+          {step === undefined ? (
+            <span className="shrink-0">{t`Item ${item}`}</span>
+          ) : (
+            <button type="button" className="link shrink-0" onClick={() => onStep(step)}>
+              {t`Item ${item}`}
+            </button>
+          )}
+          <span className="min-w-0 break-words text-failed-text">
+            {error == null ? t`failed` : error.message || error.kind}
+          </span>
+        </li>
+      ))}
+      {line.items !== null && line.items.failed > Math.min(lost.length, MOST_ITEMS) && (
+        <li className="text-muted-foreground">{t`The log says of each why it failed.`}</li>
+      )}
+    </ol>
   )
 }
 
@@ -243,6 +294,9 @@ function LineText({ line, editedBy }: { line: Line; editedBy: string | null }) {
       </span>
       {line.times !== null && line.times > 1 && (
         <span className="figures text-xs text-muted-foreground">×{line.times}</span>
+      )}
+      {line.items !== null && line.items.failed > 0 && (
+        <span className="figures text-xs text-failed-text">{itemsText(line.items)}</span>
       )}
       {line.here && <span className="text-xs text-waiting">{t`here`}</span>}
       <Source steps={line.steps} />

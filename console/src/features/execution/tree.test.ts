@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { LaidOut, Step } from "~/api/execution"
-import { linesOf, sourceOf, spanOf } from "./tree"
+import { failedItems, linesOf, lostItems, sourceOf, spanOf, type TraceRow } from "./tree"
 
 const step = (path: string, more: Partial<Step> = {}): Step =>
   ({ path, name: path, title: "", kind: "action", status: "succeeded", ...more }) as Step
@@ -17,6 +17,8 @@ const run = (path: unknown[], steps: string[], more: object = {}) => ({
   path,
   steps,
   times: steps.length || 1,
+  items: null,
+  failed_items: null,
   state: steps.length > 0 ? "succeeded" : null,
   ...more,
 })
@@ -72,6 +74,37 @@ test("steps are laid over the outline, and what was not come to is shown as such
     ["http.2", 0, null, false],
   ])
   expect(lines[3]?.steps.map((each) => each.path)).toEqual(["http.post", "http.post#2"])
+})
+
+test("a loop that went on says how many of its items failed, and leads to each", () => {
+  const path = ["flows", "order", "steps", 1]
+  const one = laid([loop], [run(path, [], { items: 3, failed_items: 2 })])
+  expect(failedItems(one)).toEqual({ key: JSON.stringify(path), ended: 3, failed: 2 })
+  expect(failedItems(laid([loop], [run(path, [], { items: 3, failed_items: 0 })]))).toBeNull()
+  expect(linesOf([], one)[1]?.state).toBe("failed")
+  const inner = [...path, "do", 0]
+  const row = (path: unknown[], item: number, more: object = {}) =>
+    ({
+      path,
+      item: [item],
+      state: "failed",
+      error: null,
+      steps: [],
+      ...more,
+    }) as unknown as TraceRow
+  const error = { kind: "StepFailed", message: "no" }
+  const rows = [
+    row(path, 0, { state: "succeeded", item: [] }),
+    row(inner, 0, { steps: ["a"], error }),
+    row(inner, 1, { state: "succeeded" }), // a `try`
+    row([...inner, "try", 0], 1, { error }),
+    row(inner, 2),
+    row([...inner, "do", 0], 2, { steps: ["b"], error, item: [2, 4] }),
+  ]
+  expect(lostItems(JSON.stringify(path), rows)).toEqual([
+    { item: 1, error, step: "a" },
+    { item: 3, error, step: "b" },
+  ])
 })
 
 test("of an outline that no step could be laid over, the steps alone are shown", () => {

@@ -1,9 +1,12 @@
+import { plural } from "@lingui/core/macro"
 import type { LaidOut, Step } from "~/api/execution"
 import type { Schemas } from "~/api/client"
 
 type Node = Schemas["OutlineNode"]
 type Run = LaidOut["nodes"][number]
 type Path = Run["path"]
+
+export type Items = { ended: number; failed: number }
 
 /** A line of what a flow may do, with what an execution did of it. */
 export type Line = {
@@ -17,6 +20,8 @@ export type Line = {
   state: "succeeded" | "failed" | "retrying" | "waiting" | "cancelled" | null
   /** How often it was come to; null where that is not known. */
   times: number | null
+  /** Of a loop that goes on behind items that fail: how many have ended, and how many of them failed. */
+  items: Items | null
   /** Its steps, in their order. */
   steps: Step[]
   /** False where the execution did not come to it; null where that is not known. */
@@ -65,13 +70,15 @@ function linesAsRecorded(steps: readonly Step[], laid: LaidOut | null): Line[] {
     const run: Run | undefined = runs.get(key)
     const own = (run?.steps ?? []).flatMap((each) => byPath.get(each) ?? [])
     for (const each of own) placed.add(each.path)
+    const items = run === undefined ? null : itemsOf(run)
     found.push({
       key,
       depth,
       kind,
       title,
       coded,
-      state: run?.state ?? null,
+      state: (items?.failed ?? 0) > 0 ? "failed" : (run?.state ?? null),
+      items,
       times: run?.times ?? (own.length > 0 ? own.length : null),
       steps: own,
       taken: run !== undefined || around.has(key) || (laid.followed ? false : null),
@@ -98,6 +105,55 @@ function linesAsRecorded(steps: readonly Step[], laid: LaidOut | null): Line[] {
   return [...found, ...rest.map(lineOfStep)]
 }
 
+/** Return how many items of a loop ended, and failed; null of all else. */
+function itemsOf({ items, failed_items: failed }: Run): Items | null {
+  return items === null || failed === null ? null : { ended: items, failed }
+}
+
+/** Return the items of all loops of a flow together, and the address of the first in which one failed. */
+export function failedItems(laid: LaidOut | undefined): (Items & { key: string }) | null {
+  const loops = (laid?.nodes ?? []).flatMap((each) => {
+    const items = itemsOf(each)
+    return items === null || items.failed === 0 ? [] : [{ ...items, key: keyOf(each.path) }]
+  })
+  const [first] = loops
+  if (first === undefined) return null
+  const sum = (one: "ended" | "failed") => loops.reduce((total, each) => total + each[one], 0)
+  return { key: first.key, ended: sum("ended"), failed: sum("failed") }
+}
+
+export type TraceRow = Schemas["StepRowView"]
+export type LostItem = {
+  /** Its place in the list, from 1. */
+  item: number
+  /** Why it failed; undefined where no step of it did. */
+  error: TraceRow["error"] | undefined
+  /** The path of the step of which it failed, where that was recorded. */
+  step: string | undefined
+}
+
+/** Return the items of a loop that failed, by the rows of its execution: a step of their own did. */
+export function lostItems(loop: string, rows: readonly TraceRow[]): LostItem[] {
+  const depth = (JSON.parse(loop) as Path).length
+  const within = rows.filter((each) => keyOf(each.path.slice(0, depth)) === loop)
+  const itemOf = (row: TraceRow, depth: number) => JSON.stringify(row.item.slice(0, depth))
+  return within.flatMap((each) => {
+    // `do`, and the number of the step there: what a `try` caught failed further in.
+    if (each.state !== "failed" || each.path.length !== depth + 2) return []
+    const places = each.item.length
+    const of = itemOf(each, places)
+    const inner = within.filter((row) => row.error !== null && itemOf(row, places) === of)
+    const raised = inner.findLast((row) => keyOf(row.path.slice(0, depth + 2)) === keyOf(each.path))
+    const step = (raised ?? each).steps.at(-1)
+    return [{ item: (each.item.at(-1) ?? 0) + 1, error: raised?.error, step }]
+  })
+}
+
+/** Say how many items of a loop failed. */
+export function itemsText({ ended, failed }: Items): string {
+  return plural(ended, { one: `${failed} of # item failed`, other: `${failed} of # items failed` })
+}
+
 function lineOfStep(step: Step): Line {
   const depth = step.path.split("/").length - 1
   return {
@@ -108,6 +164,7 @@ function lineOfStep(step: Step): Line {
     coded: false,
     state: stateOf(step),
     times: 1,
+    items: null,
     steps: [step],
     taken: true,
     here: false,
