@@ -497,7 +497,7 @@ async def sets_of(
 ) -> dict[str, ComponentSetView]:
     """Return the component sets that drafts have pinned, by id."""
     ids = [each.components for each in drafts if each.components is not None]
-    found = await operations.catalogue.component_sets.among(ids)
+    found = await operations.catalogue.component_sets.some(ids)
     return {id: ComponentSetView.of(each) for id, each in found.items()}
 
 

@@ -70,7 +70,7 @@ from halflap.model import (
     Retention,
     to_datetime,
 )
-from halflap.store.catalogue.instances import InstanceFilter, missing
+from halflap.store.catalogue.instances import InstanceFilter
 from halflap.store.protocol import Filter
 from halflap.store.shards import PROCESS, ListenerShard, ShardState, present
 
@@ -127,7 +127,7 @@ async def get_health(
     some = await operations.catalogue.instances.some(instance)
     for each in instance:
         if each not in some:
-            raise missing(each)
+            raise operations.catalogue.instances.missing(each)
     return [InstanceHealth.of(await operations.healths.of(each)) for each in some.values()]
 
 

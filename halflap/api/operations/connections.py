@@ -32,7 +32,7 @@ from halflap.sdk.redact import Redactor
 from halflap.sdk.secret import check_headers, nested, put_together, secrets_of, take_apart
 from halflap.sdk.trigger import first_line
 from halflap.store.catalogue import Catalogue
-from halflap.store.catalogue.connections import ConnectionFilter, Status, missing
+from halflap.store.catalogue.connections import ConnectionFilter, Status
 
 MOST_CONNECTIONS = 1_000
 """The most connections of a customer that its own token makes."""
@@ -109,7 +109,7 @@ class ConnectionOperations:
         owner = (await self.catalogue.customers.get(customer or self.customer)).id
         found = await finding.connection(self.catalogue, named, owner)
         if found.customer is None:
-            raise missing(named)
+            raise self.catalogue.connections.missing(named)
         return found
 
     async def owners(self, customer: str | None) -> tuple[str, ...]:

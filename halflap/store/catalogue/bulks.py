@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from halflap.errors import NotFound
 from halflap.model import Bulk, Micros, Refusal
-from halflap.store.catalogue.table import CatalogueTable
-from halflap.store.catalogue.writer import Refused, Wanted, containing, marks, one
+from halflap.store.catalogue.table import IdentifiedTable
+from halflap.store.catalogue.writer import Wanted, containing, marks, one
 from halflap.store.job import JobTransaction, json_text
 
 COLUMNS = (
@@ -65,10 +64,11 @@ def read(row: Any) -> Bulk:
     )
 
 
-class Bulks(CatalogueTable[Bulk]):
+class Bulks(IdentifiedTable[Bulk]):
     """Keeps bulks; one worker at a time drives each, and the next one goes on where it ended."""
 
     _select = SELECT
+    _lacking = "no bulk has the id {!r}; see: halflap bulks list"
     _read = staticmethod(read)
 
     async def add(self, bulk: Bulk) -> None:
@@ -78,10 +78,6 @@ class Bulks(CatalogueTable[Bulk]):
         )
         values = (bulk.id, bulk.verb, json_text(bulk.wanted), bulk.state, bulk.total, bulk.made_at)
         await self._writer.note_by(sql, *values)
-
-    async def get(self, bulk: str) -> Bulk:
-        """A bulk by its id; raises `NotFound`."""
-        return await self._get(missing(bulk), "WHERE id = ?", bulk)
 
     async def list(
         self,
@@ -158,18 +154,11 @@ class Bulks(CatalogueTable[Bulk]):
         return await self._turn(bulk, END, state, reason, self._clock(), bulk)
 
     async def _turn(self, bulk: str, sql: str, *values: object) -> bool:
-        def job(connection: JobTransaction) -> bool | Refused:
-            if one(connection, "SELECT 1 FROM bulks WHERE id = ?", bulk) is None:
-                return missing(bulk)
+        def job(connection: JobTransaction, _: Bulk) -> bool:
             return connection.execute(sql, values).rowcount > 0
 
-        return await self._writer.note(job)
+        return await self._writer.note(self.job_of(bulk, job))
 
 
 MOST_REFUSALS = 50
 """Of how many refused executions is kept why; all are counted."""
-
-
-def missing(bulk: str) -> NotFound:
-    """Says that a bulk is not there."""
-    return NotFound(f"no bulk has the id {bulk!r}; see: halflap bulks list")

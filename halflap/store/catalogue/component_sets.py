@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.errors import ConfigError, Conflict
 from halflap.model import ComponentSet, new_id
-from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.table import IdentifiedTable
 from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
 
@@ -33,10 +33,11 @@ def read(row: Any) -> ComponentSet:
     return ComponentSet(id, name, number, hash, tuple(names.split()), published_at, published_by)
 
 
-class ComponentSets(CatalogueTable[ComponentSet]):
+class ComponentSets(IdentifiedTable[ComponentSet]):
     """Stores component sets, and finds them. Nothing that runs depends on them."""
 
     _select = SELECT
+    _lacking = "there is no component set {!r}; deploy one: halflap deploy --components"
     _read = staticmethod(read)
 
     async def publish(
@@ -82,7 +83,7 @@ class ComponentSets(CatalogueTable[ComponentSet]):
                     f"{pinning} of the drafts use this component set; have them use another, or none"
                 )
             gone = connection.execute("DELETE FROM component_sets WHERE id = ?", (id,)).rowcount
-            return None if gone else missing(id)
+            return None if gone else self.missing(id)
 
         await self._writer.note(job)
 
@@ -91,12 +92,7 @@ class ComponentSets(CatalogueTable[ComponentSet]):
         for rest in ("WHERE id = ?", "WHERE hash = ? ORDER BY id DESC LIMIT 1", NEWEST):
             if found := await self._find(rest, named):
                 return found
-        raise missing(named)
-
-    async def among(self, ids: Iterable[str]) -> dict[str, ComponentSet]:
-        """Return those of these sets that are there, by id."""
-        rows = await self._writer.among(f"{SELECT} WHERE id IN", ids)
-        return {each[0]: read(each) for each in rows}
+        raise self.missing(named)
 
     async def list(
         self, name: str | None = None, *, before: str | None = None, limit: int
@@ -116,9 +112,4 @@ class ComponentSets(CatalogueTable[ComponentSet]):
         sql = f"SELECT {column} FROM component_sets WHERE id = ?"
         if row := await self._writer.row(sql, id):
             return row[0]
-        raise missing(id)
-
-
-def missing(named: str) -> NotFound:
-    """Return the error of a component set that is not there."""
-    return NotFound(f"there is no component set {named!r}; deploy one: halflap deploy --components")
+        raise self.missing(id)

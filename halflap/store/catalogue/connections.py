@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 
-from halflap.errors import ConfigError, Conflict, NotFound, StoreError
+from halflap.errors import ConfigError, Conflict, StoreError
 from halflap.model import ConnectionLimits, StoredConnection, new_id
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers
-from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.table import IdentifiedTable
 from halflap.store.catalogue.writer import Refused, Wanted, marks, one
 from halflap.store.job import JobTransaction, json_text
 
@@ -79,10 +79,11 @@ def stored(row: Any) -> StoredConnection:
     )
 
 
-class Connections(CatalogueTable[StoredConnection]):
+class Connections(IdentifiedTable[StoredConnection]):
     """Saves, opens and removes connections."""
 
     _select = SELECT
+    _lacking = "no connection has the id {!r}; see: halflap connections list"
     _read = staticmethod(stored)
 
     async def save(
@@ -114,7 +115,7 @@ class Connections(CatalogueTable[StoredConnection]):
             if id is not None:
                 row = find(connection, id)
                 if row is None:
-                    return missing(id)
+                    return self.missing(id)
                 old = stored(row)
                 if (old.customer, old.component) != (customer, component):
                     return ConfigError(
@@ -128,7 +129,7 @@ class Connections(CatalogueTable[StoredConnection]):
                 if customer is not None and not one(
                     connection, "SELECT 1 FROM customers WHERE id = ?", customer
                 ):
-                    return customers.missing(customer)
+                    return customers.Customers.missing(customer)
                 envelopes, differs = self._seal(customer, made, secrets), False
             taken = one(
                 connection,
@@ -162,18 +163,9 @@ class Connections(CatalogueTable[StoredConnection]):
 
         return await self._writer.change(job)
 
-    async def get(self, connection: str) -> StoredConnection:
-        """The connection of an id; raises `NotFound`."""
-        return await self._get(missing(connection), "WHERE id = ?", connection)
-
     async def by_name(self, customer: str | None, name: str) -> StoredConnection | None:
         """A customer's connection (None: the team's own) by its name."""
         return await self._find(f"{OWNED} AND name = ?", customer or "", name)
-
-    async def some(self, connections: Iterable[str]) -> dict[str, StoredConnection]:
-        """Return those of these ids that are there."""
-        found = await self._writer.among(f"{SELECT} WHERE id IN", connections)
-        return {each.id: each for each in map(stored, found)}
 
     async def list(self, customer: str | None) -> Sequence[StoredConnection]:
         """A customer's connections (None: the team's own), by name."""
@@ -198,7 +190,7 @@ class Connections(CatalogueTable[StoredConnection]):
         sql = "SELECT customer, secrets FROM connections WHERE id = ?"
         row = await self._writer.row(sql, connection)
         if row is None:
-            raise missing(connection)
+            raise self.missing(connection)
         customer, secrets = row
         return {
             field: self._vault.open(envelope, (customer or "", connection, field))
@@ -213,21 +205,17 @@ class Connections(CatalogueTable[StoredConnection]):
         With a `generation`, only where that is still its own: it may have been mended meanwhile.
         """
 
-        def job(db: JobTransaction) -> Refused | None:
-            row = find(db, connection)
-            if row is None:
-                return missing(connection)
-            if generation in (None, row[6]):
+        def job(db: JobTransaction, found: StoredConnection) -> None:
+            if generation in (None, found.generation):
                 db.execute("UPDATE connections SET status = ? WHERE id = ?", (status, connection))
-            return None
 
-        await self._writer.change(job)
+        await self._writer.change(self.job_of(connection, job))
 
     async def limit(self, connection: str, limits: ConnectionLimits) -> None:
         """Give a connection limits in the place of those that its type declares."""
         kept = json_text(limits)
         sql = "UPDATE connections SET limits = ? WHERE id = ?"
-        await self._writer.change_by(sql, kept, connection, lacking=missing(connection))
+        await self._writer.change_by(sql, kept, connection, lacking=self.missing(connection))
 
     @asynccontextmanager
     async def refreshing(self, connection: str) -> AsyncGenerator[None]:
@@ -248,13 +236,10 @@ class Connections(CatalogueTable[StoredConnection]):
         """
         plain = codec.encode(dict(fields)).decode()
 
-        def job(db: JobTransaction) -> StoredConnection | Refused | None:
-            row = find(db, connection)
-            if row is None:
-                return missing(connection)
-            if row[6] != expected_generation:
+        def job(db: JobTransaction, found: StoredConnection) -> StoredConnection | None:
+            if found.generation != expected_generation:
                 return None
-            envelopes = write_envelopes(self._seal(row[1], connection, new_secrets))
+            envelopes = write_envelopes(self._seal(found.customer, connection, new_secrets))
             db.execute(
                 "UPDATE connections SET secrets = ?, fields = ?, generation = generation + 1,"
                 " status = 'working' WHERE id = ?",
@@ -263,7 +248,7 @@ class Connections(CatalogueTable[StoredConnection]):
             addresses.index_connection(db, connection, fields)
             return stored(find(db, connection))
 
-        return await self._writer.change(job)
+        return await self._writer.change(self.job_of(connection, job))
 
     async def remove(self, connection: str) -> None:
         """Remove a connection that no instance needs.
@@ -272,21 +257,18 @@ class Connections(CatalogueTable[StoredConnection]):
         names the connection: its executions may still read it.
         """
 
-        def job(db: JobTransaction) -> Refused | None:
-            row = find(db, connection)
-            if row is None:
-                return missing(connection)
+        def job(db: JobTransaction, found: StoredConnection) -> Refused | None:
             user = one(db, USERS, f'%:"{connection}"%')
             if user is not None:
                 return ConfigError(
-                    f"connection {row[3]!r} is used by instance {user[0]!r} "
+                    f"connection {found.name!r} is used by instance {user[0]!r} "
                     f"(revision {user[1]} of its config); disable that instance first"
                 )
             db.execute("DELETE FROM addresses WHERE connection = ?", (connection,))
             db.execute("DELETE FROM connections WHERE id = ?", (connection,))
             return None
 
-        await self._writer.change(job)
+        await self._writer.change(self.job_of(connection, job))
 
     def _seal(
         self, customer: str | None, connection: str, secrets: Mapping[str, str]
@@ -344,8 +326,3 @@ def changed_since(old: StoredConnection) -> Conflict:
         f"{old.generation}); read it again, then save",
         key=old.id,
     )
-
-
-def missing(connection: str) -> NotFound:
-    """Says that a connection is not there."""
-    return NotFound(f"no connection has the id {connection!r}; see: halflap connections list")

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from halflap.errors import ConfigError, NotFound
 from halflap.model import DEVELOPMENT, Customer, new_id
-from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.table import IdentifiedTable
 from halflap.store.catalogue.writer import Refused, Wanted, containing, one
 from halflap.store.job import JobTransaction
 from halflap.store.rules.beginning import GONE
@@ -68,10 +68,11 @@ class ChangedCustomer(TypedDict, total=False):
     private: bool
 
 
-class Customers(CatalogueTable[Customer]):
+class Customers(IdentifiedTable[Customer]):
     """Adds, finds and removes customers."""
 
     _select = SELECT
+    _lacking = "no customer has the id or the name {!r}; see: halflap customers list"
     _read = staticmethod(read)
 
     async def add(self, name: str, external_id: str | None = None) -> Customer:
@@ -112,7 +113,7 @@ class Customers(CatalogueTable[Customer]):
             await self._writer.change(job)
             return await self.get(DEVELOPMENT)
 
-    async def get(self, customer: str) -> Customer:
+    async def get(self, customer: str, /) -> Customer:
         """The customer of an id or a name (an id goes first); raises `NotFound`.
 
         One that begins with `external:` has the rest as its id in the team's own product.
@@ -123,7 +124,7 @@ class Customers(CatalogueTable[Customer]):
             rest = "WHERE id = ? OR name = ? ORDER BY id <> ? LIMIT 1"
             found = await self._find(rest, customer, customer, customer)
         if found is None:
-            raise missing(customer)
+            raise self.missing(customer)
         return found
 
     async def by_external_id(self, external_id: str) -> Customer | None:
@@ -153,11 +154,8 @@ class Customers(CatalogueTable[Customer]):
     async def change(self, customer: str, **changed: Unpack[ChangedCustomer]) -> None:
         """Change a customer (by id); raises `NotFound`, `ConfigError` as `add` does."""
 
-        def job(connection: JobTransaction) -> Refused | None:
-            row = one(connection, f"{SELECT} WHERE id = ?", customer)
-            if row is None:
-                return missing(customer)
-            wanted = replace(read(row), **changed)
+        def job(connection: JobTransaction, found: Customer) -> Refused | None:
+            wanted = replace(found, **changed)
             refusal = refused(connection, wanted)
             if refusal is None:
                 connection.execute(
@@ -166,7 +164,7 @@ class Customers(CatalogueTable[Customer]):
                 )
             return refusal
 
-        await self._writer.change(job)
+        await self._writer.change(self.job_of(customer, job))
 
     async def private(self) -> frozenset[str]:
         """Return the ids of the customers whose payloads are private."""
@@ -179,10 +177,7 @@ class Customers(CatalogueTable[Customer]):
         Raises `ConfigError` while it has instances or connections, and names them.
         """
 
-        def job(connection: JobTransaction) -> Refused | None:
-            found = one(connection, "SELECT name FROM customers WHERE id = ?", customer)
-            if found is None:
-                return missing(customer)
+        def job(connection: JobTransaction, found: Customer) -> Refused | None:
             for table, noun in (("instances", "instance"), ("connections", "connection")):
                 names = [
                     row[0]
@@ -193,12 +188,12 @@ class Customers(CatalogueTable[Customer]):
                 ]
                 if names:
                     return ConfigError(
-                        f"customer {found[0]!r} still has {counted(names, noun)}; remove them first"
+                        f"customer {found.name!r} still has {counted(names, noun)}; remove them first"
                     )
             connection.execute("DELETE FROM customers WHERE id = ?", (customer,))
             return None
 
-        await self._writer.change(job)
+        await self._writer.change(self.job_of(customer, job))
 
 
 def refused(connection: JobTransaction, wanted: Customer) -> ConfigError | None:
@@ -236,11 +231,6 @@ def searched_of(q: str | None) -> tuple[str, ...] | None:
     """Return the values of `NAMED_OF` for what is searched for."""
     found = searched(q)
     return None if found is None else (*found[:2], *found)
-
-
-def missing(customer: str) -> NotFound:
-    """Says that a customer is not there."""
-    return NotFound(f"no customer has the id or the name {customer!r}; see: halflap customers list")
 
 
 def counted(names: Sequence[str], noun: str) -> str:

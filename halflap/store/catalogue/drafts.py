@@ -10,7 +10,7 @@ import msgspec
 
 from halflap.errors import ConfigError, Conflict, NotFound
 from halflap.model import DraftEditor, FlowWriter, Micros, StoredDraft, StoredEdit, StoredPin
-from halflap.store.catalogue.table import CatalogueNoun, CatalogueTable
+from halflap.store.catalogue.table import CatalogueNoun, IdentifiedTable
 from halflap.store.catalogue.writer import Refused, conditions, one
 from halflap.store.job import JobTransaction, json_text
 
@@ -92,10 +92,11 @@ def read(row: Any) -> StoredDraft:
     return StoredDraft(*values)
 
 
-class Drafts(CatalogueTable[StoredDraft]):
+class Drafts(IdentifiedTable[StoredDraft]):
     """Keeps drafts. No cache of the engine depends on them, so their edits count as no changes."""
 
     _select = SELECT
+    _lacking = "no draft has the id {!r}; GET /api/drafts lists those that there are"
     _read = staticmethod(read)
 
     async def add(self, draft: StoredDraft) -> None:
@@ -126,21 +127,17 @@ class Drafts(CatalogueTable[StoredDraft]):
         rows = await self._writer.rows(f"{LISTED} {where} ORDER BY id DESC LIMIT {limit:d}", values)
         return [read(each) for each in rows]
 
-    async def get(self, draft: str) -> StoredDraft:
-        """A draft by its id; raises `NotFound`."""
-        return await self._get(missing(draft), "WHERE id = ?", draft)
-
     async def head(self, draft: str) -> StoredDraft:
         """A draft without its text; raises `NotFound`."""
         row = await self._writer.row(f"{LISTED} WHERE id = ?", draft)
         if row is None:
-            raise missing(draft)
+            raise self.missing(draft)
         return read(row)
 
     async def remove(self, draft: str) -> None:
         """Delete a draft and its edits; raises `NotFound`."""
         sql = "DELETE FROM drafts WHERE id = ?"
-        await self._writer.note_by(sql, draft, lacking=missing(draft))
+        await self._writer.note_by(sql, draft, lacking=self.missing(draft))
 
     async def rebase(self, draft: str, base: str) -> None:
         """Note the version that a draft was published as."""
@@ -162,7 +159,7 @@ class Drafts(CatalogueTable[StoredDraft]):
             if set is not None and one(connection, there, set) is None:
                 return NotFound(f"the component set {set} was deleted meanwhile; pin another")
             sql = "UPDATE drafts SET components = ? WHERE id = ?"
-            return None if connection.execute(sql, (set, draft)).rowcount else missing(draft)
+            return None if connection.execute(sql, (set, draft)).rowcount else self.missing(draft)
 
         await self._writer.note(job)
 
@@ -198,7 +195,7 @@ class Drafts(CatalogueTable[StoredDraft]):
             if not connection.execute(ADVANCE.format(flows=marks), values).rowcount:
                 row = one(connection, "SELECT revision FROM drafts WHERE id = ?", id)
                 if row is None:
-                    return missing(id)
+                    return self.missing(id)
                 by = one(connection, f"{HELD} ({marks})", *held)
                 return False if by is None or row[0] != draft.revision - 1 else held_by(by)
             connection.execute(
@@ -251,7 +248,7 @@ class Drafts(CatalogueTable[StoredDraft]):
 
         def job(connection: JobTransaction) -> Refused | None:
             if one(connection, "SELECT 1 FROM drafts WHERE id = ?", draft) is None:
-                return missing(draft)
+                return self.missing(draft)
             connection.execute(
                 "DELETE FROM draft_editors WHERE draft = ? AND seen_until <= ?", (draft, now)
             )
@@ -309,7 +306,7 @@ class Drafts(CatalogueTable[StoredDraft]):
 
         def job(connection: JobTransaction) -> FlowWriter | Refused:
             if one(connection, "SELECT 1 FROM drafts WHERE id = ?", draft) is None:
-                return missing(draft)
+                return self.missing(draft)
             connection.execute(
                 "DELETE FROM draft_writers WHERE draft = ? AND lease_until <= ?", (draft, now)
             )
@@ -337,11 +334,6 @@ class Drafts(CatalogueTable[StoredDraft]):
 def held_by(row: Any) -> FlowHeld:
     """Says who writes a flow."""
     return FlowHeld(FlowWriter(*row))
-
-
-def missing(draft: str) -> NotFound:
-    """Says that a draft is not there."""
-    return NotFound(f"no draft has the id {draft!r}; GET /api/drafts lists those that there are")
 
 
 # Pins: what a step answers in runs of a draft, as a person has chosen it ----------------------
@@ -376,7 +368,7 @@ class DraftPins(CatalogueNoun):
 
         def job(connection: JobTransaction) -> Refused | None:
             if one(connection, "SELECT 1 FROM drafts WHERE id = ?", draft) is None:
-                return missing(draft)
+                return Drafts.missing(draft)
             count, size = one(connection, OTHERS, draft, node)
             if count >= MOST_PINS or (size or 0) + len(sealed) > MOST_PINNED:
                 return ConfigError(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from halflap.errors import Conflict, NotFound
-from halflap.model import EndpointRecord, Micros, to_datetime
+from halflap.model import EndpointRecord, Instance, Micros, to_datetime
 from halflap.sdk.signature import new_secret
-from halflap.store.catalogue import instances
+from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.shared import OVERLAP, unguessable
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import Refused, one
@@ -34,10 +34,7 @@ class Endpoints(CatalogueTable[EndpointRecord]):
         """
         now = self._clock()
 
-        def job(connection: JobTransaction) -> dict[str, EndpointRecord] | Refused:
-            found = instances.find(connection, instance)
-            if found is None:
-                return instances.missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> dict[str, EndpointRecord]:
             there = of_instance(connection, instance)
             for flow in flows:
                 if flow not in there:
@@ -50,7 +47,7 @@ class Endpoints(CatalogueTable[EndpointRecord]):
                     )
             return of_instance(connection, instance)
 
-        return await self._writer.change(job)
+        return await self._writer.change(Instances.job_of(instance, job))
 
     async def of_instance(self, instance: str) -> dict[str, EndpointRecord]:
         """The endpoints of an instance by flow."""
@@ -127,13 +124,10 @@ class Endpoints(CatalogueTable[EndpointRecord]):
         await self._switch(instance, 0)
 
     async def _switch(self, instance: str, open: int) -> None:
-        def job(connection: JobTransaction) -> Refused | None:
-            if one(connection, "SELECT 1 FROM instances WHERE id = ?", instance) is None:
-                return instances.missing(instance)
+        def job(connection: JobTransaction, _: Instance) -> None:
             connection.execute("UPDATE endpoints SET open = ? WHERE instance = ?", (open, instance))
-            return None
 
-        await self._writer.change(job)
+        await self._writer.change(Instances.job_of(instance, job))
 
 
 def missing() -> NotFound:

@@ -19,7 +19,7 @@ from halflap.model import (
 )
 from halflap.sdk import codec
 from halflap.store.catalogue import addresses, customers, versions
-from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.table import IdentifiedTable
 from halflap.store.catalogue.writer import Refused, Wanted, conditions, marks, one
 from halflap.store.gates import MOVING
 from halflap.store.job import JobTransaction
@@ -124,10 +124,11 @@ def read(row: Any) -> Instance:
     )
 
 
-class Instances(CatalogueTable[Instance]):
+class Instances(IdentifiedTable[Instance]):
     """Adds, finds, moves and removes instances."""
 
     _select = SELECT
+    _lacking = "no instance has the id {!r}; see: halflap instances list"
     _read = staticmethod(read)
 
     async def add(self, customer: str, integration: str, name: str, version: str) -> Instance:
@@ -152,7 +153,7 @@ class Instances(CatalogueTable[Instance]):
 
         def job(connection: JobTransaction) -> Instance | Refused:
             if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
-                return customers.missing(customer)
+                return customers.Customers.missing(customer)
             if (unfit := unfit_version(connection, integration, version)) is not None:
                 return unfit
             taken = one(
@@ -172,21 +173,14 @@ class Instances(CatalogueTable[Instance]):
         """Give an instance another name; raises `NotFound`, `ConfigError` where that is taken."""
         same = "SELECT id FROM instances WHERE name = ? AND id <> ? AND customer = ?"
 
-        def job(connection: JobTransaction) -> Instance | Refused:
-            found = find(connection, instance)
-            if found is None:
-                return missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> Instance | Refused:
             taken = one(connection, same, name, instance, found.customer)
             if taken is not None:
                 return name_taken(name, taken[0])
             connection.execute("UPDATE instances SET name = ? WHERE id = ?", (name, instance))
             return replace(found, name=name)
 
-        return await self._writer.change(job)
-
-    async def get(self, instance: str) -> Instance:
-        """The instance of an id; raises `NotFound`."""
-        return await self._get(missing(instance), "WHERE id = ?", instance)
+        return await self._writer.change(self.job_of(instance, job))
 
     async def by_name(self, customer: str, name: str) -> Instance | None:
         """A customer's instance by its name."""
@@ -234,11 +228,6 @@ class Instances(CatalogueTable[Instance]):
         where, values = conditions(which.wanted())
         sql = f"SELECT count(*) FROM instances {where}"
         return (await self._writer.row(sql, *values))[0]
-
-    async def some(self, instances: Iterable[str]) -> dict[str, Instance]:
-        """Return those of these ids that are there."""
-        found = await self._writer.among(f"{SELECT} WHERE id IN", instances)
-        return {each.id: each for each in map(read, found)}
 
     async def states(self, customers: Iterable[str]) -> dict[str, dict[InstanceState, int]]:
         """Return the number of instances of customers (by id), by their state."""
@@ -321,13 +310,10 @@ class Instances(CatalogueTable[Instance]):
         """
         now = self._clock()
 
-        def job(connection: JobTransaction) -> int | Refused:
-            found = find(connection, instance)
-            if found is None:
-                return missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> int | Refused:
             return revise(connection, found, config, connections, now)
 
-        return await self._writer.change(job)
+        return await self._writer.change(self.job_of(instance, job))
 
     async def revision(self, instance: str, number: int) -> tuple[dict[str, Any], dict[str, str]]:
         """An instance's config and connections as of a revision; raises `NotFound`."""
@@ -383,10 +369,7 @@ class Instances(CatalogueTable[Instance]):
         """
         now = self._clock()
 
-        def job(connection: JobTransaction) -> Instance | Refused | None:
-            found = find(connection, instance)
-            if found is None:
-                return missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> Instance | Refused | None:
             if found.state not in from_states:
                 return None
             if during is not None and found.deployment != during:
@@ -432,7 +415,7 @@ class Instances(CatalogueTable[Instance]):
                 connection.execute("DELETE FROM schedules WHERE instance = ?", (instance,))
             return find(connection, instance)
 
-        return await self._writer.change(job)
+        return await self._writer.change(self.job_of(instance, job))
 
     async def go_back(
         self, instance: str, during: str, *, error: str, deployment: str
@@ -444,10 +427,7 @@ class Instances(CatalogueTable[Instance]):
         """
         now = self._clock()
 
-        def job(connection: JobTransaction) -> Instance | Refused | None:
-            found = find(connection, instance)
-            if found is None:
-                return missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> Instance | None:
             if found.state != "upgrading" or found.deployment != during or found.former is None:
                 return None
             connection.execute(
@@ -476,7 +456,7 @@ class Instances(CatalogueTable[Instance]):
             )
             return find(connection, instance)
 
-        return await self._writer.change(job)
+        return await self._writer.change(self.job_of(instance, job))
 
     async def remove(self, instance: str) -> None:
         """Remove an instance with its endpoints, subscriptions and revisions; its executions stay.
@@ -484,10 +464,7 @@ class Instances(CatalogueTable[Instance]):
         Raises `ConfigError` unless it is disabled, or was never activated.
         """
 
-        def job(connection: JobTransaction) -> Refused | None:
-            found = find(connection, instance)
-            if found is None:
-                return missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> Refused | None:
             if found.state not in REMOVABLE:
                 return ConfigError(
                     f"instance {found.name!r} is {found.state}; disable it first, "
@@ -503,7 +480,7 @@ class Instances(CatalogueTable[Instance]):
             connection.execute("DELETE FROM instances WHERE id = ?", (instance,))
             return None
 
-        await self._writer.change(job)
+        await self._writer.change(self.job_of(instance, job))
 
     async def last_tick(self, instance: str, flow: str) -> Micros | None:
         """The last tick that a scheduled flow fired; None before its first."""
@@ -539,21 +516,17 @@ class Instances(CatalogueTable[Instance]):
         disabled instance.
         """
 
-        def job(connection: JobTransaction) -> Refused | None:
-            found = find(connection, instance)
-            if found is None:
-                return missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> None:
             if found.state == "disabled":
-                return None
+                return
             connection.execute(
                 "INSERT INTO schedules (instance, customer, flow, last_tick) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (instance, flow) DO UPDATE SET last_tick = excluded.last_tick"
                 " WHERE schedules.last_tick < excluded.last_tick OR ? = 1",
                 (instance, found.customer, flow, at, int(back)),
             )
-            return None
 
-        await self._writer.note(job)
+        await self._writer.note(self.job_of(instance, job))
 
 
 def serves(found: Instance, to_state: InstanceState) -> bool:
@@ -636,8 +609,3 @@ def name_taken(name: str, by: str) -> ConfigError:
         f"the customer has an instance named {name!r} already ({by}); choose another name",
         fields={"name": "is taken"},
     )
-
-
-def missing(instance: str) -> NotFound:
-    """Says that an instance is not there."""
-    return NotFound(f"no instance has the id {instance!r}; see: halflap instances list")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from halflap.model import Micros
+from halflap.model import Instance, Micros
 from halflap.sdk import codec
-from halflap.store.catalogue import instances
+from halflap.store.catalogue.instances import Instances
 from halflap.store.catalogue.shared import OVERLAP
 from halflap.store.catalogue.table import CatalogueTable
-from halflap.store.catalogue.writer import Refused, one
+from halflap.store.catalogue.writer import one
 from halflap.store.job import JobTransaction
 
 SELECT = """
@@ -104,10 +104,7 @@ class Subscriptions(CatalogueTable[StoredSubscription]):
         renew_at = None if expires_at is None else renewal_at(now, expires_at, f"{instance}/{flow}")
         plain = codec.encode(dict(data)).decode()
 
-        def job(connection: JobTransaction) -> Refused | None:
-            found = instances.find(connection, instance)
-            if found is None:
-                return instances.missing(instance)
+        def job(connection: JobTransaction, found: Instance) -> None:
             about = place(found.customer, instance, flow)
             sealed = None if secret is None else self._vault.seal(secret, about)
             row = one(connection, f"{SELECT} WHERE instance = ? AND flow = ?", instance, flow)
@@ -116,9 +113,8 @@ class Subscriptions(CatalogueTable[StoredSubscription]):
                 former, until = row[3], now + OVERLAP
             values = (instance, found.customer, flow, remote_id, sealed, plain, version, now)
             connection.execute(PUT, (*values, former, until, expires_at, renew_at))
-            return None
 
-        await self._writer.change(job)
+        await self._writer.change(Instances.job_of(instance, job))
 
     async def get(self, instance: str, flow: str) -> StoredSubscription | None:
         """A flow's subscription; None where it has none."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-from halflap.errors import HalflapError
+from halflap.errors import HalflapError, NotFound
 from halflap.model import Clock, Micros
-from halflap.store.catalogue.writer import CatalogueWriter, Wanted, conditions
+from halflap.store.catalogue.writer import CatalogueWriter, Refused, Wanted, conditions, one
+from halflap.store.job import JobTransaction
 from halflap.store.vault import Vault
 
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 class CatalogueNoun:
@@ -58,3 +60,35 @@ class CatalogueTable(CatalogueNoun, Generic[V]):
         where, values = conditions(wanted)
         most = "" if limit is None else f"LIMIT {limit:d}"
         return await self._all(f"{where} ORDER BY {order} {most}", *values)
+
+
+class IdentifiedTable(CatalogueTable[V]):
+    """A noun whose rows have ids; `_lacking` is the message about an id that none has."""
+
+    _lacking: str
+
+    @classmethod
+    def missing(cls, id: str) -> NotFound:
+        """Return the error for an id that none has."""
+        return NotFound(cls._lacking.format(id))
+
+    @classmethod
+    def job_of(
+        cls, id: str, job: Callable[[JobTransaction, V], T | Refused]
+    ) -> Callable[[JobTransaction], T | Refused]:
+        """Return a job that is done with the value of an id, and refuses where there is none."""
+
+        def whole(connection: JobTransaction) -> T | Refused:
+            row = one(connection, f"{cls._select} WHERE id = ?", id)
+            return cls.missing(id) if row is None else job(connection, cls._read(row))
+
+        return whole
+
+    async def get(self, id: str, /) -> V:
+        """Return the value of an id; raises `NotFound`."""
+        return await self._get(self.missing(id), "WHERE id = ?", id)
+
+    async def some(self, ids: Iterable[str]) -> dict[str, V]:
+        """Return those of these ids that are there."""
+        rows = await self._writer.among(f"{self._select} WHERE id IN", ids)
+        return {row[0]: self._read(row) for row in rows}

@@ -9,7 +9,7 @@ from typing import Any
 
 from halflap.errors import NotFound
 from halflap.model import Access, Micros, Token, new_id
-from halflap.store.catalogue import customers
+from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
@@ -43,7 +43,7 @@ class TokenCatalogue(CatalogueTable[Token]):
 
         def job(connection: JobTransaction) -> Refused | None:
             if one(connection, "SELECT 1 FROM customers WHERE id = ?", customer) is None:
-                return customers.missing(customer)
+                return Customers.missing(customer)
             # What has expired is of no use to anybody.
             connection.execute("DELETE FROM tokens WHERE expires_at <= ?", (now,))
             connection.execute(

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from halflap.errors import ConfigError, Conflict, NotFound
+from halflap.errors import ConfigError, Conflict
 from halflap.model import Micros, TeamRole, User, new_id
-from halflap.store.catalogue.table import CatalogueTable
+from halflap.store.catalogue.table import IdentifiedTable
 from halflap.store.catalogue.tokens import hashed
 from halflap.store.catalogue.writer import Refused, one
 from halflap.store.job import JobTransaction
@@ -31,12 +31,13 @@ def read(row: Any) -> User:
     return User(id, email, name, role, bool(disabled), bool(has_password), made_at, signed_in_at)
 
 
-class Users(CatalogueTable[User]):
+class Users(IdentifiedTable[User]):
     """Adds, finds, changes and removes users. A user whose role or password changes is signed out, and
     links that sign the user in are void then.
     """
 
     _select = SELECT
+    _lacking = "no user has the id or the email {!r}; see: halflap users list"
     _read = staticmethod(read)
 
     async def add(self, email: str, name: str, role: TeamRole) -> User:
@@ -62,11 +63,11 @@ class Users(CatalogueTable[User]):
         )
         return await self.get(LOCAL)
 
-    async def get(self, user: str) -> User:
+    async def get(self, user: str, /) -> User:
         """Return the user of an id or an email; raises `NotFound`."""
         found = await self.find("id", user) or await self.find("email", user)
         if found is None:
-            raise missing(user)
+            raise self.missing(user)
         return found
 
     async def find(self, by: Literal["id", "email", "subject"], value: str) -> User | None:
@@ -96,11 +97,7 @@ class Users(CatalogueTable[User]):
         Raises `NotFound`, and `Conflict` where no owner would be left.
         """
 
-        def job(connection: JobTransaction) -> User | Refused:
-            row = one(connection, f"{SELECT} WHERE id = ?", user)
-            if row is None:
-                return missing(user)
-            before = read(row)
+        def job(connection: JobTransaction, before: User) -> User | Refused:
             after = (
                 before.name if name is None else name,
                 before.role if role is None else role,
@@ -116,21 +113,18 @@ class Users(CatalogueTable[User]):
             )
             return read(one(connection, f"{SELECT} WHERE id = ?", user))
 
-        return await self._writer.change(job)
+        return await self._writer.change(self.job_of(user, job))
 
     async def remove(self, user: str) -> None:
         """Remove a user (by id), with the sessions and keys; raises as `change` does."""
 
-        def job(connection: JobTransaction) -> Refused | None:
-            row = one(connection, f"{SELECT} WHERE id = ?", user)
-            if row is None:
-                return missing(user)
-            if (refused := _check_owners(connection, read(row), None, True)) is not None:
+        def job(connection: JobTransaction, found: User) -> Refused | None:
+            if (refused := _check_owners(connection, found, None, True)) is not None:
                 return refused
             connection.execute("DELETE FROM users WHERE id = ?", (user,))
             return None
 
-        await self._writer.change(job)
+        await self._writer.change(self.job_of(user, job))
 
     async def bind(self, user: str, subject: str) -> bool:
         """Bind a user (by id) to an identity at the provider; false where there is another one."""
@@ -153,11 +147,8 @@ class Users(CatalogueTable[User]):
         """
         now, secret = self._clock(), LINK_PREFIX + secrets.token_urlsafe(32)
 
-        def job(connection: JobTransaction) -> Refused | None:
-            row = one(connection, f"{SELECT} WHERE id = ?", user)
-            if row is None:
-                return missing(user)
-            if (found := read(row)).disabled:
+        def job(connection: JobTransaction, found: User) -> Refused | None:
+            if found.disabled:
                 return Conflict(f"{found.email} is disabled, so no link signs that user in")
             connection.execute("DELETE FROM sign_in_links WHERE expires_at <= ?", (now,))
             connection.execute(
@@ -166,7 +157,7 @@ class Users(CatalogueTable[User]):
             )
             return None
 
-        await self._writer.note(job)
+        await self._writer.note(self.job_of(user, job))
         return secret
 
     async def take_link(self, secret: str) -> User | None:
@@ -187,11 +178,6 @@ class Users(CatalogueTable[User]):
 
         user = await self._writer.note(job)
         return None if user is None else await self.find("id", user)
-
-
-def missing(user: str) -> NotFound:
-    """Return the error for a user who is not there."""
-    return NotFound(f"no user has the id or the email {user!r}; see: halflap users list")
 
 
 def _sign_out(connection: JobTransaction, user: str) -> None:
