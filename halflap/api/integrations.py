@@ -383,7 +383,7 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
         title=loaded.title if loaded else version.integration,
         description=loaded.description if loaded else "",
         flows=[flow_view(each) for each in loaded.flows.values()] if loaded else [],
-        config=form_of(loaded) if loaded else None,
+        config=form_of(loaded) if loaded else {},
         connections={field: name_of(kind) for field, kind in kinds},
         forms={field: form(kind, team=name_of(kind) in team) for field, kind in kinds},
         entry=entry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -29,3 +30,25 @@ def in_lines(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[
             breaks = "\n  " if name == "exception" else "\\n"
             line[name] = clean(value).replace("\n", breaks)
     return line
+
+
+def log_errors() -> None:
+    """Have a command that is no server log errors alone, to stderr.
+
+    Of a traceback the variables are left out: there are tokens and secrets among them.
+    """
+    import structlog  # most commands log nothing
+
+    plain = structlog.dev.plain_traceback
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            in_lines,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType]
 
 from halflap.cli.client import Client, local
+from halflap.cli.control import log_errors
 from halflap.cli.feed import Feed
 from halflap.cli.project import ENVIRONMENT, SKIPPED, Project
 from halflap.cli.reach import settings_here
@@ -60,7 +60,7 @@ def dev(path: Path | None, port: int | None, public_url: str | None, tunnelled: 
     if tunnelled and public_url is None:
         installed()
     settings = settings_of(project, port=port, public_url=public_url)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    log_errors()
     start = path or project.root
     run_loop(run(start, project, settings, Screen(), tunnelled=tunnelled and public_url is None))
 

@@ -357,7 +357,7 @@ def components() -> Iterator[Check]:
 
 
 async def versions(settings: Settings, *, usable: bool) -> Check:
-    """Check that what is deployed loads here: its distributions are installed, in their versions."""
+    """Check that what is deployed, or has instances, loads here, whatever Halflap published it."""
     name = "versions"
     if not usable or not (settings.store or has_store(settings.dir)):
         return Check(name, "ok", "none to look at")
@@ -366,18 +366,21 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
             wrong: list[str] = []
             count = 0
             for each in await api.list(IntegrationView, "integrations"):
-                for hash in dict.fromkeys([each.versions[0].hash, *each.targets.values()]):
+                newest = each.versions[0].hash
+                for hash in dict.fromkeys([newest, *each.targets.values(), *each.instances]):
                     count += 1
                     at = ("integrations", each.name, "versions", hash)
                     found = await api.get(VersionView, *at)
                     if found.error:
+                        on = each.instances.get(hash, 0)
                         said = " ".join(found.error.split())
-                        wrong.append(f"{each.name} version {found.number}: {said}")
+                        wrong.append(f"{each.name} version {found.number} ({on} instances): {said}")
     except HalflapError as error:
         return Check(name, "fail", error.message, "mend that, then look again")
     if wrong:
-        return Check(name, "fail", "; ".join(wrong), "install what it needs, or deploy it again")
-    return Check(name, "ok", f"{count} deployed and loadable")
+        mend = "install what it needs; or mend it, deploy it, and upgrade its instances"
+        return Check(name, "fail", "; ".join(wrong), mend)
+    return Check(name, "ok", f"{count} deployed or with instances, and loadable")
 
 
 def tunnels() -> Check:

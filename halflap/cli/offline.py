@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-import structlog
-
 import halflap
 from halflap.cli.client import ApiAnswer
+from halflap.cli.control import log_errors
 from halflap.cli.dev import LOOPBACK
 from halflap.cli.workbench import ADDRESSES
 from halflap.errors import HalflapError, NotFound
@@ -32,8 +30,6 @@ NEEDS_ENGINE = re.compile(
     r"|integrations/[^/]+/upgrade|bulks/[^/]+/(back|resume))"
     r"|PUT /api/instances/(?P<configured>[^/]+)/config"
 )
-QUIET = 40
-"""Errors only: a command is not a server, and has no log."""
 
 
 class Offline:
@@ -53,10 +49,7 @@ class Offline:
     @classmethod
     async def open(cls, settings: Settings) -> Offline:
         """Open the store, which takes its lock; `StoreLocked` where another process has it."""
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(QUIET),
-            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        )
+        log_errors()
         if (settings.dir / ADDRESSES).exists():  # a dev server's own store: its apps run here
             settings = replace(settings, egress_allow=(*settings.egress_allow, *LOOPBACK))
         return cls(await Host.open(settings, role=COMMAND, probation=False))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from halflap.cli.control import log_errors
 from halflap.cli.serve import configure_log
 from halflap.server.settings import Settings
 
@@ -31,3 +32,23 @@ def test_no_text_from_outside_forges_a_line_or_drives_the_terminal(
     starts = [each.split()[-1][0] for each in written.splitlines() if each[0].isdigit()]
     assert len(starts) == 2  # each line of ours, and no other
     assert "\n  ValueError: \\x1b]0;owned" in written
+
+
+def test_the_error_of_a_command_shows_no_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    before = structlog.get_config()
+    log_errors()
+    try:
+        token = "t0p-" + "secret"
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            structlog.get_logger().exception("the API failed", about="a\nforged line")
+        structlog.get_logger().warning("unseen", token=token)
+    finally:
+        structlog.configure(**before)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "ValueError: broken" in said.err
+    assert "t0p-secret" not in said.err
+    assert "forged line" in said.err.splitlines()[0]
+    assert "unseen" not in said.err
