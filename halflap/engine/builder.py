@@ -91,6 +91,7 @@ class WorkBuilder:
             link=self.link,
             aim=self.aim,
             shared_urls={name: self.url(each) for name, each in facts.shared.items()},
+            is_published=True,
         )
 
     def flow(self, integration: Integration[Any], key: FlowKey) -> Flow[Any, Any, Any]:

@@ -48,6 +48,7 @@ from halflap.model import (
 )
 from halflap.sdk import connection, payload, redact, running
 from halflap.sdk.action import Action, Retry
+from halflap.sdk.compatibility import published
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context, CustomerInfo, InstanceInfo
 from halflap.sdk.deadline import Deadline
@@ -108,6 +109,8 @@ class Work:
     """The flow on the version and the config that its instance has now."""
     redactor: Redactor = field(default_factory=Redactor)
     """The secrets of the instance: of its connections, endpoints and subscriptions."""
+    is_published: bool = False
+    """True of a version that runs as it did, with what is refused of a new one (see `compatibility`)."""
 
 
 Resolve = Callable[[FlowKey], Awaitable[Work]]
@@ -139,6 +142,8 @@ class Executor:
             return Again("later", at, failure=failure_of(error), waiting_for=str(error))
         redactor = work.redactor.fork()
         redact.current.set(redactor)
+        if work.is_published:
+            published.set(True)
         recorder = self.recorder(
             turn,
             seal=Sealing(work.seal, redactor),

@@ -15,6 +15,7 @@ from halflap.engine.loader import load
 from halflap.engine.lock import unsatisfied
 from halflap.errors import NotFound
 from halflap.sdk.action import Action
+from halflap.sdk.compatibility import as_published
 from halflap.sdk.integration import Integration
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Library:
-    """Loads each published version once, under a private name of its own."""
+    """Loads each published version once, under a private name of its own, as it was taken then."""
 
     def __init__(self, bundle: Callable[[str], Awaitable[bytes]], cache: Path) -> None:
         """`bundle` reads the bundle of a version; `NotFound` where there is none."""
@@ -53,7 +54,8 @@ class Library:
             return own_action(loaded, name) or components_of(bundle, loaded).action(name)
 
         async with self._loading:
-            return await anyio.to_thread.run_sync(find)
+            with as_published():
+                return await anyio.to_thread.run_sync(find)
 
     async def traced(self, version: str, tracer: Tracer) -> Integration[Any] | None:
         """Return the integration of a version whose steps are traced; `None` where it is Python."""
@@ -61,7 +63,8 @@ class Library:
         if bundle.document is None:
             return None
         async with self._loading:
-            return await anyio.to_thread.run_sync(load_integration, bundle, self._cache, tracer)
+            with as_published():
+                return await anyio.to_thread.run_sync(load_integration, bundle, self._cache, tracer)
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""
@@ -74,4 +77,5 @@ class Library:
         lacking = unsatisfied(bundle.lock)
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
-        return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)
+        with as_published():
+            return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)

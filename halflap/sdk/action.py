@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from halflap.errors import DefinitionError, ExpressionError
 from halflap.model import StepKind, frozen
 from halflap.sdk import running
+from halflap.sdk.compatibility import refuse
 from halflap.sdk.fit import fit_input, misfit
 from halflap.sdk.pairs import RecordState, Writes, check_writes
 from halflap.sdk.schema import UNSET, InputField, Model, Shape, read_signature, summary, where
@@ -63,9 +64,9 @@ class Retry:
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or min(self.first, self.longest, self.away) < timedelta(0):
-            raise ValueError("a Retry has one try at least, and waits that are not negative")
+            refuse(ValueError("a Retry has one try at least, and waits that are not negative"))
         if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter is a share of the wait, from 0 to 1, and not {self.jitter}")
+            refuse(ValueError(f"jitter is a share of the wait, from 0 to 1, and not {self.jitter}"))
         wrong = next((each for each in (*self.on, *self.not_on) if not 400 <= each <= 599), None)
         if wrong is not None:
             raise ValueError(f"{wrong} is no status of a failure; give statuses from 400 to 599")

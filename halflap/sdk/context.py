@@ -23,6 +23,7 @@ from halflap.errors import (
     TimedOut,
 )
 from halflap.model import FlowKey, to_micros
+from halflap.sdk.compatibility import refuse
 from halflap.sdk.link import LONGEST_TEXT, SignalLink
 from halflap.sdk.pairs import Pairs
 from halflap.sdk.record import adapter_of, encode_value
@@ -597,7 +598,9 @@ def check_answers(name: str, choices: Iterable[str], adapter: TypeAdapter[Any]) 
         try:
             adapter.validate_python(sent)
         except ValueError as error:
-            raise DefinitionError(
-                f"ctx.wait_for({name!r}): its type does not take what a link sends, {sent}: "
-                f"{first_line(error)}"
-            ) from error
+            refuse(
+                DefinitionError(
+                    f"ctx.wait_for({name!r}): its type does not take what a link sends, {sent}: "
+                    f"{first_line(error)}"
+                )
+            )

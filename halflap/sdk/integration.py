@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from halflap.errors import DefinitionError
 from halflap.model import Order, Retention
+from halflap.sdk.compatibility import as_published, refuse
 from halflap.sdk.connection import Connection
 from halflap.sdk.context import Context
 from halflap.sdk.order import FlowOrder, UnsizedRule
@@ -112,7 +113,7 @@ class Flow(Generic[C, E, R]):
                 where=self.where,
             )
         for said in self._wrong_options():
-            raise DefinitionError(f"the flow {self.name} has {said}", where=self.where)
+            refuse(DefinitionError(f"the flow {self.name} has {said}", where=self.where))
         if keep is not None and "admit" in trigger.trigger.hooks:
             raise DefinitionError(
                 f"the flow {self.name} cannot have keep=: {trigger.name} verifies the whole request once "
@@ -133,7 +134,8 @@ class Flow(Generic[C, E, R]):
             yield "filter=, which takes no request; give a function of it, or of it and the config"
         for place in self.keep or ():
             try:
-                pointer(place)
+                with as_published(False):
+                    pointer(place)
             except DefinitionError as error:
                 yield f"keep=: {error.message}"
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, RootModel, SecretStr
 from halflap.errors import DefinitionError
 from halflap.model import Order
 from halflap.sdk import codec
+from halflap.sdk.compatibility import refuse
 from halflap.sdk.reference import alternatives
 from halflap.sdk.schema import UNSET, File
 
@@ -89,10 +90,12 @@ def check_reads(reads: Reads, event: Any, trigger: str, where: str) -> None:
     for name in names if known else ():
         if name not in known.values():
             has = known.get(name) or ", ".join(known.values())
-            raise DefinitionError(
-                f"{trigger}: its reads= names {name!r}, and its event has {has}, as the app calls it; "
-                "write that",
-                where=where,
+            refuse(
+                DefinitionError(
+                    f"{trigger}: its reads= names {name!r}, and its event has {has}, as the app calls "
+                    "it; write that",
+                    where=where,
+                )
             )
 
 
@@ -109,12 +112,14 @@ def check_writes(
             said = f"names {name!r}, which its result has as {called[name]}; name the input so, too"
         else:
             continue
-        raise DefinitionError(f"{action}: its writes= {said}", where=where)
+        refuse(DefinitionError(f"{action}: its writes= {said}", where=where))
     if known and writes.record not in (*inputs, *known.values()):
-        raise DefinitionError(
-            f"{action}: its writes= has record={writes.record!r}, which is neither an input nor a "
-            f"field of its result as the app calls it: {', '.join(known.values())}",
-            where=where,
+        refuse(
+            DefinitionError(
+                f"{action}: its writes= has record={writes.record!r}, which is neither an input nor a "
+                f"field of its result as the app calls it: {', '.join(known.values())}",
+                where=where,
+            )
         )
 
 

@@ -16,6 +16,7 @@ from halflap.model import Event, a_dict, frozen, to_datetime
 from halflap.sdk import _body, codec
 from halflap.sdk._body import UploadedFile, decompress
 from halflap.sdk._json import cut_array, pick
+from halflap.sdk.compatibility import refuse
 from halflap.sdk.payload import Payload
 
 __all__ = ["Headers", "LargeRequest", "Picker", "Request", "UploadedFile", "constant", "decompress"]
@@ -340,7 +341,7 @@ def _check_form(name: str, form: re.Pattern[str], what: str, meant: str, example
     """Refuse a name by which nothing is ever found; spaces around it are a slip of its writer's."""
     if not form.match(name):
         hint = f"; write {meant}" if meant and form.match(meant) else f", such as {example}"
-        raise DefinitionError(f"{name!r} is not {what}{hint}")
+        refuse(DefinitionError(f"{name!r} is not {what}{hint}"))
 
 
 @frozen

@@ -19,6 +19,7 @@ from halflap.model import a_dict, frozen
 from halflap.sdk import codec
 from halflap.sdk._body import usual_charset
 from halflap.sdk._json import salvage
+from halflap.sdk.compatibility import refuse
 from halflap.sdk.decoding import INLINE, JSON_STARTS, decode_json
 from halflap.sdk.redact import clean
 
@@ -57,7 +58,7 @@ class Limits:
         for name in ("rate", "burst", "concurrency"):
             given = getattr(self, name)
             if given is not None and given < 0:
-                raise ValueError(f"Limits({name}={given}) is less than nothing; None is no limit")
+                refuse(ValueError(f"Limits({name}={given}) is less than nothing; None is no limit"))
 
 
 @frozen

@@ -31,6 +31,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from halflap.errors import DefinitionError, InvalidEvent
 from halflap.sdk import codec
 from halflap.sdk.action import StepSpec
+from halflap.sdk.compatibility import as_published, published, refuse
 from halflap.sdk.event_type import is_pattern
 from halflap.sdk.fit import worded
 from halflap.sdk.listener import Batch, ListenerSpec, Listening, OnExpired, Ownership
@@ -205,12 +206,14 @@ class Declaration:
             if function is not None and (
                 not callable(function) or inspect.iscoroutinefunction(function)
             ):
-                raise DefinitionError(
-                    f'a trigger\'s {name}= is a pure function of the request, such as pointer("/id") or '
-                    f'header("x-id"), and not {function!r}'
+                refuse(
+                    DefinitionError(
+                        f"a trigger's {name}= is a pure function of the request, such as "
+                        f'pointer("/id") or header("x-id"), and not {function!r}'
+                    )
                 )
         if any(len(each) == 1 for each in self.methods):  # of a text in the place of several
-            raise DefinitionError('a trigger\'s methods= are several: write ("POST",)')
+            refuse(DefinitionError('a trigger\'s methods= are several: write ("POST",)'))
         for each in self.app_events or ():
             if not is_pattern(each):
                 raise DefinitionError(
@@ -527,6 +530,7 @@ class BoundTrigger(Generic[E]):
         self.inputs = dict(inputs)
         self.name = trigger.name
         self.declaration = trigger.declaration(inputs)
+        self._is_published = published.get()
         self.spec = StepSpec("trigger", trigger.title, trigger.name, pure=True)
         """The reading of its requests, as records have it."""
 
@@ -542,7 +546,8 @@ class BoundTrigger(Generic[E]):
         values = {name: getattr(config, each.name) for name, each in self.references.items()}
         if not values:
             return self
-        return BoundTrigger(self.trigger, self.trigger.put(self.inputs, values))
+        with as_published(self._is_published):
+            return BoundTrigger(self.trigger, self.trigger.put(self.inputs, values))
 
     @property
     def subscribes(self) -> bool:

@@ -43,6 +43,7 @@ from halflap.lowcode.code.pool import ours
 from halflap.lowcode.code.worker.wire import HEADER, pack, unpack
 from halflap.lowcode.lint.worker import rows_of
 from halflap.sdk import codec, registry
+from halflap.sdk.compatibility import as_published
 from halflap.sdk.decoding import decode_here
 from halflap.store.store import template
 from halflap.testing.draft_run import refusal, run_flow
@@ -147,7 +148,8 @@ def described(
             return {"components": describe_set(bundle, folder).decode()}
         check_lock(bundle)
         if kind == "describe_published":
-            return {"components": describe(bundle, folder).decode()}
+            with as_published():
+                return {"components": describe(bundle, folder).decode()}
         found = find_in_version(bundle, folder)
         send("found", {"findings": rows_of(found)})
         return asdict(describe_version(bundle, folder, found))

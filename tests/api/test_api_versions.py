@@ -10,6 +10,7 @@ from halflap.api.operations.comparing import (
     compare_file,
     compare_files,
 )
+from tests.api.conftest import ORDERS
 from tests.cases import for_each
 
 
@@ -271,3 +272,45 @@ def test_files_that_are_too_large_or_no_text_are_named_without_a_diff() -> None:
     changed = compare_file("a", b"", b"".join(b"%d\n" % at for at in range(MOST_LINES + 10)))
     assert changed.left_out == "13 more lines"
     assert changed.added == MOST_LINES + 10
+
+
+FORMER = (
+    ORDERS
+    + """
+from halflap import Component, Request, Retry
+
+OFTEN = Retry(jitter=30)
+teller = Component("teller")
+
+
+@teller.trigger(dedupe="/id")
+async def told(request: Request) -> Any:
+    'Something was told.'
+    return request.json()
+
+
+@integration.flow(trigger=told())
+async def former(ctx: Context[Settings], event: Any) -> Any:
+    'Does what is refused as it is reached.'
+    Retry(attempts=0)
+    ctx.signal_url("approved")
+    return await ctx.wait_for("approved", type=int)
+"""
+)
+
+
+async def test_what_was_published_before_it_was_refused_runs_as_it_ran(world: Any) -> None:
+    bundle = world.bundle(orders=FORMER)
+    refused = await world.api("POST", "/api/versions", body=bundle.to_bytes())
+    assert (refused.status, "jitter is a share" in refused.json["detail"]) == (422, True)
+    published = world.host.store.catalogue.versions.publish
+    await published("orders", bundle.hash, bundle.to_bytes())
+
+    id = await world.send(await world.instance(), {"id": "1"}, flow="former")
+    path = f"/api/executions/{id}/signals/approved"
+    sent = await world.api("POST", path, body=b"7", headers={"content-type": "application/json"})
+
+    assert sent.status == 200, sent.body
+    await world.ended(id)
+    shown = (await world.api("GET", f"/api/executions/{id}")).json
+    assert (shown["state"], shown["result"]) == ("succeeded", 7)
