@@ -34,7 +34,7 @@ from halflap.engine.remote import Clerk, Desk
 from halflap.engine.resolver import Resolver
 from halflap.engine.throttle import LocalKeeper, Throttles
 from halflap.engine.turn import LEASE, JournalTurn
-from halflap.errors import Fenced, NotFound, Unrouted
+from halflap.errors import Cancel, Fenced, NotFound, Unrouted
 from halflap.model import (
     Continuation,
     Event,
@@ -139,7 +139,7 @@ async def test_a_child_has_what_its_flow_needs_and_a_number_keeps_its_digits() -
         assert await desk.bundle(key.version) == b"bundle"
         with pytest.raises(NotFound):
             await desk.revision(key.instance, 7)
-        with pytest.raises(NotFound, match="ins_none"):
+        with pytest.raises(Cancel, match="the instance was removed"):
             await given(desk, clerk, replace(key, instance="ins_none"))
     await store.close()
 
