@@ -100,8 +100,6 @@ class Lifecycle:
             trigger=trigger(),
             name=name,
             title="Deploy" if name == DEPLOY else "Tear down",
-            filter=None,
-            keep=None,
             timeout=timedelta(minutes=15),
             max_age=timedelta(hours=1),
         )
@@ -123,8 +121,6 @@ class Lifecycle:
             trigger=instance.routed(),
             name=CATCH_UP,
             title="Catch up",
-            filter=None,
-            keep=None,
             timeout=timedelta(hours=1),
             max_age=timedelta(days=1),
         )
@@ -154,8 +150,6 @@ class Lifecycle:
             trigger=instance.routed(),
             name=RENEW,
             title="Renew",
-            filter=None,
-            keep=None,
             timeout=timedelta(minutes=15),
             max_age=timedelta(hours=1),
         )

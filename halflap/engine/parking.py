@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Protocol
 
 import structlog
 
+from halflap.engine.journal import JournalEngine
 from halflap.errors import NotFound, StoreError
-from halflap.model import PARKED, StoredConnection
+from halflap.model import PARKED
 from halflap.sdk.deadline import came
+from halflap.store.catalogue.connections import Connections
 from halflap.store.protocol import Journal
 
 log = structlog.get_logger("halflap.parking")
@@ -26,24 +26,10 @@ MOST_WATCHED = 20
 MOST_AT_ONCE = 4_096
 
 
-class Unparking(Protocol):
-    """The engine's methods that unparking calls."""
-
-    async def unpark(self, connection: str, limit: int) -> list[str]: ...
-
-
-class Accounts(Protocol):
-    """The part of the catalogue's connections that is asked."""
-
-    async def get(self, connection: str) -> StoredConnection: ...
-
-    def refreshing(self, connection: str) -> AbstractAsyncContextManager[None]: ...
-
-
 class Parking:
     """Ramps up what was parked: first one, then twice as many each time, as long as they succeed."""
 
-    def __init__(self, journal: Journal, connections: Accounts, engine: Unparking) -> None:
+    def __init__(self, journal: Journal, connections: Connections, engine: JournalEngine) -> None:
         self._journal = journal
         self._connections = connections
         self._engine = engine

@@ -110,8 +110,7 @@ class Resolver:
 
         It runs in a thread, with a loop of its own; `HalflapError` where it takes too long.
         """
-        from halflap.engine.shadow import NoEgress
-        from halflap.engine.trace import trace
+        from halflap.engine.shadow import NoEgress, trace
 
         key = execution.flow
         traced = await self.builder.library.traced(key.version, tracer)

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -27,7 +28,6 @@ import structlog
 from halflap.engine.deployment import CATCH_UP
 from halflap.engine.journal import JournalEngine
 from halflap.engine.library import Library
-from halflap.engine.misfire import Ticks, due
 from halflap.errors import (
     ConfigError,
     DefinitionError,
@@ -52,6 +52,7 @@ from halflap.sdk.deadline import came
 from halflap.sdk.declared import marked, wants
 from halflap.sdk.integration import Flow, Integration
 from halflap.sdk.request import as_request
+from halflap.sdk.trigger import Misfire
 from halflap.store.catalogue import Catalogue
 
 log = structlog.get_logger("halflap.scheduler")
@@ -360,3 +361,44 @@ def is_as_read(before: Instance, now: Instance) -> bool:
 def is_as_it_was(before: Instance, now: Instance) -> bool:
     """Return whether an instance was neither upgraded nor disabled and activated since."""
     return (before.version, before.deployment) == (now.version, now.deployment)
+
+
+# Ticks that were missed -----------------------------------------------------------------------
+
+Ticks = Callable[[datetime], datetime | None]
+
+LATE = timedelta(minutes=1)
+"""A tick that is no later than this was not missed: `skip` fires it."""
+OLDEST = timedelta(days=7)
+"""The age of the oldest missed tick that `all` fires."""
+_LOOKS = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=367))
+
+
+def due(
+    ticks: Ticks, after: datetime, now: datetime, misfire: Misfire, most: int
+) -> list[datetime]:
+    """The ticks after a time that fire now, oldest first, and no more than `most` of them."""
+    if misfire == "all":
+        return list(islice(_between(ticks, max(after, now - OLDEST), now), most))
+    last = latest(ticks, after, now)
+    if last is None or (misfire == "skip" and now - last > LATE):
+        return []
+    return [last]
+
+
+def latest(ticks: Ticks, after: datetime, now: datetime) -> datetime | None:
+    """The last tick after a time; looked for from now backwards, so that few are counted."""
+    for look in _LOOKS:
+        last = None
+        for last in _between(ticks, max(after, now - look), now):  # noqa: B007
+            pass
+        if last is not None or after >= now - look:
+            return last
+    return None
+
+
+def _between(ticks: Ticks, after: datetime, until: datetime) -> Iterator[datetime]:
+    tick = ticks(after)
+    while tick is not None and tick <= until:
+        yield tick
+        tick = ticks(tick)

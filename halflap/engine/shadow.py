@@ -42,6 +42,8 @@ from halflap.sdk.egress import Egress
 
 if TYPE_CHECKING:
     from halflap.lowcode.source import Path as Address
+from halflap.lowcode.observer import Tracer
+from halflap.lowcode.outline.executed import Trace
 
 WAYS_OUT = frozenset(
     f"socket.{each}"
@@ -329,3 +331,31 @@ class NoEgress(Egress):
     def stream(self, method: str, url: str, **_: Any) -> Any:
         """Refuse."""
         raise EgressRefused(f"a shadow run calls nothing: {method} was refused")
+
+
+# Tracing: which step of its document made each record -----------------------------------------
+
+
+async def trace(
+    start: Start, accepted_at: Micros, history: Sequence[Record], work: Work, tracer: Tracer
+) -> Trace:
+    """Run a flow that `tracer` watches against what its execution recorded.
+
+    No step is done: each is answered by its record, and the run ends at the first that has none.
+    """
+    seen = ShadowFindings({each.path: each for each in history}, recalls_pure=True)
+    current.set(())
+    verdict = await run_shadow(ShadowTurn(start, accepted_at), work, seen)
+    at = next(reversed(seen.places.values()), None) if seen.stopped else None
+    fails = isinstance(verdict, Again) or (
+        verdict is not None and verdict.outcome.state == "failed"
+    )
+    return Trace(
+        seen.places,
+        dict(tracer.runs),
+        dict(tracer.ended),
+        tuple(tracer.routes),
+        at or None,
+        seen.stopped,
+        tracer.failed if fails and not seen.stopped else (),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -10,10 +12,10 @@ from pydantic import TypeAdapter
 
 from halflap.engine.doing import Do, Pause, StepResult, Steps
 from halflap.engine.lineage import Siblings, child_of, is_child, is_lifecycle, stand_in
+from halflap.engine.protocol import Turn
 from halflap.engine.scope import StepScope, current_scope, escaped
-from halflap.engine.signals import Signals
 from halflap.errors import DefinitionError, InvalidEvent, NotFound, TimedOut
-from halflap.model import Failure, Micros, Outcome, Record, Start, child_signal
+from halflap.model import Failure, Micros, Outcome, Record, Signal, Start, child_signal
 from halflap.sdk.action import StepSpec
 from halflap.sdk.codec import encode
 from halflap.sdk.link import answer_schema
@@ -277,3 +279,56 @@ def of_outcome(record: Record, child: str, outcome: Outcome) -> Record:
     in_doubt = outcome.failure is not None and outcome.failure.in_doubt
     failure = Failure(kind, reason, where=child, status=status, cause=cause, in_doubt=in_doubt)
     return replace(record, status="failed", result=None, failure=failure)
+
+
+# Signals: which were sent, and which of them a step has taken ---------------------------------
+
+
+def is_taken(record: Record) -> bool:
+    """Return whether a record has taken a signal of this execution; a replay's copy took another's."""
+    return record.kind == "signal" and record.status == "succeeded" and record.seq >= 0
+
+
+class Signals:
+    """The signals of one attempt: asked for once, when the first step wants one.
+
+    `heard` is how many were known then: one that came since wakes the execution again.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._sent: dict[str, list[bytes]] | None = None
+        self._asking = asyncio.Lock()
+        self.taken: defaultdict[str, int] = defaultdict(int)
+        """The number of signals of each name that steps have taken."""
+        self.heard = 0
+        for each in turn.history:
+            if is_taken(each):
+                self.taken[each.name] += 1
+
+    async def has(self, name: str) -> bool:
+        """Return whether there is a signal of a name; it is not taken."""
+        return name in await self._known()
+
+    async def take(self, name: str) -> bytes | None:
+        """The oldest signal of a name that no step has taken; None where there is none yet."""
+        payloads, taken = (await self._known()).get(name, []), self.taken[name]
+        if taken >= len(payloads):
+            return None
+        self.taken[name] += 1
+        return payloads[taken]
+
+    async def _known(self) -> dict[str, list[bytes]]:
+        async with self._asking:  # branches ask at once, and have to know the same
+            if self._sent is None:
+                sent = await self._turn.signals()
+                self._sent, self.heard = by_name(sent), len(sent)
+            return self._sent
+
+
+def by_name(signals: Sequence[Signal]) -> dict[str, list[bytes]]:
+    """Payloads by the name of their signal, oldest first."""
+    found: dict[str, list[bytes]] = {}
+    for each in signals:
+        found.setdefault(each.name, []).append(each.payload)
+    return found

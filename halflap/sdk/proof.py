@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from halflap.errors import Rejected
 from halflap.sdk._verifier import Signature
@@ -17,33 +17,21 @@ from halflap.sdk.signature import BasicAuth, BearerToken, Unsigned, Verifier
 LATER = b"\x00the body\x00"
 
 
-class Proof(Protocol):
-    """Grows with the body, and says at its end whether the request is genuine."""
+class Proof:
+    """Grows with the body, and says at its end whether the request is genuine.
 
-    def update(self, chunk: bytes) -> None:
-        """Take the next piece of the body."""
-        ...
+    `states` are HMACs over what stands before the body in the layout's template, `tail` what stands
+    behind it; without `states`, the head has proved the request already.
+    """
 
-    def check(self) -> None:
-        """Return if one of the secrets made the request; raise `Rejected` otherwise."""
-        ...
-
-
-class _Given:
-    """Of a layout that does not sign the body: it was proved by the head."""
-
-    def update(self, chunk: bytes) -> None:
-        """Nothing depends on it."""
-
-    def check(self) -> None:
-        """It was checked before."""
-
-
-class _Hmac:
-    """HMAC over what the layout's template says, the body in its place."""
-
-    def __init__(self, layout: Signature, digests: list[bytes], states: list[Any], tail: bytes):
-        self._layout = layout
+    def __init__(
+        self,
+        header: str = "",
+        digests: Sequence[bytes] = (),
+        states: Sequence[Any] = (),
+        tail: bytes = b"",
+    ) -> None:
+        self._header = header
         self._digests = digests
         self._states = states
         self._tail = tail
@@ -54,15 +42,15 @@ class _Hmac:
             each.update(chunk)
 
     def check(self) -> None:
-        """Compare (see `Proof`)."""
-        matches = False
+        """Return if one of the secrets made the request; raise `Rejected` otherwise."""
+        matches = not self._states
         for state in self._states:
             state.update(self._tail)
             for digest in self._digests:
                 matches |= hmac.compare_digest(state.digest(), digest)
         if not matches:
             raise Rejected(
-                f"The signature in {self._layout.header} matches none of the endpoint's secrets: "
+                f"The signature in {self._header} matches none of the endpoint's secrets: "
                 "another secret is set at the sender, or the request was changed."
             )
 
@@ -76,10 +64,10 @@ def begin(verifier: Verifier | None, head: Request, secrets: Sequence[str], now:
     """
     match verifier:
         case None:
-            return _Given()
+            return Proof()
         case BearerToken() | BasicAuth() | Unsigned():
             verifier.verify(head, secrets, now)
-            return _Given()
+            return Proof()
         case Signature() if type(verifier) is Signature and _can_stream(verifier):
             return _signature(verifier, head, secrets, now)
         case _:
@@ -100,4 +88,5 @@ def _signature(layout: Signature, head: Request, secrets: Sequence[str], now: da
     before, _, after = layout.around(copied(head, LATER), now).partition(LATER)
     keys, digests = layout.claims(head, secrets)
     algorithm = getattr(hashlib, layout.algorithm)
-    return _Hmac(layout, digests, [hmac.new(key, before, algorithm) for key in keys], after)
+    states = [hmac.new(key, before, algorithm) for key in keys]
+    return Proof(layout.header, digests, states, after)

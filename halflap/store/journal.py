@@ -1,6 +1,6 @@
 """The journal in SQLite: one method a verb, each a job of the shared commit.
 
-history.py has the verbs that only read, state.py those about the state alone.
+history.py has the verbs that only read, traffic.py those about limits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from halflap.model import (
     ENDED,
+    Clock,
     Continuation,
     CustomerLimits,
     CustomerLoad,
@@ -25,15 +26,15 @@ from halflap.model import (
     Signal,
     Start,
     StateWrite,
+    position_in_chain,
 )
 from halflap.store import gates, limiting, lineage, ordering, reading
-from halflap.store.accepting import accept, dismiss, entry
+from halflap.store.accepting import StartRows, accept, dismiss, entry
 from halflap.store.blobs.nowhere import Nowhere
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.blobs.register import Register
+from halflap.store.catalogue.writer import conditions, marks
 from halflap.store.claiming import HASTEN, due, due_of, next_due, take
-from halflap.store.continuing import hand_over
-from halflap.store.hindsight import Hindsight
 from halflap.store.history import History, missing
 from halflap.store.protocol import (
     Accepted,
@@ -50,19 +51,20 @@ from halflap.store.recording import (
     add,
     encode_failure,
     note_attempt,
+    read_state,
     text,
     wake,
     write_state,
 )
 from halflap.store.rules.beginning import GONE
 from halflap.store.rules.cause import mark_of
+from halflap.store.rules.continuing import PACED, SentSignal, carry
 from halflap.store.rules.ending import consequences, decide_cancel, frees_key
 from halflap.store.rules.state import changes
 from halflap.store.rules.turn import HeldTurn, refusal, state_after
 from halflap.store.scope import CustomerScope
 from halflap.store.shards import ListenerShards, ShardCursor, move
 from halflap.store.sqlite import SqliteDatabase
-from halflap.store.state import StateVerbs
 from halflap.store.traffic import Traffic
 from halflap.store.turns import Place, Share, TurnRotation
 
@@ -103,8 +105,40 @@ INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
 
+CLEAR_STATE = """
+DELETE FROM state WHERE (scope, key) IN
+    (SELECT scope, key FROM state WHERE scope = ? LIMIT ?)
+"""
+CLEAR_STATE_BELOW = """
+DELETE FROM state WHERE (scope, key) IN
+    (SELECT scope, key FROM state WHERE scope >= ? AND scope < ? LIMIT ?)
+"""
 
-class SqliteJournal(History, Pruning, StateVerbs, Traffic):
+
+NOTICED: Micros = 1_000_000
+"""By how much a clock is set back before it counts: less than that is a measurement."""
+
+
+class Hindsight:
+    """A clock that remembers the latest time it showed, where it was set back since."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest: Micros = 0
+        self.before: Micros = 0
+        """The time before the clock was set back; 0 where it was not, or that was dealt with."""
+
+    def __call__(self) -> Micros:
+        now = self._clock()
+        if now > self._latest:
+            self._latest = now
+        elif now < self._latest - NOTICED:
+            self.before = max(self.before, self._latest)
+            self._latest = now
+        return now
+
+
+class SqliteJournal(History, Pruning, Traffic):
     """The journal's verbs over one SQLite file (see store/protocol.py)."""
 
     def __init__(self, database: SqliteDatabase, clock: Callable[[], Micros]) -> None:
@@ -416,6 +450,50 @@ class SqliteJournal(History, Pruning, StateVerbs, Traffic):
 
         return await self._database.write(job)
 
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        return await self._database.read(lambda connection: read_state(connection, scope, key))
+
+    async def read_states(self, scopes: Sequence[str], key: str) -> dict[str, bytes]:
+        sql = f"SELECT scope, value FROM state WHERE scope IN ({marks(scopes)}) AND key = ?"
+        values = (*scopes, key)
+        return dict(await self._database.read(lambda c: c.execute(sql, values).fetchall()))
+
+    async def list_state(
+        self,
+        scope: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, bytes]:
+        where, bounds = conditions({"scope = ?": scope, "key > ?": after, "key < ?": before})
+        sql = f"SELECT key, value FROM state {where} ORDER BY key LIMIT ?"
+        values = (*bounds, -1 if limit is None else limit)
+        return dict(await self._database.read(lambda c: c.execute(sql, values).fetchall()))
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> Written:
+        now = self._clock()
+        changed = changes(writes)
+
+        def job(connection: sqlite3.Connection) -> Written:
+            return Written.DONE if write_state(connection, changed, now) else Written.CONFLICT
+
+        return await self._database.write(job)
+
+    async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
+        def job(connection: sqlite3.Connection) -> int:
+            removed = 0
+            for scope in scopes:
+                left = limit - removed
+                if scope.endswith(":"):
+                    below = (scope, scope[:-1] + ";", left)  # `;` comes right after `:`
+                    removed += connection.execute(CLEAR_STATE_BELOW, below).rowcount
+                else:
+                    removed += connection.execute(CLEAR_STATE, (scope, left)).rowcount
+            return removed
+
+        return await self._database.write(job)
+
     async def hold(self, instance: str) -> None:
         await self._database.write(gates.close(instance, gates.MOVING, self._clock()))
         await self._in_parts(gates.hold(instance, gates.MOVING))
@@ -472,3 +550,43 @@ def refused(
     row = connection.execute(HOLDS, (lease.execution, lease.fence)).fetchone()
     held = None if row is None else HeldTurn(lease.fence, row[0] is not None)
     return refusal(held, lease.fence, None if outcome is None else outcome.state)
+
+
+# Handing over to the next of a chain, in the transaction that ends an execution ---------------
+
+NOTE = "UPDATE executions SET chain = ?, link = ? WHERE id = ?"
+PACE = "UPDATE executions SET due_at = ?, waiting_for = ? WHERE id = ?"
+INHERIT_KEY = """
+UPDATE executions SET dedupe_key = (SELECT dedupe_key FROM executions WHERE id = ?) WHERE id = ?
+"""
+# So long as the chain goes on, and as long as was declared after it.
+PROLONG_KEY = """
+UPDATE dedupe SET expires_at = expires_at + max(?1 - former.accepted_at, 0)
+FROM executions AS former
+WHERE former.id = ?2 AND dedupe.instance = former.instance AND dedupe.flow = former.flow
+    AND dedupe.key = former.dedupe_key AND dedupe.execution = ?3
+"""
+SIGNALS = "SELECT name, payload, at, once FROM signals WHERE execution = ? ORDER BY id"
+SEND = "INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)"
+
+
+def hand_over(
+    connection: sqlite3.Connection, next: StartRows, continuation: Continuation, now: Micros
+) -> bool:
+    """Accept the next of a chain, whose former one has just ended; False where that was done before."""
+    start = next.start
+    former = start.continues
+    assert former is not None
+    [accepted] = accept(connection, [next], now, 0, 0)
+    if accepted.duplicate_of is not None:
+        return False
+    chain, link = position_in_chain(start)
+    connection.execute(NOTE, (chain, link - 1, former))
+    if continuation.at > now:
+        connection.execute(PACE, (continuation.at, PACED, start.execution))
+    connection.execute(INHERIT_KEY, (former, start.execution))
+    connection.execute(PROLONG_KEY, (now, former, chain))
+    sent = [SentSignal(*row) for row in connection.execute(SIGNALS, (former,))]
+    for each in carry(former, sent, continuation.taken):
+        connection.execute(SEND, (start.execution, each.name, each.payload, each.at, each.once))
+    return True

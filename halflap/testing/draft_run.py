@@ -45,8 +45,7 @@ from halflap.sdk.schema import Config
 from halflap.testing.development import DevelopmentInstance, called, final
 from halflap.testing.document import answer_of
 from halflap.testing.fixture import Fixture, answered, fixture_of, make_fixture, shown
-from halflap.testing.held import held, scopes_of
-from halflap.testing.instance import TestInstance
+from halflap.testing.instance import TestInstance, held, scopes_of
 from halflap.testing.result import Result
 from halflap.testing.runner import (
     GivenTrigger,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from halflap.testing.collect import pytest_collect_file
 from halflap.testing.fake import Fake
 from halflap.testing.receiver import Receive
 from halflap.testing.runner import Run
 
-__all__ = ["fake", "pytest_collect_file", "receive", "run"]
+__all__ = ["fake", "receive", "run"]
 
 pytest_plugins = ["halflap.testing.report"]
 

@@ -48,8 +48,19 @@ from halflap.testing import large
 from halflap.testing.calls import Called, calls_in
 from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, Recorded, compare, load_fixture
-from halflap.testing.held import SHARED, Held, held, keep, pairs_in, scopes_of, state_in
-from halflap.testing.instance import CUSTOMER, INSTANCE, TestInstance, integration_of
+from halflap.testing.instance import (
+    CUSTOMER,
+    INSTANCE,
+    SHARED,
+    Held,
+    TestInstance,
+    held,
+    integration_of,
+    keep,
+    pairs_in,
+    scopes_of,
+    state_in,
+)
 from halflap.testing.result import Result, Step, logged
 from halflap.testing.stub import Stubs, in_turn
 

@@ -10,7 +10,7 @@ import pytest
 from halflap.api.execution_view import ExecutionOutline
 from halflap.cli.executions import outline_lines
 from halflap.cli.output import Output
-from halflap.engine.trace import trace
+from halflap.engine.shadow import trace
 from tests.api.conftest import World, signed_in
 
 HEAD = """\
@@ -267,7 +267,7 @@ async def test_a_trace_leaves_the_loop_to_others_and_ends(
         threads.append(threading.get_ident())
         return await trace(*given)
 
-    monkeypatch.setattr("halflap.engine.trace.trace", seen)
+    monkeypatch.setattr("halflap.engine.shadow.trace", seen)
     traced = await world.api.get(f"{path}/trace")
     assert (len(traced["items"]), traced["stopped"]) == (22, None)
     assert len(threads) == 1

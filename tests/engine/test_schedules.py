@@ -14,8 +14,7 @@ import pytest
 
 from halflap import Config, Context, Integration, schedule, singleton
 from halflap.engine.journal import JournalEngine
-from halflap.engine.misfire import due, latest
-from halflap.engine.scheduler import Scheduler
+from halflap.engine.scheduler import Scheduler, due, latest
 from halflap.errors import StoreFull
 from halflap.model import Instance, Micros, Start, Started, to_datetime, to_micros
 from halflap.sdk import codec

@@ -15,8 +15,7 @@ from halflap.engine.clock import ManualClock
 from halflap.engine.executor import Work
 from halflap.engine.shadow import Original, Shadowed, shadow
 from halflap.sdk.integration import Flow
-from halflap.testing.held import held, scopes_of
-from halflap.testing.instance import TestInstance, integration_of
+from halflap.testing.instance import TestInstance, held, integration_of, scopes_of
 from halflap.testing.runner import execute, judged, request_with, start_of
 from halflap.testing.stub import Stubs
 

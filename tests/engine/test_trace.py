@@ -11,14 +11,13 @@ import pytest
 from halflap import lowcode
 from halflap.engine.clock import ManualClock
 from halflap.engine.past import Past
-from halflap.engine.trace import trace
+from halflap.engine.shadow import trace
 from halflap.lowcode import Components
 from halflap.lowcode.observer import Mark, Tracer, current
 from halflap.lowcode.outline import FlowOutline, outline_document, within
 from halflap.lowcode.outline.executed import Executed, Trace, executed, recorded_as, records_as
 from halflap.model import Record
-from halflap.testing.held import held, scopes_of
-from halflap.testing.instance import TestInstance
+from halflap.testing.instance import TestInstance, held, scopes_of
 from halflap.testing.runner import execute, judged, payloads, request_with, start_of
 from halflap.testing.stub import Stubs
 from tests.cases import sampled

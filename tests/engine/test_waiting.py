@@ -362,5 +362,5 @@ async def test_signals_that_come_one_by_one_are_taken_in_order(tmp_path: Path) -
 async def test_the_control_whose_signals_are_counted_wrongly_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("halflap.engine.signals.is_taken", lambda record: False)
+    monkeypatch.setattr("halflap.engine.waiting.is_taken", lambda record: False)
     assert await answered_one_by_one(tmp_path) != ANSWERED

@@ -15,9 +15,9 @@ import pytest
 from halflap.lowcode import Components, build, read
 from halflap.lowcode.observer import Mark
 from halflap.testing import report
-from halflap.testing.collect import documents
 from halflap.testing.coverage import Coverage, Covered, covered
 from halflap.testing.document import open_document, run_test
+from halflap.testing.report import documents
 
 DOCUMENT = """\
 name: whole

@@ -11,9 +11,8 @@ from typing import Any, cast
 from halflap.lowcode import grammar
 from halflap.lowcode.assist.analysis import Analysis, called_in, find
 from halflap.lowcode.assist.loose import lines_of, locate
-from halflap.lowcode.assist.naming import GIVEN, function_help, schema_of, tail_of
+from halflap.lowcode.assist.naming import GIVEN, function_help, probed, schema_of, tail_of
 from halflap.lowcode.assist.offers import Hover, TextCursor
-from halflap.lowcode.assist.probing import probed
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.raw import gives_at

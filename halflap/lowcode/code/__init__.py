@@ -6,7 +6,7 @@ awaits; it has no clock, no chance, no files, no environment and no network, so 
 same path.
 """
 
-from halflap.lowcode.code.call import CodeCall, Do, Json, Print, Together
+from halflap.lowcode.code.conversation import CodeCall, Do, Json, Print, Together
 from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.code.runner import CodeRunner
 from halflap.lowcode.code.source import Code, CodeError, CodePlace, CodeProblem, Use, components_of

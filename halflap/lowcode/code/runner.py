@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from halflap.lowcode.code.call import CodeCall, Do, Json, Print, Together
-from halflap.lowcode.code.conversation import Answer, CodeDone, Conversation
+from halflap.lowcode.code.conversation import (
+    Answer,
+    CodeCall,
+    CodeDone,
+    Conversation,
+    Do,
+    Json,
+    Print,
+    Together,
+)
 from halflap.lowcode.code.places import Places
 from halflap.lowcode.code.pool import Pool
 from halflap.lowcode.code.source import Code

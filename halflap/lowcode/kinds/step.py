@@ -15,7 +15,7 @@ from halflap.sdk.duration import PATTERN, duration, meant_by, refused
 from halflap.sdk.integration import LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
-    from halflap.lowcode.compile import FlowCompiler as FlowCompiler
+    from halflap.lowcode.builder import FlowCompiler as FlowCompiler
     from halflap.lowcode.convert.flow import PythonScope as PythonScope
     from halflap.lowcode.kinds.run import Do
 else:

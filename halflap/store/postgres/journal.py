@@ -1,6 +1,6 @@
 """The journal in PostgreSQL: one method a verb; the hot ones gather into shared commits.
 
-history.py has the verbs that only read, state.py those about the state alone.
+history.py has the verbs that only read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from halflap.model import (
     Continuation,
     CustomerLimits,
+    CustomerLoad,
     LogLine,
     Micros,
     Outcome,
@@ -28,11 +29,21 @@ from halflap.model import (
 from halflap.store.blobs.nowhere import Nowhere
 from halflap.store.blobs.payloads import Payloads
 from halflap.store.blobs.register import Register
+from halflap.store.catalogue.writer import conditions
 from halflap.store.history import missing
-from halflap.store.postgres import claiming, ending, lineage, ordering, signalling, unclean
+from halflap.store.postgres import (
+    claiming,
+    ending,
+    limiting,
+    lineage,
+    ordering,
+    rows,
+    signalling,
+    unclean,
+)
 from halflap.store.postgres.accepting import Acceptance, Accepting, entry, locks_of_replayed
 from halflap.store.postgres.batching import Gathering
-from halflap.store.postgres.columns import Numbers, Texts
+from halflap.store.postgres.columns import Blobs, Numbers, Texts
 from halflap.store.postgres.connecting import Connection, changed
 from halflap.store.postgres.database import PostgresDatabase, PostgresWays
 from halflap.store.postgres.gates import MOVING, PAUSED, HoldGate
@@ -42,9 +53,7 @@ from halflap.store.postgres.jobs import PostgresJobs
 from halflap.store.postgres.locking import Locks, lock
 from halflap.store.postgres.partitions import Partitions
 from halflap.store.postgres.pruning import PostgresPruning
-from halflap.store.postgres.recording import Recording, Writing, locks_of
-from halflap.store.postgres.state import PostgresState
-from halflap.store.postgres.traffic import PostgresTraffic
+from halflap.store.postgres.recording import DELETE_STATE, Recording, Writing, locks_of
 from halflap.store.protocol import (
     Accepted,
     Cancelling,
@@ -60,6 +69,7 @@ from halflap.store.rules.admission import asks_for_members
 from halflap.store.rules.beginning import GONE
 from halflap.store.scope import CustomerScope
 from halflap.store.shards import ListenerShards, ShardCursor
+from halflap.store.traffic import Traffic
 from halflap.store.turns import Place, Share, TurnRotation
 
 SIGNAL = """
@@ -84,8 +94,20 @@ ERASE = (
     "SELECT ctid FROM dedupe WHERE instance = %s LIMIT %s FOR UPDATE))",
 )
 
+READ_STATE = "SELECT value FROM state WHERE scope = %s AND key = %s"
+READ_STATES = "SELECT scope, value FROM state WHERE scope = ANY(%s) AND key = %s"
+SOME_STATE = "SELECT scope, key FROM state WHERE {where} ORDER BY scope, key LIMIT %s"
+LATELY: Micros = 30_000_000
+"""The time for which a worker counts as a user of a connection."""
+CALL = """
+INSERT INTO callers VALUES (%s, %s, %s)
+ON CONFLICT (connection, worker) DO UPDATE SET seen_at = excluded.seen_at
+"""
+FORGET = "DELETE FROM callers WHERE connection = %s AND seen_at < %s"
+CALLERS = "SELECT count(*) FROM callers WHERE connection = %s"
 
-class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresTraffic):
+
+class PostgresJournal(PostgresHistory, PostgresPruning, Traffic):
     """The journal's verbs over one PostgreSQL database (see store/protocol.py).
 
     worker: what this process calls itself; its claims bear the name. By default a new one each
@@ -311,6 +333,78 @@ class PostgresJournal(PostgresHistory, PostgresPruning, PostgresState, PostgresT
     async def signals(self, execution: str) -> list[Signal]:
         found = await self._database.fetch(SIGNALS, (execution,))
         return [Signal(row[0].decode(), row[1]) for row in found]
+
+    async def read_state(self, scope: str, key: str) -> bytes | None:
+        found = await self._database.fetch(READ_STATE, (scope.encode(), key.encode()))
+        return found[0][0] if found else None
+
+    async def read_states(self, scopes: Sequence[str], key: str) -> dict[str, bytes]:
+        wanted = (Blobs(map(str.encode, scopes)), key.encode())
+        found = await self._database.fetch(READ_STATES, wanted)
+        return {scope.decode(): value for scope, value in found}
+
+    async def list_state(
+        self,
+        scope: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, bytes]:
+        wanted = {"scope = %s": scope, "key > %s": after, "key < %s": before}
+        where, bounds = conditions({sql: rows.kept(each) for sql, each in wanted.items()})
+        sql = f"SELECT key, value FROM state {where} ORDER BY key LIMIT %s"
+        found = await self._database.fetch(sql, (*bounds, limit))
+        return {key.decode(): value for key, value in found}
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> Written:
+        item = Writing.of(None, self._clock(), writes=writes)
+        await self._gathering.post(item)
+        return item.answer
+
+    async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
+        async def job(connection: Connection) -> int:
+            removed = 0
+            for scope in scopes:
+                where, values = "scope = %s", [scope.encode()]
+                if scope.endswith(":"):
+                    where = "scope >= %s AND scope < %s"
+                    values.append(scope[:-1].encode() + b";")  # `;` comes right after `:`
+                found = await connection.execute(
+                    SOME_STATE.format(where=where).encode(), (*values, limit - removed), binary=True
+                )
+                keys: list[Any] = await found.fetchall()
+                await lock(connection, [self._locks.state(*key) for key in keys])
+                columns = (Blobs(key[0] for key in keys), Blobs(key[1] for key in keys))
+                removed += await changed(connection, DELETE_STATE, columns)
+            return removed
+
+        return await self._database.write(job)
+
+    async def set_limits(self, customer: str, limits: CustomerLimits) -> None:
+        await super().set_limits(customer, limits)
+        self.hints.send()
+
+    async def unpark(self, connection: str, limit: int) -> list[str]:
+        found = await super().unpark(connection, limit)
+        if found:
+            self.hints.send()
+        return found
+
+    async def callers(self, connection: str) -> int:
+        now, of, worker = self._clock(), connection, self._worker
+
+        async def job(connection: Connection) -> int:
+            await connection.execute(FORGET, (of, now - LATELY))
+            await connection.execute(CALL, (of, worker, now))
+            cursor = await connection.execute(CALLERS, (of,), binary=True)
+            row: Any = await cursor.fetchone()
+            return row[0]
+
+        return await self._database.write(job)
+
+    async def load(self, customer: str, most: int) -> CustomerLoad:
+        return await limiting.load(self._database, customer, self._clock(), most)
 
     async def hold(self, instance: str) -> None:
         await self._hold_at(HoldGate(instance, MOVING))
