@@ -128,11 +128,21 @@ def project(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def with_connection(project: Path) -> None:
+def change(project: Path, *changes: tuple[str, str], more: str = "") -> None:
+    """Change the source of the integration, which has what is changed once."""
     source = (project / "orders.py").read_text()
-    (project / "orders.py").write_text(
-        source.replace("    label: str", "    shop: Shop\n    label: str")
-    )
+    for old, new in changes:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    (project / "orders.py").write_text(source + more)
+
+
+def activated(*customers: str) -> None:
+    """Deploy the project, and have an active instance of each customer."""
+    ok("deploy")
+    for each in customers or ("Initech",):
+        ok("customers", "add", each)
+        ok("instances", "add", each, "orders", "--config", "label=A", "--activate")
 
 
 def test_customers_are_added_listed_and_removed(project):
@@ -166,7 +176,17 @@ def test_a_folder_without_a_store_says_how_to_begin(project):
     assert not (project / ".halflap").exists()
 
 
+DEPLOYED = '''
+
+@integration.flow(trigger=instance.deploy)
+async def prepare(ctx: Context[Settings], deployment: Any) -> None:
+    """Prepare."""
+    ctx.log.info("prepared", most=ctx.config.most)
+'''
+
+
 def test_an_instance_lives_where_no_server_runs(project):
+    change(project, ("Integration, step", "Integration, instance, step"), more=DEPLOYED)
     ok("deploy")
     ok("customers", "add", "Initech")
     assert "--config label=" in refused("instances", "add", "Initech", "orders")
@@ -177,10 +197,17 @@ def test_an_instance_lives_where_no_server_runs(project):
     assert added.exit_code == 0
     assert "incoming  http://127.0.0.1:8400/hooks/hk_" in added.stdout
     assert "No server runs" in added.stderr
-    changed = plain("instances", "configure", "Initech/orders", "--config", "most=5", "--activate")
+    changed = run("instances", "configure", "orders", "--config", "most=5", "--timeout", "60")
+    assert changed.exit_code == 0, changed.output
+    assert "upgrading Initech/orders" in changed.stderr  # as a flow is run when it is deployed
+    changed = plain("instances", "show", "orders")
     assert (changed["state"], changed["config"]) == ("active", {"label": "A", "most": 5})
     assert "disable it first" in refused("instances", "remove", "Initech/orders", "--yes")
-    assert plain("instances", "disable", "orders")["state"] == "disabled"
+    asked = typed("n\n", "instances", "disable", "orders")
+    assert (asked.returncode, "Disable Initech/orders" in asked.stderr) == (1, True)
+    assert plain("instances", "show", "orders")["state"] == "active"
+    told = typed("", "instances", "disable", "orders", "--yes")
+    assert (told.returncode, "Disable Initech" in told.stderr) == (0, False)
     shown = ok("instances", "show", "Initech/orders")
     assert "Initech/orders  disabled" in shown
     assert run("instances", "remove", "orders", input="n\n").exit_code == 1
@@ -200,10 +227,7 @@ async def send(project: Path, url: str, event: Any) -> None:
 
 
 def test_a_move_without_a_server_runs_nothing_else(project):
-    ok("deploy")
-    for each in ("Initech", "Acme"):
-        ok("customers", "add", each)
-        ok("instances", "add", each, "orders", "--config", "label=A", "--activate")
+    activated("Initech", "Acme")
     for each in ("Initech/orders", "Acme/orders"):
         [(_, url)] = plain("instances", "show", each)["urls"].items()
         asyncio.run(send(project, url, {"id": -1}))
@@ -252,28 +276,6 @@ async def test_a_connection_goes_to_a_sandbox_by_addresses_that_no_form_asks_for
         assert {name: shown[name] for name in addresses} == addresses
 
 
-def test_a_config_is_deployed_where_no_server_runs(project):
-    text = (
-        ORDERS
-        + '''
-
-@integration.flow(trigger=instance.deploy)
-async def prepare(ctx: Context[Settings], deployment: Any) -> None:
-    """Prepare."""
-    ctx.log.info("prepared", most=ctx.config.most)
-'''
-    )
-    text = text.replace("Integration, step", "Integration, instance, step")
-    (project / "orders.py").write_text(text)
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
-    changed = run("instances", "configure", "orders", "--config", "most=5", "--timeout", "60")
-    assert changed.exit_code == 0, changed.output
-    assert "upgrading Initech/orders" in changed.stderr
-    assert plain("instances", "show", "orders")["state"] == "active"
-
-
 def test_tokens_are_minted_listed_and_revoked(project):
     ok("customers", "add", "Initech", "--external-id", "4711")
     minted = plain("tokens", "mint", "Initech", "--lasts", "15m", "--label", "settings page")
@@ -294,9 +296,7 @@ def test_tokens_are_minted_listed_and_revoked(project):
 
 
 def test_customers_and_instances_are_paused_and_resumed(project):
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    activated()
     pause = (
         "instances",
         "pause",
@@ -329,9 +329,9 @@ def test_customers_and_instances_are_paused_and_resumed(project):
 
 
 def test_many_are_planned_and_begun_where_no_server_runs(project):
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
+    activated()
+    assert "no dead letters" in run("executions", "list", "--failed").stderr
+    assert "no executions" in run("executions", "list", "--flow", "incoming").stderr
     where = ("--where", "state=failed", "--where", "instance=Initech/orders", "--where", "since=2h")
     assert "no execution matches" in run("executions", "replay", *where, "--dry-run").stderr
     plan = plain("executions", "replay", *where, "--dry-run")
@@ -350,12 +350,13 @@ def test_many_are_planned_and_begun_where_no_server_runs(project):
 
 
 def test_connections_are_asked_for_by_their_form(project, tmp_path):
-    with_connection(project)
+    change(project, ("    label: str", "    shop: Shop\n    label: str"))
     ok("deploy")
     ok("customers", "add", "Initech")
-    assert "connections add orders.shop --customer Initech" in refused(
-        "instances", "add", "Initech", "orders", "--config", "label=A"
-    )
+    add = ("instances", "add", "Initech", "orders", "--config", "label=A")
+    for given in ((), ("--connection", "shop=shop")):
+        command = "halflap connections add orders.shop --customer Initech"
+        assert command in refused(*add, *given)
     whose = ("orders.shop", "--customer", "Initech", "--no-test")
     assert re.search("there are: .*http, .*orders.shop", refused("connections", "add", "shop"))
     assert "--secret api_key=env:NAME" in refused("connections", "add", *whose)
@@ -366,8 +367,7 @@ def test_connections_are_asked_for_by_their_form(project, tmp_path):
     assert made["secrets"] == ["api_key"]
     assert made["fields"] == {"base_url": "https://shop.example"}
     assert "from-a-file" not in ok("connections", "list")
-    added = plain("instances", "add", "Initech", "orders", "--config", "label=A")
-    assert added["connections"] == {"shop": made["id"]}
+    assert plain(*add)["connections"] == {"shop": made["id"]}
     assert "orders" in refused("connections", "remove", "shop", "--yes")
 
 
@@ -469,31 +469,23 @@ def test_deploy_sends_the_components_of_a_project_alone(project):
 
 
 def test_deploy_moves_the_targets_instances_only_when_asked(project):
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
-    source = (project / "orders.py").read_text()
-    (project / "orders.py").write_text(source + "\n# two\n")
+    activated()
+    change(project, more="\n# two\n")
     stays = run("deploy")
     assert "1 instance stays on its version" in stays.stderr
     assert plain("instances", "list")["version"]["number"] == 1
     moved = run("deploy", "--upgrade-instances")
     assert "succeeded  upgraded 1" in moved.stdout
     assert plain("instances", "list")["version"]["number"] == 2
-    wanted = source.replace("    label: str", "    label: str\n    missing: str", 1)
-    (project / "orders.py").write_text(wanted)
+    change(project, ("    label: str", "    label: str\n    missing: str"))
     failed = run("deploy", "--upgrade-instances")
     assert failed.exit_code == 1
     assert "Initech/orders: the config of orders is not valid: missing" in failed.stdout
 
 
 def test_all_instances_move_to_a_version_and_back(project):
-    ok("deploy")
-    for customer in ("Initech", "Globex"):
-        ok("customers", "add", customer)
-        ok("instances", "add", customer, "orders", "--config", "label=A", "--activate")
-    source = (project / "orders.py").read_text()
-    (project / "orders.py").write_text(source + "\n# two\n")
+    activated("Initech", "Globex")
+    change(project, more="\n# two\n")
     ok("deploy")
     every = ("instances", "upgrade", "--all", "--integration", "orders", "--stages", "50%")
     plan = plain(*every, "--dry-run")
@@ -536,78 +528,40 @@ def test_an_upgrade_asks_for_what_the_new_version_needs(project):
     ok("customers", "add", "Initech")
     ok("instances", "add", "Initech", "orders", "--config", "label=A", "--config", "most=4")
     ok("instances", "activate", "orders")
-    source = (project / "orders.py").read_text()
-    wanted = source.replace("    label: str", "    site: str\n    label: str").replace(
-        "    most: int = 3\n", ""
-    )
-    (project / "orders.py").write_text(wanted)
+    ok("customers", "add", "Globex")
+    ok("instances", "add", "Globex", "orders", "--config", "label=B")
+    site = ("    label: str", "    site: str\n    label: str")
+    change(project, site, ("    most: int = 3\n", ""))
     assert run("deploy", "--upgrade-instances").exit_code == 1
 
-    said = refused("instances", "upgrade", "orders", "--version", "2")
+    said = refused("instances", "upgrade", "Initech/orders", "--version", "2")
     assert "halflap instances upgrade Initech/orders --version 2 --config site=…" in said
-    unknown = ("instances", "upgrade", "orders", "--config", "most=4", "--config", "site=Graz")
+    upgrade = ("instances", "upgrade", "Initech/orders", "--config")
+    unknown = (*upgrade, "most=4", "--config", "site=Graz")
     assert "there is no field 'most'; there are: site, label" in refused(*unknown)
-    moved = plain("instances", "upgrade", "orders", "--config", "site=Graz")
+    moved = plain(*upgrade, "site=Graz")
     assert (moved["state"], moved["version"]["number"]) == ("active", 2)
     assert moved["config"] == {"label": "A", "site": "Graz"}
-    again = refused("instances", "upgrade", "orders", "--config", "site=Linz")
+    again = refused(*upgrade, "site=Linz")
     assert "halflap instances configure Initech/orders" in again
-
-
-def test_where_nothing_failed_there_are_no_dead_letters(project):
-    ok("deploy")
-    assert "no dead letters" in run("executions", "list", "--failed").stderr
-    assert "no executions" in run("executions", "list").stderr
-
-
-def test_on_a_terminal_an_upgrade_asks_only_for_what_is_missing(project):
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A")
-    source = (project / "orders.py").read_text()
-    (project / "orders.py").write_text(
-        source.replace("    label: str", "    site: str\n    label: str")
-    )
-    ok("deploy")
-
-    moved = typed("Graz\n", "instances", "upgrade", "orders")
-
+    # On a terminal it is asked for, alone.
+    moved = typed("Linz\n", "instances", "upgrade", "Globex/orders")
     assert moved.returncode == 0, moved.stderr
-    assert "Site" in moved.stderr
-    assert "Label" not in moved.stderr
-    shown = plain("instances", "show", "orders")
-    assert shown["config"] == {"label": "A", "site": "Graz"}
-
-
-def test_on_a_terminal_disabling_asks_unless_told_not_to(project):
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    ok("instances", "add", "Initech", "orders", "--config", "label=A", "--activate")
-
-    asked = typed("n\n", "instances", "disable", "orders")
-    assert (asked.returncode, "Disable Initech/orders" in asked.stderr) == (1, True)
-    assert plain("instances", "show", "orders")["state"] == "active"
-    told = typed("", "instances", "disable", "orders", "--yes")
-    assert (told.returncode, "Disable Initech" in told.stderr) == (0, False)
-    assert plain("instances", "show", "orders")["state"] == "disabled"
+    assert ("Site" in moved.stderr, "Label" in moved.stderr) == (True, False)
+    shown = plain("instances", "show", "Globex/orders")
+    assert shown["config"] == {"label": "B", "site": "Linz"}
 
 
 def test_a_bound_that_is_no_whole_number_is_no_change(project):
-    source = (project / "orders.py").read_text()
-    bounded = source.replace(
-        "    most: int = 3", "    most: Annotated[float, Field(le=100.0)] = 3.5"
-    ).replace("from typing import Any", "from typing import Annotated, Any")
-    bounded = bounded.replace("import SecretStr", "import Field, SecretStr")
-    (project / "orders.py").write_text(bounded)
+    change(
+        project,
+        ("    most: int = 3", "    most: Annotated[float, Field(le=100.0)] = 3.5"),
+        ("from typing import Any", "from typing import Annotated, Any"),
+        ("import SecretStr", "import Field, SecretStr"),
+    )
     ok("deploy")
-    (project / "orders.py").write_text(bounded + "\n# another\n")
+    change(project, more="\n# another\n")
     assert plain("deploy", "--dry-run")["config"] == []
-
-
-def test_on_a_terminal_a_target_that_nobody_knows_is_asked_about(project):
-    assert typed("n\n", "deploy", "--to", "qa").returncode == 1
-    assert typed("y\n", "deploy", "--to", "qa").returncode == 0
-    assert "there are: dev, production, qa, staging." in run("deploy", "--to", "aq").stderr
 
 
 @dataclass
@@ -642,6 +596,10 @@ def test_a_misspelt_target_is_not_made(project):
         assert "no target 'stagign'; there are: dev, production, staging." in said.stderr
         assert "HALFLAP_SERVER_STAGIGN" in said.stderr
         ok("deploy")
+    # On a terminal it is asked about.
+    assert typed("n\n", "deploy", "--to", "qa").returncode == 1
+    assert typed("y\n", "deploy", "--to", "qa").returncode == 0
+    assert "there are: dev, production, qa, staging." in run("deploy", "--to", "aq").stderr
 
 
 def test_what_may_be_done_next_is_said_for_the_same_server(project, tmp_path):
@@ -653,16 +611,6 @@ def test_what_may_be_done_next_is_said_for_the_same_server(project, tmp_path):
     assert "next: halflap instances add CUSTOMER orders --target staging\n" in deployed.stderr
 
 
-def test_an_instance_without_a_connection_that_fits_names_the_command(project):
-    with_connection(project)
-    ok("deploy")
-    ok("customers", "add", "Initech")
-    add = ("instances", "add", "Initech", "orders", "--config", "label=A")
-    command = "halflap connections add orders.shop --customer Initech"
-    assert command in refused(*add)
-    assert command in refused(*add, "--connection", "shop=shop")
-
-
 @for_each("group", ["connections", "customers", "executions", "instances", "new"])
 def test_what_a_command_is_for_is_not_cut(group):
     listed = ok(group, "--help").partition("Commands:")[2]
@@ -671,8 +619,7 @@ def test_what_a_command_is_for_is_not_cut(group):
 
 
 def test_a_project_that_is_wrong_is_not_deployed(project):
-    source = (project / "orders.py").read_text()
-    (project / "orders.py").write_text(source + "\nraise RuntimeError('not today')\n")
+    change(project, more="\nraise RuntimeError('not today')\n")
     assert "orders.py" in run("deploy").stderr
     assert "no integration 'orders' is deployed" in refused("instances", "add", "Initech", "orders")
 
