@@ -131,7 +131,7 @@ class Product:
                 if all(each["ended_at"] for each in items):
                     break
                 await asyncio.sleep(0.02)
-        shown = [(await self.api("GET", f"/api/executions/{each['id']}")).json for each in items]
+        shown = [await self.api.get(f"/api/executions/{each['id']}") for each in items]
         return [each["result"] for each in sorted(shown, key=lambda each: each["ended_at"])]
 
     def publisher(self) -> AsyncPublisher:

@@ -211,14 +211,14 @@ async def test_types_are_declared_again_and_changed_by_versions(product: Product
     assert (
         await declare(schema=schema(properties=ADDED))
     ).status == 200  # an older app starts again
-    listed = (await product.api("GET", "/api/event-types")).json["items"]
+    listed = await product.api.items("/api/event-types")
     assert [(each["name"], each["version"]) for each in listed] == [
         ("order.created", 1),
         ("order.paid", 1),
         ("order.sent", 2),
     ]
-    former = await product.api("GET", "/api/event-types/order.sent", version=1)
-    assert former.json["schema"]["required"] == ["id"]
+    former = await product.api.get("/api/event-types/order.sent", version=1)
+    assert former["schema"]["required"] == ["id"]
     await product.customer("ada")
     for version, status in ((1, 422), (2, 202), (None, 202)):
         answer = await product.publish("ada", type="order.sent", data={}, version=version)
@@ -294,7 +294,7 @@ async def test_a_type_says_who_takes_it_and_how_many_were_published(product: Pro
             "types": ["order.paid" if name == "bob" else "*"],
         }
         assert (await product.api("POST", f"/api/customers/{name}/receivers", url)).status == 201
-    found = (await product.api("GET", "/api/event-types/order.created/listeners")).json
+    found = await product.api.get("/api/event-types/order.created/listeners")
     assert [(each["flow"], each["instances"], each["by_config"]) for each in found["flows"]] == [
         ("anything", 2, False),
         ("created", 2, False),
@@ -302,24 +302,24 @@ async def test_a_type_says_who_takes_it_and_how_many_were_published(product: Pro
     assert [each["customer_name"] for each in found["receivers"]] == ["ada"]
     flow = found["flows"][1]
     at = f"/api/integrations/{flow['integration']}/versions/{flow['version']}"
-    shown = (await product.api("GET", at)).json["flows"]
+    shown = (await product.api.get(at))["flows"]
     inputs = {each["name"]: each["inputs"] for each in shown}
     assert inputs["created"] == {"type": "order.created"}
-    found = (await product.api("GET", "/api/event-types/order.paid/listeners")).json
+    found = await product.api.get("/api/event-types/order.paid/listeners")
     assert [each["flow"] for each in found["flows"]] == ["anything"]
     assert (found["receiver_count"], found["receivers"][1]["types"]) == (2, ["order.paid"])
     assert (await product.api("GET", "/api/event-types/order.gone/listeners")).status == 404
-    before = (await product.api("GET", "/api/event-types/order.created")).json
+    before = await product.api.get("/api/event-types/order.created")
     assert (before["published"], before["published_at"]) == (0, None)
     for _ in range(2):
         await product.publish("ada", data={"id": "o-1", "total": "1"}, idempotency_key="k")
     await product.publish("bob", data={"id": "o-1", "total": "1"})
-    after = (await product.api("GET", "/api/event-types/order.created")).json
+    after = await product.api.get("/api/event-types/order.created")
     assert (after["published"], after["published_at"] is not None) == (2, True)
     assert (await product.api("DELETE", "/api/event-types/order.created")).status == 204
     async with product.publisher() as publisher:
         await publisher.declare()
-    assert (await product.api("GET", "/api/event-types/order.created")).json["published"] == 0
+    assert (await product.api.get("/api/event-types/order.created"))["published"] == 0
 
 
 async def test_the_document_of_the_webhooks_is_an_openapi_document(product: Product) -> None:

@@ -177,7 +177,7 @@ class Chats:
         return listed.json["items"]
 
     async def unrouted(self) -> list[dict[str, Any]]:
-        return (await self.api("GET", "/api/oauth-apps/chat:Chat/unrouted")).json["items"]
+        return await self.api.items("/api/oauth-apps/chat:Chat/unrouted")
 
     async def started(self, instances: Sequence[Instance]) -> list[int]:
         """The number of executions of each instance."""

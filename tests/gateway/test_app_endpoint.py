@@ -43,7 +43,7 @@ async def test_an_event_starts_the_flows_of_everybody_who_holds_the_account(chat
     assert await chats.unrouted() == []
     [one] = await chats.executions(instance=mine[2].id)
     await chats.host.engine.outcome(one["id"], within=DEADLINE)
-    found = (await chats.api("GET", f"/api/executions/{one['id']}")).json
+    found = await chats.api.get(f"/api/executions/{one['id']}")
     assert (found["state"], found["result"]) == ("succeeded", ["bob", "hi"]), found
 
 
