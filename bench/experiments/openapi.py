@@ -18,9 +18,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from halflap.cli.openapi.asking import read_source
 from halflap.cli.openapi.folder import ComponentAnswers, files_of
 from halflap.cli.openapi.guess import address_of, sign_in, sign_in_of
-from halflap.cli.openapi.source import read_source
 from halflap.cli.openapi.stubs import stub_of
 from halflap.cli.openapi.trimming import Depths, refused
 

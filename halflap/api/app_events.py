@@ -21,8 +21,8 @@ from halflap.api.event_view import (
     PublishedEvents,
 )
 from halflap.api.operations import Operations
+from halflap.api.operations.app_events import listeners_of
 from halflap.api.operations.event_document import openapi_of
-from halflap.api.operations.event_listeners import listeners_of
 from halflap.api.problem import documented
 from halflap.api.receivers import noted
 from halflap.api.view import JsonObject, ListPage

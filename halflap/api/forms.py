@@ -1,17 +1,26 @@
-"""The form of a version's config: its pages, their fields, and what each connection is made of."""
+"""The form of a version's config: its pages, their fields, their choices, and its connections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, cast
 
+from fastapi import HTTPException
 from pydantic.fields import FieldInfo
 
 from halflap.api.asking import Ops, for_customers, needs, router_of
 from halflap.api.components import form, schema
 from halflap.api.integrations import config_schema
 from halflap.api.operations.kinds import Kind, name_of, title_of
-from halflap.api.view import ConfigFormField, ConfigFormPage, ConnectionSlot, FormView
+from halflap.api.problem import documented
+from halflap.api.view import (
+    ChoicesView,
+    ConfigFormField,
+    ConfigFormPage,
+    ConnectionSlot,
+    FormView,
+    SourceDraft,
+)
 from halflap.errors import DefinitionError
 from halflap.sdk.integration import Integration
 
@@ -114,3 +123,17 @@ def page_of(info: FieldInfo) -> str | None:
 def words(name: str) -> str:
     """Return a field's name as words."""
     return name.replace("_", " ").capitalize()
+
+
+@router.post("/sources", responses=documented(502))
+@for_customers
+@needs("configure", audited="no")
+async def list_choices(draft: SourceDraft, operations: Ops) -> ChoicesView:
+    """List the choices of a config's field, or of an action's input, with a connection.
+
+    A customer's token lists those of fields, with the connections that its config may name.
+    """
+    if operations.customer is not None and draft.field is None:
+        raise HTTPException(403, "This is for the team's token; yours lists the config's fields.")
+    page = await operations.sources.choices(draft)
+    return ChoicesView.of(page)

@@ -1,4 +1,4 @@
-"""The team: users, their sign-ins and sessions, and who the principal of a request is."""
+"""The team: users, sign-ins, sessions, keys of programs, and who the principal of a request is."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from halflap.api.asking import (
     PageSize,
     exact,
     for_customers,
+    last_id,
     needs,
     router_of,
 )
 from halflap.api.door import cookie_in, cookie_of, foreign
+from halflap.api.operations import Operations
 from halflap.api.operations.people import INVITED, LINKED, check_grant, check_reach, normalized
 from halflap.api.people_view import (
+    KeyDraft,
+    KeyMade,
+    KeyRotation,
+    KeyView,
     LinkDraft,
     LinkView,
     Me,
@@ -38,7 +44,7 @@ from halflap.api.rights import RIGHTS, ROLES
 from halflap.api.view import ListPage
 from halflap.errors import ConfigError, NotFound
 from halflap.gateway.edge import address_owner
-from halflap.model import UserSession
+from halflap.model import AccessKey, UserSession
 
 JSON = "application/json"
 BEGUN = "halflap_sign_in"
@@ -241,3 +247,57 @@ def signed_in(session: UserSession, request: Request, operations: Ops) -> Respon
     response = exact(view)
     response.headers["Set-Cookie"] = cookie_of(session.fresh, request.scope)
     return response
+
+
+MICROS = 1_000_000
+
+
+@router.get("/keys")
+@needs("admin")
+async def list_keys(
+    operations: Ops, after: After = None, limit: PageSize = USUAL_PAGE
+) -> ListPage[KeyView]:
+    """The keys that are good now, oldest first."""
+    found = await operations.catalogue.keys.list(after, limit)
+    return ListPage(
+        items=[key_view(each, operations) for each in found], next=last_id(found, limit)
+    )
+
+
+@router.post("/keys", status_code=201)
+@needs("admin")
+async def make_key(draft: KeyDraft, operations: Ops) -> KeyMade:
+    """Make a key for a program; its secret is shown this once."""
+    check_grant(operations.principal, draft.rights)
+    keys = operations.catalogue.keys
+    id, secret = await keys.make(
+        draft.name,
+        sorted(set(draft.rights)),
+        draft.lasts_seconds * MICROS,
+        operations.principal.user,
+    )
+    return KeyMade.of(key_view(await keys.get(id), operations), key=secret)
+
+
+@router.post("/keys/{key}/rotate")
+@needs("admin")
+async def rotate_key(key: str, operations: Ops, draft: KeyRotation | None = None) -> KeyMade:
+    """Give a key another secret, for as long as its first; the one before stays good for a while."""
+    keys = operations.catalogue.keys
+    check_grant(operations.principal, (await keys.get(key)).rights)
+    overlap = (draft or KeyRotation()).overlap_seconds * MICROS
+    secret = await keys.rotate(key, overlap)
+    return KeyMade.of(key_view(await keys.get(key), operations), key=secret)
+
+
+@router.delete("/keys/{key}", status_code=204)
+@needs("admin")
+async def revoke_key(key: str, operations: Ops) -> None:
+    """Revoke a key, by its id: its next request is refused."""
+    await operations.catalogue.keys.revoke(key)
+
+
+def key_view(key: AccessKey, operations: Operations) -> KeyView:
+    """Return a key as it is shown."""
+    overlaps = key.former_until > operations.store.clock()
+    return KeyView.of(key, former_until=key.former_until if overlaps else None)

@@ -28,7 +28,7 @@ from halflap.api.execution_view import (
 from halflap.api.view import InstanceSummary
 from halflap.cli.bulk import Many, bulk_options, changed_line, do_many, overwriting_line, time_of
 from halflap.cli.client import Client, path, read
-from halflap.cli.event_types import publish_event
+from halflap.cli.event_types import publish_event, send_event
 from halflap.cli.group import CommandGroup
 from halflap.cli.output import Output, ago, full_name, in_own_words, state, took
 from halflap.cli.pauses import whoever
@@ -43,7 +43,6 @@ from halflap.cli.record import (
     name_of,
     waits,
 )
-from halflap.cli.send import send_event
 from halflap.errors import ConfigError, HalflapError
 from halflap.lowcode.outline import flow_lines
 from halflap.lowcode.outline.nodes import Path

@@ -32,7 +32,6 @@ from halflap.gateway.large import (
     taken,
     too_large,
 )
-from halflap.gateway.outage import Outage
 from halflap.gateway.route import AppRoute, EndpointRoute, Find, Intake, Large, Receivers
 from halflap.model import (
     Chance,
@@ -552,3 +551,35 @@ async def respond(send: Send, answer: Answer, *, head: bool) -> None:
     sent = [*headers.items(), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+QUIET_SECONDS = 10.0
+"""Seconds in which refused events are counted for one line; without any, the outage is over."""
+
+
+class Outage:
+    """Tells of events that were not accepted, as the store failed."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._more = 0
+        self._why = ""
+
+    def note(self, endpoint: str, why: str) -> None:
+        """Note an event that was refused: it was sent to `endpoint`."""
+        if self._begun:
+            self._more += 1
+            self._why = why
+            return
+        self._begun = True
+        log.error("not accepted: the store failed", endpoint=endpoint, error=why)
+        asyncio.get_running_loop().call_later(QUIET_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        if not self._more:
+            self._begun = False
+            log.info("the store has refused no event for a while", seconds=QUIET_SECONDS)
+            return
+        log.error("not accepted: the store fails", events=self._more, error=self._why)
+        self._more = 0
+        asyncio.get_running_loop().call_later(QUIET_SECONDS, self._tell)

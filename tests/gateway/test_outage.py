@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from halflap.gateway.outage import QUIET_SECONDS, Outage
+from halflap.gateway.app import QUIET_SECONDS, Outage
 from tests.polling import LoopTime
 
 
