@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from tests.nursery import open_nursery
 from tests.plainlog import plain_logs
 from tests.polling import LoopTime
-from tests.zygote import PYTHON
+from tests.zygote import PYTHON, module_of
 
 Note = Callable[..., None]
 MEMORY = Path("/dev/shm")
@@ -103,20 +102,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if "TMPDIR" not in os.environ and has_room(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # so that it is asked for again
-
-
-_module_of = inspect.getmodule
-
-
-def module_of(of: Any, file: str | None = None) -> ModuleType | None:
-    """Return the module of a frame by its name, and of all else as `inspect.getmodule` does.
-
-    Pydantic (before Python 3.13) asks for that of each frame above a class whose fields have docstrings.
-    By its file it is looked for in all modules, of which a worker has five thousand: 5 ms a frame.
-    """
-    if isinstance(of, FrameType):
-        return sys.modules.get(of.f_globals.get("__name__", ""))
-    return _module_of(of, file)
 
 
 def has_room(folder: Path) -> bool:
