@@ -53,7 +53,7 @@ async def yaml(world: World) -> dict[str, Any]:
 
 
 async def test_what_an_execution_did_is_laid_over_its_flow(
-    world: World, yaml: dict[str, Any]
+    world: World, yaml: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     id = await world.send(yaml, {"amount": 3, "lines": ["a", "b"]})
     await world.state(id, "waiting")
@@ -68,6 +68,9 @@ async def test_what_an_execution_did_is_laid_over_its_flow(
     assert (laid["at"], waits["state"]) == ([*STEPS, 1], "waiting")
     assert (*STEPS, 0, "then", 0) not in nodes
     assert laid["unplaced"] == []
+    outline_lines(Output(), ExecutionOutline.model_validate(laid))  # as a command shows it
+    said = capsys.readouterr().out
+    assert ("succeeded 2×" in said, "waiting here" in said) == (True, True)
     drawn = laid["flow"]["steps"][0]["blocks"][1]["nodes"][0]["blocks"][0]["nodes"][0]
     assert (drawn["kind"], drawn["path"]) == ("state", put["path"])
 
@@ -115,18 +118,6 @@ async def test_a_replay_that_has_not_come_to_the_failed_step_does_not_show_it_as
     assert laid["state"] == "queued"
     assert {each["state"] for each in laid["nodes"]} == {"succeeded"}
     assert len(laid["nodes"]) == len(was) - 1
-
-
-async def test_the_command_line_shows_each_line_with_what_ran_of_it(
-    world: World, yaml: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    id = await world.send(yaml, {"amount": 3, "lines": ["a", "b"]})
-    await world.state(id, "waiting")
-    laid = await world.api.get(f"/api/executions/{id}/outline")
-    outline_lines(Output(), ExecutionOutline.model_validate(laid))
-    shown = capsys.readouterr().out
-    assert "succeeded 2×" in shown
-    assert "waiting here" in shown
 
 
 FAILING = """\

@@ -105,6 +105,10 @@ async def test_forms_ask_neither_for_tokens_nor_for_the_teams_client(sold: Any) 
     # The control: where the team has none, a client is asked for.
     assert (await sold.api("DELETE", "/api/oauth-apps/cloud:Cloud")).status == 204
     assert {"client_id", "client_secret"} <= (await fields())["oauth2_code"]
+    path = await sold.cloud_connection(token=sold.acts)
+    back = {"redirect_uri": CALLBACK}
+    refused = await sold.api("POST", f"{path}/authorize", back, token=sold.acts)
+    assert (refused.status, set(refused.json["fields"])) == (422, {"auth.client_id"})
 
 
 @ON_ONE_STORE
@@ -133,15 +137,6 @@ async def test_the_team_sees_its_app_without_the_secret_and_changes_it_in_parts(
         path = "/api/oauth-apps" + ("" if method == "GET" else "/cloud:Cloud")
         body = (draft,) if method == "PUT" else ()
         assert (await sold.api(method, path, *body, token=sold.acts)).status == 403
-
-
-async def test_without_an_app_a_client_is_asked_for(sold: Any) -> None:
-    path = await sold.cloud_connection(token=sold.acts)
-    await sold.api("DELETE", "/api/oauth-apps/cloud:Cloud")
-    refused = await sold.api(
-        "POST", f"{path}/authorize", {"redirect_uri": CALLBACK}, token=sold.acts
-    )
-    assert (refused.status, set(refused.json["fields"])) == (422, {"auth.client_id"})
 
 
 @for_each(

@@ -50,6 +50,11 @@ async def test_what_needs_a_refused_connection_is_parked_and_goes_on_once_it_is_
     first = await parked(world, instance)
     connection = await shown(world)
     assert (connection["status"], connection["parked"]) == ("unauthorized", 1)
+    limits = f"/api/connections/{connection['id']}/limits"  # it has some of its own
+    limited = await world.api("PUT", limits, {"rate": 500, "concurrency": 200})
+    assert limited.json["limits"] == {"rate": 500, "burst": None, "concurrency": 200}
+    assert (await shown(world))["limits"] == limited.json["limits"]
+    assert (await world.api("PUT", limits, {"rate": -5})).status == 422
     found = await world.api.get(f"/api/executions/{first}")
     assert found["waiting_for"] == f"connection:{connection['id']}"
     asked = len(world.shop.orders)
@@ -200,7 +205,7 @@ def refuse(world: World, times: int, but: str = "") -> None:
     world.shop.order_answer = order
 
 
-async def test_tokens_that_an_action_says_are_refused_are_got_anew_once(world: Any):
+async def test_tokens_that_an_action_or_a_test_says_are_refused_are_got_anew_once(world: Any):
     instance = await sign_in_by_secret(world)
     refuse(world, 1)
     asked = len(world.shop.codes)
@@ -210,26 +215,19 @@ async def test_tokens_that_an_action_says_are_refused_are_got_anew_once(world: A
     refuse(world, 1_000, but="{}")  # what these tokens may not do, new ones may not either
     execution = await world.send(instance, EVENT)
     assert (await world.ended(execution))["state"] == "failed"
-    assert (await shown(world))["status"] == "working"
-
-
-async def test_a_persons_test_gets_new_tokens_too(world: Any):
-    await sign_in_by_secret(world)
     connection = await shown(world)
+    assert connection["status"] == "working"
+    # A person's test gets new ones, too, and tells nothing of them.
+    path = f"/api/connections/{connection['id']}/test"
     refuse(world, 1)
-    tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
+    tested = await world.api("POST", path)
     assert (tested.status, tested.json["status"]) == (200, "working"), tested.body
-
-
-async def test_a_persons_test_tells_nothing_of_tokens_that_it_got(world: Any):
-    await sign_in_by_secret(world)
-    connection = await shown(world)
 
     async def ended(request: Any) -> Any:
         return Response(text=f"{request.headers['authorization']} has ended")
 
     world.shop.order_answer, world.shop.given = ended, "another-token"
-    tested = await world.api("POST", f"/api/connections/{connection['id']}/test")
+    tested = await world.api("POST", path)
     assert tested.status >= 400
     assert (b"has ended" in tested.body, b"another-token" in tested.body) == (True, False)
 
@@ -246,14 +244,3 @@ async def test_a_replay_of_one_that_was_cancelled_while_it_was_parked_is_parked_
         return (await world.api.get(f"/api/executions/{again}"))["state"] == "waiting"
 
     await until(look)
-
-
-async def test_a_connection_has_limits_of_its_own(world: Any):
-    await world.publish()
-    await world.instance()
-    connection = await shown(world)
-    path = f"/api/connections/{connection['id']}/limits"
-    limited = await world.api("PUT", path, {"rate": 5, "concurrency": 2})
-    assert limited.json["limits"] == {"rate": 5, "burst": None, "concurrency": 2}
-    assert (await shown(world))["limits"] == limited.json["limits"]
-    assert (await world.api("PUT", path, {"rate": -5})).status == 422

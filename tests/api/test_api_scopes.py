@@ -267,7 +267,9 @@ def assert_alike(
     assert said == as_unknown, name
 
 
-async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) -> None:
+async def test_lists_and_counts_tell_of_ones_own_alone_and_the_teams_connection_is_used(
+    two: Two,
+) -> None:
     api, token = two.world.api, two.mine.token
 
     async def ids(what: str, **query: Any) -> list[str]:
@@ -307,6 +309,14 @@ async def test_lists_counts_searches_and_pages_tell_of_ones_own_alone(two: Two) 
     assert [(each["key"], each["count"]) for each in stats["series"]] == [("succeeded", 4)]
     everything = await api.items("/api/executions", flow="incoming")
     assert len(everything) == 4
+    # The team's connection is used, and not shown.
+    id = await two.world.connection(None, "everybody's shop")
+    for path in (f"/api/connections/{id}", "/api/connections/everybody's shop"):
+        assert (await api("GET", path, token=token)).status == 404
+    changed = await api("PATCH", f"/api/connections/{id}", {"name": "mine now"}, token=token)
+    assert changed.status == 404
+    shop = {"shop": "everybody's shop"}
+    await two.world.add("Mine", name="with the team's", connections=shop, token=token)
 
 
 @ON_ONE_STORE
@@ -344,17 +354,6 @@ async def test_a_customer_makes_and_runs_what_is_its_own_so_much_and_no_more(
     assert [each.status for each in await make(5, id, token)] == [201, 201]
     assert [each.status for each in await make(6, id, token)] == [409, 409]
     assert [each.status for each in await make(6, id)] == [201, 201]  # the team may
-
-
-async def test_the_teams_connection_is_used_and_not_shown(two: Two) -> None:
-    api, token = two.world.api, two.mine.token
-    id = await two.world.connection(None, "everybody's shop")
-    for path in (f"/api/connections/{id}", "/api/connections/everybody's shop"):
-        assert (await api("GET", path, token=token)).status == 404
-    changed = await api("PATCH", f"/api/connections/{id}", {"name": "mine now"}, token=token)
-    assert changed.status == 404
-    shop = {"shop": "everybody's shop"}
-    await two.world.add("Mine", name="with the team's", connections=shop, token=token)
 
 
 @ON_ONE_STORE

@@ -58,25 +58,19 @@ async def test_what_it_waits_for_is_shown_and_since_when(world: Any, instance: A
     assert (await world.ended(id))["waiting_since"] is None
 
 
-async def test_of_two_with_one_idempotency_key_one_counts(world: Any, instance: Any) -> None:
+async def test_of_two_with_one_idempotency_key_one_counts_and_none_without_a_name(
+    world: Any, instance: Any
+) -> None:
     id = await world.send(instance, {}, flow="waiting")
     path = f"/api/executions/{id}/signals/approved"
     for number, status in ((1, 200), (1, 200), (2, 422)):
         sent = await world.api("POST", path, number, headers={"idempotency-key": "k"})
         assert sent.status == status
+    for name in ("$exe_1", "x" * 121):
+        sent = await world.api("POST", f"/api/executions/{id}/signals/{name}")
+        assert (sent.status, sent.kind) == (422, "ConfigError")
     [signal] = await world.host.store.journal.signals(id)
     assert (signal.name, signal.payload) == ("approved", b"1")
-
-
-@for_each("name", ["$exe_1", "x" * 121])
-async def test_a_name_that_is_none_is_refused(world: Any, instance: Any, name: str) -> None:
-    id = await world.send(instance, {}, flow="waiting")
-    sent = await world.api("POST", f"/api/executions/{id}/signals/{name}")
-    assert (sent.status, sent.kind) == (422, "ConfigError")
-    assert await world.host.store.journal.signals(id) == []
-
-
-async def test_an_execution_that_is_not_there_is_not_found(world: Any, instance: Any) -> None:
     sent = await world.api("POST", "/api/executions/exe_no/signals/approved")
     assert (sent.status, sent.kind) == (404, "NotFound")
 

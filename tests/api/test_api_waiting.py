@@ -237,16 +237,8 @@ async def test_the_api_tells_what_is_waited_for(world: Any) -> None:
     assert connection["reason"] == "connection"
     assert connection["connection"].startswith("con_")
     assert "refused the credentials" in connection["message"]
-
-
-async def test_the_api_tells_an_app_that_is_away_and_when_it_is_tried_again(world: Any) -> None:
-    await world.publish()
-    instance = await world.instance()
-    world.shop.keys.clear()
-    parked = await world.send(instance, {"id": "2", "amount": 2})
-    await world.state(parked, "waiting")
-    id = (await waiting_of(world, parked))["connection"]
-    now = world.host.store.clock()
+    # Its app is away, and it says when it is tried again.
+    id, now = connection["connection"], world.host.store.clock()
     away = Throttled(now + 60 * SECOND, "it answered 503", away=True, since=now - 30 * SECOND)
     await world.host.store.journal.rest(id, away)
     wait = await waiting_of(world, parked)
