@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -700,6 +700,37 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = PasswordHasher(1, 1024, 1)
     monkeypatch.setattr(passwords, "hasher", lambda: hasher)
     monkeypatch.setattr(passwords, "NOBODYS", hasher.hash("nobody's"))
+
+
+@asynccontextmanager
+async def on_its_way(
+    world: World, sent: Coroutine[Any, Any, Answer], *, before: str = "", behind: str = ""
+) -> AsyncIterator[asyncio.Task[Answer]]:
+    """Hold a request in the gateway, before or behind one of its methods, until the block's end."""
+    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
+    method = getattr(gateway, before or behind)
+
+    async def hold() -> None:
+        found.set()
+        await go_on.wait()
+
+    async def held(*given: Any) -> Any:
+        if before:
+            await hold()
+        made = await method(*given)
+        if behind:
+            await hold()
+        return made
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gateway, before or behind, held)
+        sending = asyncio.create_task(sent)
+        await found.wait()
+        try:
+            yield sending
+        finally:
+            go_on.set()
+            await sending
 
 
 DESCRIBING = ("test_api_publishing.py", "test_api_draft_runs.py", "test_api_canary.py")

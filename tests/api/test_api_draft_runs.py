@@ -654,7 +654,8 @@ async def test_the_processes_of_a_run_are_looked_for_in_a_thread(
         return before(mark)
 
     monkeypatch.setattr(pools, "marked", noted)
-    pool = Pool(1, command(WORKER))
+    source = FORKING.format(path=sys.path, begin="", before="", child="pass", then="")
+    pool = Pool(1, [sys.executable, "-c", source])
     worker = pool.take()
     await worker.ready()
     pool.end(worker)
@@ -977,6 +978,15 @@ async def test_an_execution_becomes_a_test_that_passes_and_can_be_undone(world: 
     refused = await world.api("POST", f"{path}/from", wanted, headers={"if-match": '"4"'})
     assert (refused.status, refused.json["kind"]) == (422, "DefinitionError")
     assert "another" in refused.json["detail"] or "no longer" in refused.json["detail"]
+    # A private customer's execution becomes no test.
+    assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
+    tag = {"if-match": '"4"'}
+    refused = await world.api("POST", f"{path}/from", wanted, headers=tag)
+    assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
+    assert "private" in refused.json["detail"]
+    key = await world.key("read", "publish", "payloads")
+    refused = await world.api("POST", f"{path}/from", wanted, headers=tag, token=key)
+    assert refused.status == 403
 
 
 async def test_a_flow_has_samples_made_up_of_tests_and_of_executions(either: Any) -> None:
@@ -1006,7 +1016,9 @@ async def test_a_flow_has_samples_made_up_of_tests_and_of_executions(either: Any
     assert look["operation"] == "list_samples"
 
 
-async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
+async def test_the_next_event_of_a_customer_is_copied_until_it_becomes_private(
+    world: Any,
+) -> None:
     await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
     instance = await world.instance()
     before = await world.send(instance, {"id": "before", "amount": 1, "token": "t"})
@@ -1029,23 +1041,19 @@ async def test_the_next_event_of_a_customer_is_copied(world: Any) -> None:
         assert (await world.api("GET", path, flow=flow, customer=customer)).status == 404
     support = await signed_in(world, "support")
     assert (await support("GET", path, **wanted)).status == 403
-
-
-async def test_who_listens_hears_nothing_of_who_became_private(world: Any) -> None:
-    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
-    instance = await world.instance()
-    draft = await world.draft()
-    path, wanted = f"/api/drafts/{draft['id']}/listen", {"flow": "incoming", "customer": "Initech"}
-    key = await world.key("read", "publish", "payloads")
+    # Who listens hears nothing of who becomes private.
+    heard = await world.api.items("/api/audit", operation="listen")
     hears = asyncio.create_task(world.api("GET", path, token=key, **wanted))
-    async with asyncio.timeout(DEADLINE):
-        while not await world.api.items("/api/audit", operation="listen"):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+
+    async def is_heard() -> bool:
+        return len(await world.api.items("/api/audit", operation="listen")) > len(heard)
+
+    await until(is_heard)
     assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
     while not hears.done():
         await world.send(instance, {"id": "next", "amount": 1, "token": "t"})
         await asyncio.wait([hears], timeout=0.2)
-    [look] = await world.api.items("/api/audit", operation="listen")
+    [look, *_] = await world.api.items("/api/audit", operation="listen")
     assert look["customer"] == instance["customer"]
     told = (await hears).body.decode()
     assert "event: end" in told
@@ -1102,18 +1110,3 @@ async def test_a_run_gives_no_live_link_to_who_lacks_secrets(world: Any) -> None
         link = codec.decode(end["result"].encode()).replace("~", "")
         assert "/signals/" in link
         assert link.endswith("****") == hidden
-
-
-async def test_a_private_customers_execution_becomes_no_test(world: Any) -> None:
-    await world.publish(world.packed("orders.yaml", {"orders.yaml": TESTED}))
-    execution = await world.send(await world.instance(), {"id": "o1", "amount": 1, "token": "t"})
-    await world.ended(execution)
-    assert (await world.api("PATCH", "/api/customers/Initech", {"private": True})).status == 200
-    draft = await world.draft()
-    path = f"/api/drafts/{draft['id']}/tests/from"
-    wanted, tag = {"execution": execution}, {"if-match": '"1"'}
-    refused = await world.api("POST", path, wanted, headers=tag)
-    assert (refused.status, refused.json["kind"]) == (422, "ConfigError")
-    assert "private" in refused.json["detail"]
-    key = await world.key("read", "publish", "payloads")
-    assert (await world.api("POST", path, wanted, headers=tag, token=key)).status == 403

@@ -1,6 +1,5 @@
 """A customer is erased: nothing of it is left in any file, and nobody else's is touched."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from halflap.sdk import codec
 from halflap.server.settings import Settings
 from halflap.store import erasing
 from halflap.store.job import fetch
-from tests.api.conftest import TOKEN, Shop, World, world_on
+from tests.api.conftest import TOKEN, Shop, World, on_its_way, world_on
 
 CANARY = "canary-4711"
 LARGE = "x" * 100_000
@@ -156,29 +155,16 @@ async def streaming(tmp_path: Path, shop: Shop) -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("size", [100, 200_000, 2_000_000], ids=["row", "blob", "streamed"])
-async def test_an_event_that_is_on_its_way_meanwhile_is_not_taken(
-    streaming: World, size: int, monkeypatch: pytest.MonkeyPatch
-):
+async def test_an_event_that_is_on_its_way_meanwhile_is_not_taken(streaming: World, size: int):
     world = streaming
     await world.publish()
     instance = await world.instance()
-    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
-    begin = gateway._starts
-
-    async def held(*given: Any) -> Any:
-        starts = await begin(*given)
-        found.set()
-        await go_on.wait()
-        return starts
-
-    monkeypatch.setattr(gateway, "_starts", held)
     body = codec.encode({"id": CANARY, "amount": 1, "large": "x" * size})
-    sending = asyncio.create_task(world.hook(instance, body))
-    await found.wait()
-    await world.disable()
-    erasing = f"/api/customers/{instance['customer']}/erasure"
-    done = await world.api("POST", erasing, json={})
-    go_on.set()
+    hook = world.hook(instance, body)
+    async with on_its_way(world, hook, behind="_starts") as sending:
+        await world.disable()
+        erasing = f"/api/customers/{instance['customer']}/erasure"
+        done = await world.api("POST", erasing, json={})
 
     assert done.status == 200, done.body
     assert (await sending).status == 404
@@ -204,25 +190,12 @@ async def test_bulks_over_what_it_had_go_with_it_as_they_name_records(world: Any
     assert [each["wanted"]["where"]["customer"] for each in left] == [None, others]
 
 
-async def test_a_request_that_is_refused_afterwards_leaves_nothing(
-    world: Any, customer: str, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_request_that_is_refused_afterwards_leaves_nothing(world: Any, customer: str):
     instance = await world.api.get("/api/instances/orders")
-    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
-    receive = gateway._receive
-
-    async def held(*given: Any) -> Any:
-        found.set()
-        await go_on.wait()
-        return await receive(*given)
-
-    monkeypatch.setattr(gateway, "_receive", held)
-    bad = {"content-encoding": CANARY}
-    sending = asyncio.create_task(world.hook(instance, b"{}", **bad))
-    await found.wait()
-    await world.disable()
-    done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
-    go_on.set()
+    hook = world.hook(instance, b"{}", **{"content-encoding": CANARY})
+    async with on_its_way(world, hook, before="_receive") as sending:
+        await world.disable()
+        done = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
 
     assert (done.status, (await sending).status) == (200, 415)
     await world.host.store.catalogue.settled()

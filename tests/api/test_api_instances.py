@@ -1,15 +1,12 @@
 """Instances through the API: every wrong field named, every move until it is settled."""
 
-import asyncio
 from decimal import Decimal
 from typing import Any
-
-import pytest
 
 from halflap.api.view import SubscriptionView, rfc3339
 from halflap.model import ENDED
 from halflap.store.shards import ListenerKey, ShardCursor
-from tests.api.conftest import ORDERS, SHOP
+from tests.api.conftest import ORDERS, SHOP, on_its_way
 from tests.polling import until
 
 
@@ -271,26 +268,15 @@ async def test_an_active_instance_is_disabled_before_it_is_removed(world: Any) -
 
 
 async def test_an_event_whose_instance_is_removed_on_its_way_ends_with_the_reason(
-    either: Any, monkeypatch: pytest.MonkeyPatch
+    either: Any,
 ) -> None:
     world = either
     await world.publish()
     instance = await world.instance()
-    gateway, found, go_on = world.host.gateway, asyncio.Event(), asyncio.Event()
-    begin = gateway._starts
-
-    async def held(*given: Any) -> Any:
-        starts = await begin(*given)
-        found.set()
-        await go_on.wait()
-        return starts
-
-    monkeypatch.setattr(gateway, "_starts", held)
-    sending = asyncio.create_task(world.hook(instance, {"id": "1", "amount": 1}))
-    await found.wait()
-    await world.disable()
-    assert (await world.api("DELETE", "/api/instances/orders")).status == 204
-    go_on.set()
+    hook = world.hook(instance, {"id": "1", "amount": 1})
+    async with on_its_way(world, hook, behind="_starts") as sending:
+        await world.disable()
+        assert (await world.api("DELETE", "/api/instances/orders")).status == 204
 
     accepted = await sending
     assert accepted.status == 200, accepted.body

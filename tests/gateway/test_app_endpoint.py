@@ -14,7 +14,7 @@ from halflap.errors import StoreError
 from halflap.model import CustomerLimits
 from halflap.store.catalogue import unrouted
 from tests.api.test_api_shared import teams_on
-from tests.gateway.chats import Chats, fields_of
+from tests.gateway.chats import SECRET, Chats, fields_of
 from tests.polling import DEADLINE
 
 
@@ -30,7 +30,9 @@ ON_BOTH_STORES = pytest.mark.parametrize("chats", ["file", "postgresql"], indire
 
 
 @ON_BOTH_STORES
-async def test_an_event_starts_the_flows_of_everybody_who_holds_the_account(chats: Chats) -> None:
+async def test_an_event_starts_the_flows_of_everybody_who_holds_the_account_once(
+    chats: Chats,
+) -> None:
     mine = [
         await chats.instance("ada", "T1"),
         await chats.instance("ada", "T1", "right"),
@@ -45,53 +47,31 @@ async def test_an_event_starts_the_flows_of_everybody_who_holds_the_account(chat
     await chats.host.engine.outcome(one["id"], within=DEADLINE)
     found = await chats.api.get(f"/api/executions/{one['id']}")
     assert (found["state"], found["result"]) == ("succeeded", ["bob", "hi"]), found
-
-
-@ON_BOTH_STORES
-async def test_a_repeated_event_is_one_for_each_flow_and_a_filter_is_the_flows_own(
-    chats: Chats,
-) -> None:
-    both = [await chats.instance("ada", "T1"), await chats.instance("ada", "T1", "right")]
+    # A repeated event is one for each flow, whose filter is its own.
     event = chats.message("T1", **{"not": "right"})
     for _ in range(3):
         assert (await chats.post(event)).status == 200
-    assert await chats.started(both) == [1, 0]
-
-
-@ON_BOTH_STORES
-async def test_a_request_with_events_of_several_accounts_is_cut(chats: Chats) -> None:
-    both = [await chats.instance("ada", "T1"), await chats.instance("bob", "T2")]
+    assert await chats.started([*mine, other]) == [2, 1, 2, 0]
+    # One request with events of several accounts is cut.
     batch = [chats.message(team) for team in ("T1", "T2", "T1", "T3")]
     assert (await chats.post({"batch": batch})).status == 200
-    assert await chats.started(both) == [2, 1]
+    assert await chats.started([*mine, other]) == [4, 3, 4, 1]
     assert [each["account"] for each in await chats.unrouted()] == ["T3"]
 
 
-async def test_a_challenge_is_answered_once_it_is_verified(chats: Chats) -> None:
+async def test_what_is_not_signed_now_by_the_app_leaves_nothing(chats: Chats) -> None:
+    mine = await chats.instance("ada", "T1")
+    for secret, at, status in (("another", 0, 401), (SECRET, -400, 401), (SECRET, 0, 200)):
+        for team in ("T1", "T9"):
+            answer = await chats.post(chats.message(team), secret=secret, at=at)
+            assert answer.status == status
+        taken = int(status == 200)
+        assert await chats.started([mine]) == [taken]
+        assert len(await chats.unrouted()) == taken
+    assert await chats.api.items("/api/executions", instance=mine.id, flow="aside") == []
     answer = await chats.post({"challenge": "c3"})
     assert (answer.status, answer.json) == (200, {"challenge": "c3"})
     assert (await chats.post({"challenge": "c3"}, secret="wrong")).status == 401
-
-
-@pytest.mark.parametrize(
-    ("secret", "at", "status"),
-    [
-        ("the-apps-signing-secret", 0, 200),
-        ("another", 0, 401),
-        ("the-apps-signing-secret", -400, 401),
-    ],
-    ids=["signed", "by another", "stale"],
-)
-async def test_what_is_not_signed_now_by_the_app_leaves_nothing(
-    chats: Chats, secret: str, at: float, status: int
-) -> None:
-    mine = await chats.instance("ada", "T1")
-    for team in ("T1", "T9"):
-        answer = await chats.post(chats.message(team), secret=secret, at=at)
-        assert answer.status == status
-    is_taken = status == 200
-    assert await chats.started([mine]) == [int(is_taken)]
-    assert len(await chats.unrouted()) == int(is_taken)
 
 
 async def test_another_signing_secret_is_taken_beside_the_former_for_a_day(chats: Chats) -> None:
@@ -99,11 +79,11 @@ async def test_another_signing_secret_is_taken_beside_the_former_for_a_day(chats
     assert await chats.sign("the-new-one") == chats.url
     assert await chats.sign("the-new-one") == chats.url  # said again, it does not end the former
     assert await chats.sign(None) == chats.url
-    for secret in ("the-apps-signing-secret", "the-new-one"):
+    for secret in (SECRET, "the-new-one"):
         assert (await chats.post(chats.message("T1"), secret=secret)).status == 200
     clock = chats.host.store.catalogue.oauth_apps
     clock._clock = lambda: chats.host.clock() + 25 * 3600 * 1_000_000
-    for secret, status in (("the-apps-signing-secret", 401), ("the-new-one", 200)):
+    for secret, status in ((SECRET, 401), ("the-new-one", 200)):
         assert (await chats.post(chats.message("T1"), secret=secret)).status == status
     shown = await chats.api("GET", "/api/oauth-apps")
     assert b"the-new-one" not in shown.body
@@ -139,13 +119,6 @@ async def test_an_account_is_held_by_who_signed_in_to_it_and_by_nobody_who_names
     await retype(fields_of("T2"))
     await chats.post(chats.message("T2"))
     assert await chats.started([eve]) == [1]
-
-
-async def test_a_flow_that_takes_no_app_events_is_left_alone(chats: Chats) -> None:
-    mine = await chats.instance("ada", "T1")
-    await chats.post(chats.message("T1"))
-    listed = await chats.api("GET", "/api/executions", instance=mine.id, flow="aside")
-    assert listed.json["items"] == []
 
 
 # Dead letters ---------------------------------------------------------------------------------
