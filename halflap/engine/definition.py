@@ -14,7 +14,13 @@ def check_definition(integration: Integration[Any]) -> None:
     """Refuse what would only fail once a customer activates it."""
     check_config_sources(integration)
     for flow in integration.flows.values():
-        integration.connection_for(flow)
+        trigger = flow.trigger.trigger
+        if integration.connection_for(flow) is None and trigger.needs_connection:
+            raise DefinitionError(
+                f"the flow {flow.name} is started by {trigger.name}, which calls {trigger.component}, so "
+                "the config needs a connection of its type, and has none",
+                where=flow.where,
+            )
     for name, field in integration.config.model_fields.items():
         if is_secret(field.annotation):
             raise DefinitionError(

@@ -471,6 +471,17 @@ class Trigger(Generic[P, E]):
 
         return decorate if function is None else decorate(function)
 
+    @property
+    def needs_connection(self) -> bool:
+        """True if it is read, or asks its app of each event, through a connection."""
+        kind = self.connection_type
+        return kind is not None and any(
+            isinstance(each, type) and issubclass(each, kind)
+            for name in ("listen", "poll", "shards", "admit")
+            if (hook := self.hooks.get(name)) is not None
+            for each in hints_of(hook).values()
+        )
+
     def _hooked(self, name: str, function: F, *given: Any) -> F:
         """Keep a hook, whose parameters are all known: connection, what is given, and inputs."""
         check_injected(function, self, given)

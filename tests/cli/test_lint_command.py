@@ -92,6 +92,18 @@ def test_loading_finds_what_only_the_definition_knows(run):
     assert run("pass", "--load") == (0, "no findings in 1 file\n")
 
 
+def test_loading_finds_a_trigger_whose_connection_the_config_lacks(run):
+    polled = """pass
+
+
+from halflap import sqs
+
+
+@integration.flow(trigger=sqs.message(queue='https://a.example/q'))
+async def polled(ctx: Context[Config], event: dict) -> None: ..."""
+    assert "is started by sqs.message, which calls sqs, so" in run(polled, "--load")[1]
+
+
 def test_a_file_is_linted_alone_with_the_others_known(run, tmp_path):
     (tmp_path / "other.py").write_text("def (\n")
     assert run("time.time()", "orders.py")[1].count("HF") == 1

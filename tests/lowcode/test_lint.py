@@ -386,6 +386,21 @@ def test_a_config_that_is_not_finished_is_read_as_far_as_it_goes(config: str) ->
                 assert {one.code for one in again} & {"HF100", "HF101", "HF116"} == set()
 
 
+@for_each(
+    "name,inputs",
+    [("http.poll", ""), ("sqs.message", ""), ("shopify.event", "{topics: [orders/create]}")],
+)
+def test_a_trigger_that_calls_its_app_needs_its_connection(name: str, inputs: str) -> None:
+    text = HEAD.replace("webhook.request", name).replace("{signature: github}", inputs or "{}")
+    found = lint_text(text, "f.yaml", Shapes(Components(own)))
+    [lacks] = [each for each in found if each.code == "HF116"]
+    assert f"{name} needs a connection of {name.partition('.')[0]}" in lacks.message
+    assert (lacks.line, lacks.fix is not None) == (9, True)
+    mended = "\n".join(lacks.fix.applied(text.splitlines())) if lacks.fix else ""
+    again = lint_text(mended, "f.yaml", Shapes(Components(own)))
+    assert [each.code for each in again if each.code in ("HF100", "HF116")] == []
+
+
 def test_an_option_that_an_orders_rule_does_not_take_is_found() -> None:
     def said(order: str) -> list[str]:
         text = f"{HEAD.replace('    steps:', f'    order: {order}{chr(10)}    steps:')}      - log: a\n"

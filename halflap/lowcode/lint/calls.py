@@ -372,6 +372,16 @@ class Calls:
         if lacking and not use.spread:
             add(rules.INPUTS, message=f"{name} needs the input {lacking[0]!r}")
 
+    def reached(self, name: str, shape: CallShape, path: Path) -> None:
+        """Check that the config has the connection by which a trigger calls its app."""
+        owner, known = name.partition(".")[0], self._connections.items()
+        fitting = [each for each, one in known if one.fits(shape.connection or None, owner)]
+        if not fitting:
+            said = connection_of(name, None, fitting)[1]
+            self.findings.add(
+                rules.CONNECTION, (*path, "trigger"), said, mend=self._connected(owner)
+            )
+
     def verified(self, name: str, shape: CallShape, given: Mapping[str, Any], path: Path) -> None:
         """Check that a trigger verifies who sends its events."""
         if shape.trigger is None:
@@ -388,6 +398,8 @@ class Calls:
             mend = rewritten(self.findings.source, place, meant[1]) if meant and named else None
             self.findings.add(rules.UNFIT, place, text, mend=mend)
             return
+        if declared.subscribes and "subscribe" in shape.trigger.hooks:
+            self.reached(name, shape, path)
         has_no_url = declared.ticks or declared.lifecycle or declared.app_events is not None
         if has_no_url or not declared.methods:
             return

@@ -115,6 +115,8 @@ def check_trigger(
     if trigger is None:
         return event
     calls.inputs(flow.trigger, trigger, flow.inputs, (*path, "with"), path)
+    if trigger.trigger is not None and trigger.trigger.needs_connection:
+        calls.reached(flow.trigger, trigger, path)
     if declared is not None:
         declared.check(flow.trigger, flow.inputs, path, reader.findings)
     if len(reader.findings.found) == before and not any(references.values()):
