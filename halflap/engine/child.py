@@ -48,7 +48,7 @@ from halflap.model import (
 )
 from halflap.sdk.egress import Egress, Policy
 from halflap.store import blobs
-from halflap.store.blobs.checked import Checked
+from halflap.store.blobs.blob import Checked
 from halflap.store.vault import Vault
 
 

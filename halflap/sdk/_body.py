@@ -92,17 +92,19 @@ def parameters(content_type: str) -> dict[str, str]:
     }
 
 
+_SAFE: dict[str, Any] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+    "remove_comments": True,
+    "remove_pis": True,
+}
+
+
 def xml(body: bytes) -> Any:
     """The root element of an XML body: no document type, no entities, nothing fetched."""
-    parser: Any = etree.XMLPullParser(
-        events=("start", "end"),
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+    parser: Any = etree.XMLPullParser(events=("start", "end"), **_SAFE)
     nodes = depth = 0
     root: Any = None
     try:
@@ -135,15 +137,7 @@ def parse_xml(body: bytes) -> Any:
 
     For a thread: the parser frees the interpreter's lock.
     """
-    parser: Any = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    return etree.fromstring(body, parser)
+    return etree.fromstring(body, etree.XMLParser(**_SAFE))
 
 
 def _xml_problem(element: Any, problem: str) -> str:

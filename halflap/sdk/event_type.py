@@ -45,70 +45,65 @@ def breaking_changes(before: Schema, after: Schema) -> list[str]:
     """
     if before == after:
         return []
-    left = [MOST_COMPARED]
-    changes = list(_changes(before, after, before, after, "", frozenset(), left))
-    return changes if left[0] >= 0 else [*changes, "the schema is too large to be compared"]
+    compared = _SchemaComparison(before, after)
+    found = list(compared.changes(before, after, "", frozenset()))
+    return found if compared.left >= 0 else [*found, "the schema is too large to be compared"]
 
 
-def _changes(
-    before: Any,
-    after: Any,
-    old: Schema,
-    new: Schema,
-    at: str,
-    seen: frozenset[tuple[str, str]],
-    left: list[int],
-) -> Iterator[str]:
-    if left[0] < 0:
-        return
-    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-        if before != after:
-            yield f"{at or 'the schema'} is another one"
-        return
-    first, second = cast(Schema, before), cast(Schema, after)
-    pair = (str(first.get("$ref", "")), str(second.get("$ref", "")))
-    if any(pair):
-        if pair in seen:
+class _SchemaComparison:
+    """A comparison of two schemas, each of which may refer to itself, of a bounded size."""
+
+    def __init__(self, old: Schema, new: Schema) -> None:
+        self._old, self._new = old, new
+        self.left = MOST_COMPARED
+
+    def changes(
+        self, before: Any, after: Any, at: str, seen: frozenset[tuple[str, str]]
+    ) -> Iterator[str]:
+        """Yield what a part says otherwise than before; `seen` are the references around it."""
+        if self.left < 0:
             return
-        seen |= {pair}
-    was, now = _resolved(first, old), _resolved(second, new)
-    left[0] -= 1 + len(was) + len(now)
-    yield from _properties(was, now, old, new, at, seen, left)
-    for key in sorted(was.keys() | now.keys()):
-        if key in DESCRIBES or key in ("properties", "required", "$defs", "definitions"):
-            continue
-        place = f"{at}.{key}" if at else key
-        one, other = was.get(key), now.get(key)
-        if key in ("items", "additionalProperties") and one is not None and other is not None:
-            yield from _changes(one, other, old, new, place, seen, left)
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and _are_alike(one, other):
-            for number, each in enumerate(zip(cast(Any, one), cast(Any, other), strict=True)):
-                yield from _changes(*each, old, new, f"{place}[{number}]", seen, left)
-        elif one != other:
-            yield f"{place} was {_shown(one)} and is {_shown(other)}"
+        if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+            if before != after:
+                yield f"{at or 'the schema'} is another one"
+            return
+        first, second = cast(Schema, before), cast(Schema, after)
+        pair = (str(first.get("$ref", "")), str(second.get("$ref", "")))
+        if any(pair):
+            if pair in seen:
+                return
+            seen |= {pair}
+        was, now = _resolved(first, self._old), _resolved(second, self._new)
+        self.left -= 1 + len(was) + len(now)
+        yield from self._properties(was, now, at, seen)
+        for key in sorted(was.keys() | now.keys()):
+            if key in DESCRIBES or key in ("properties", "required", "$defs", "definitions"):
+                continue
+            place = f"{at}.{key}" if at else key
+            one, other = was.get(key), now.get(key)
+            if key in ("items", "additionalProperties") and one is not None and other is not None:
+                yield from self.changes(one, other, place, seen)
+            elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and _are_alike(one, other):
+                for number, each in enumerate(zip(cast(Any, one), cast(Any, other), strict=True)):
+                    yield from self.changes(*each, f"{place}[{number}]", seen)
+            elif one != other:
+                yield f"{place} was {_shown(one)} and is {_shown(other)}"
 
-
-def _properties(
-    was: Schema,
-    now: Schema,
-    old: Schema,
-    new: Schema,
-    at: str,
-    seen: frozenset[tuple[str, str]],
-    left: list[int],
-) -> Iterator[str]:
-    fields, others = was.get("properties", {}), now.get("properties", {})
-    needed, needs = set(was.get("required", ())), set(now.get("required", ()))
-    for name in sorted({*fields, *others, *needed, *needs}):
-        place = f"{at}.{name}" if at else name
-        if name in fields and name not in others:
-            yield f"{place} is gone"
-        elif name in needs - needed:
-            yield f"{place} is required now: what is published without it would be refused"
-        elif name in needed - needs:
-            yield f"{place} is required no more: who reads it may miss it"
-        elif name in fields and name in others:
-            yield from _changes(fields[name], others[name], old, new, place, seen, left)
+    def _properties(
+        self, was: Schema, now: Schema, at: str, seen: frozenset[tuple[str, str]]
+    ) -> Iterator[str]:
+        fields, others = was.get("properties", {}), now.get("properties", {})
+        needed, needs = set(was.get("required", ())), set(now.get("required", ()))
+        for name in sorted({*fields, *others, *needed, *needs}):
+            place = f"{at}.{name}" if at else name
+            if name in fields and name not in others:
+                yield f"{place} is gone"
+            elif name in needs - needed:
+                yield f"{place} is required now: what is published without it would be refused"
+            elif name in needed - needs:
+                yield f"{place} is required no more: who reads it may miss it"
+            elif name in fields and name in others:
+                yield from self.changes(fields[name], others[name], place, seen)
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:

@@ -10,20 +10,11 @@ from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter, ValidationError
 
-from halflap.sdk.conformity import SHOWN, nearest
+from halflap.sdk.conformity import SHOWN, TYPES, nearest
 from halflap.sdk.schema import UNSET, InputField
 
 Schema = Mapping[str, Any]
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "number": (int, Decimal),
-    "integer": (int,),
-    "boolean": (bool,),
-    "object": (dict,),
-    "array": (list,),
-    "null": (type(None),),
-}
 _MOST = 64
 """The depth to which a schema is followed; one that refers to itself ends there."""
 
@@ -253,7 +244,7 @@ def _takes(schema: Schema, value: Any) -> bool:
     named = _types(schema)
     if not named:
         return True
-    kinds = tuple(kind for name in named for kind in _KINDS.get(name, ()))
+    kinds = tuple(kind for name in named if name in TYPES for kind in TYPES[name][0])
     return isinstance(value, kinds) and (type(value) is not bool or "boolean" in named)
 
 

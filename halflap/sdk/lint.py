@@ -502,10 +502,10 @@ def _secrets(module: Module) -> Iterator[tuple[ast.AST, str, str]]:
                 module.meaning(function) in ("pydantic.SecretStr", "SecretStr")
             ):
                 yield node, "HF010", f"a SecretStr is given in plain text; {instead}"
-            case ast.Assign(targets=[target], value=ast.Constant(value=str(text)) as value):
-                if reads_as_secret(ast.unparse(target), text):
-                    yield value, "HF010", f"{ast.unparse(target)} is in plain text; {instead}"
-            case ast.AnnAssign(target=target, value=ast.Constant(value=str(text)) as value):
+            case (
+                ast.Assign(targets=[target], value=ast.Constant(value=str(text)) as value)
+                | ast.AnnAssign(target=target, value=ast.Constant(value=str(text)) as value)
+            ):
                 if reads_as_secret(ast.unparse(target), text):
                     yield value, "HF010", f"{ast.unparse(target)} is in plain text; {instead}"
             case ast.keyword(arg=str(name), value=ast.Constant(value=str(text)) as value):

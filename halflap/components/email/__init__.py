@@ -11,8 +11,7 @@ from functools import partial
 import anyio.to_thread
 
 from halflap import Component, DefinitionError, File, Request, Unsigned
-from halflap.components.email.identity import identity_of
-from halflap.components.email.message import Mail, MailAddress, read_mail, read_posted
+from halflap.components.email.message import Mail, MailAddress, identity_of, read_mail, read_posted
 from halflap.components.email.sending import Address, Mailbox, SentMail, written
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import re
 from collections import Counter
@@ -310,3 +311,16 @@ def date_of(value: str) -> datetime | None:
 def first(headers: dict[str, list[str]], name: str) -> str:
     """Return the first value of a header; empty where there is none."""
     return next(iter(headers.get(name, ())), "")
+
+
+def identity_of(mail: bytes) -> str | None:
+    """Return a mail's id, and a digest of what stands behind its headers; None where it has neither.
+
+    Servers on the way add headers; what was sent stays. Somebody else's mail of the same id is another.
+    """
+    head, _, body = mail.partition(b"\r\n\r\n")
+    digest = hashlib.sha256(body).hexdigest()[:32]
+    for line in head.split(b"\r\n"):
+        if line[:11].lower() == b"message-id:":
+            return f"{line[11:].strip().decode('ascii', 'replace')[:200]}#{digest}"
+    return f"#{digest}" if body else None

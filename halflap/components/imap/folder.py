@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
 from halflap import Batch, Listening, Message
-from halflap.components.email.identity import identity_of
+from halflap.components.email.message import identity_of
 from halflap.components.imap.session import FetchedMail, ImapSession, RefusedCommand, day_of
 
 Then = Literal["keep", "seen", "move", "delete"]

@@ -13,7 +13,7 @@ from halflap.errors import DefinitionError
 from halflap.lowcode.builder import build
 from halflap.lowcode.config import check_condition, conditions_in, default_of
 from halflap.lowcode.document import ONE_CALL, ConnectionField, Document, PlainField, TestPart
-from halflap.lowcode.fixes import MOST_CHARACTERS, quoted_expression, quoted_value
+from halflap.lowcode.fixes import MOST_CHARACTERS, instead_of, quoted_expression, quoted_value
 from halflap.lowcode.foreign import explained
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import KINDS
@@ -22,15 +22,16 @@ from halflap.lowcode.kinds.walk import fields_of
 from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
+from halflap.lowcode.lint.examples import Examples, Results
 from halflap.lowcode.lint.expressions import leaves, read_all, splits
-from halflap.lowcode.lint.flow import FlowLint, endless, waits_of
+from halflap.lowcode.lint.flow import REQUEST, FlowLint, check_trigger, endless, waits_of
 from halflap.lowcode.lint.reader import Notes, TemplateReader, names_of_flow
-from halflap.lowcode.lint.results import Results
-from halflap.lowcode.lint.routes import check_preprocess
-from halflap.lowcode.lint.rules import Findings, TooMany
-from halflap.lowcode.lint.scope import Names, Schema
+from halflap.lowcode.lint.rules import Findings, TooMany, suggest
+from halflap.lowcode.lint.scope import Names, Schema, ScopedName
 from halflap.lowcode.lint.shapes import Shapes
+from halflap.lowcode.lint.state import FlowState
 from halflap.lowcode.repair import repaired
+from halflap.lowcode.routing import ONES_OWN
 from halflap.lowcode.scalar import scalar
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
 from halflap.lowcode.source import Path, Place, SourceText, Unreadable, held, mapping_of, read
@@ -472,3 +473,53 @@ class _Linter:
     def _no_field(self, name: str, path: Path, *, key: bool = False) -> None:
         said, known = "the config has no field", self._known
         self._findings.add_unknown(rules.NO_FIELD, said, name, known, path, has="it has", key=key)
+
+
+# Pre-process flows: their triggers, and the routes that their events take ---------------------
+
+
+def check_preprocess(
+    document: Document,
+    name: str,
+    calls: Calls,
+    reader: TemplateReader,
+    common: Layered[ScopedName],
+) -> None:
+    """Check one pre-process flow."""
+    part = document.preprocess[name]
+    path: Path = ("preprocess", name)
+    event = check_trigger(part, path, calls, reader, Examples(document), common)
+    names = common.inner({"event": ScopedName(schema=event)})
+    reader.template(part.sender, (*path, "sender"), FlowState(REQUEST))
+    if part.shared:
+        names = Layered({name: each for name, each in names.items() if name not in ONES_OWN})
+    always: int | None = None
+    for at, route in enumerate(part.routes):
+        place = (*path, "routes", at)
+        if always is not None and not part.all:
+            line = reader.findings.source.place((*path, "routes", always)).line
+            said = (
+                f"this is never taken: the route at line {line} has no `when`, so it always holds"
+            )
+            reader.findings.add(rules.UNREACHABLE, place, said)
+            break
+        always = at if route.when is None else None
+        if route.flow is not None and route.flow not in document.flows:
+            said, flows = "there is no flow", document.flows
+            reader.findings.add_unknown(rules.NO_SUCH, said, route.flow, flows, (*place, "flow"))
+        _check_field(document, route.config, (*place, "config"), reader)
+        for key in ("when", "event", "customer", "config", "instance", "ignore"):
+            reader.template(getattr(route, key), (*place, key), FlowState(names))
+
+
+def _check_field(
+    document: Document, config: dict[str, Any], path: Path, reader: TemplateReader
+) -> None:
+    """Check the field that an instance is found by: of the config, or of a connection in it."""
+    reader.config.update(config)
+    for name in config:
+        if name.partition(".")[0] not in document.fields:
+            there = suggest(name, document.fields, "it has")
+            said = f"the config has no field {name!r}; {there}"
+            mend = instead_of(name.partition(".")[0], document.fields)
+            reader.findings.add(rules.NO_FIELD, (*path, name), said, key=True, mend=mend)

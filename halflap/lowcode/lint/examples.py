@@ -6,14 +6,14 @@ objects may have other fields, and what tests show of texts and numbers is not h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.document import Document, Triggered
 from halflap.lowcode.kinds.walk import every
-from halflap.lowcode.lint.scope import NULL, SEEN_IN, Schema, either, literal
+from halflap.lowcode.lint.scope import NULL, SEEN_IN, TEXT, Schema, either, joined, literal
 
 AS_SENT = "webhook.request"
 """The trigger whose event is the body that a test sends; others may read something else of it."""
@@ -216,3 +216,61 @@ def unknown_types(schema: Any, path: tuple[str | int, ...] = ()) -> list[tuple[s
     for name in ("items", "additionalProperties", "anyOf", "oneOf", "allOf"):
         found += unknown_types(members.get(name), (*path, name))
     return found
+
+
+# Results of steps that no schema declares: of other flows, and of awaited answers -------------
+
+MOST_DEPTH = 8
+"""The depth to which flows that call each other are followed."""
+
+
+class Results:
+    """Walks flows for what others read of them, each once; one that is being walked says nothing."""
+
+    def __init__(
+        self,
+        document: Document,
+        walk: Callable[[str], list[Schema | None]],
+        endless: frozenset[str],
+    ) -> None:
+        self._document = document
+        self.endless = endless
+        self.examples = Examples(document)
+        self._walk = walk
+        self._told: dict[str, list[Schema | None]] = {}
+        self._walking: set[str] = set()
+
+    def call(self, step: doc.CallStep) -> Schema | None:
+        """Return the type of a `call`."""
+        if not step.wait:
+            return or_null(TEXT) if step.on_failure == "ignore" else TEXT
+        told = self._of(step.call) if step.call in self._document.flows else None
+        if told is None:
+            return None
+        found = joined(told)
+        return or_null(found) if step.on_failure == "ignore" else found
+
+    def _of(self, name: str) -> list[Schema | None] | None:
+        if name in self._walking or len(self._walking) >= MOST_DEPTH:
+            return None
+        if name not in self._told:
+            self._walking.add(name)
+            try:
+                self._told[name] = self._walk(name)
+            finally:
+                self._walking.discard(name)
+        return self._told[name]
+
+
+def answer_of_links(choices: list[str]) -> Schema:
+    """Return the type of a signal that links were made for; others may send anything in its name."""
+    choice: Schema = {
+        "anyOf": [{"type": "string", "enum": choices}, {}],
+        "description": f"What was chosen of {', '.join(choices)}.",
+    }
+    return {"anyOf": [{"type": "object", "properties": {"choice": choice}}, {}]}
+
+
+def or_null(schema: Schema | None) -> Schema | None:
+    """This, or null."""
+    return None if schema is None else either(schema, NULL)

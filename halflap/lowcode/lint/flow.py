@@ -23,7 +23,16 @@ from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds
-from halflap.lowcode.lint.examples import AS_SENT, TYPES, Examples, is_open, unknown_types
+from halflap.lowcode.lint.examples import (
+    AS_SENT,
+    TYPES,
+    Examples,
+    Results,
+    answer_of_links,
+    is_open,
+    or_null,
+    unknown_types,
+)
 from halflap.lowcode.lint.expressions import Reads
 from halflap.lowcode.lint.fitting import misfit
 from halflap.lowcode.lint.infer import not_chosen
@@ -36,11 +45,6 @@ from halflap.lowcode.lint.reader import (
     names_given,
     texts,
     times_set,
-)
-from halflap.lowcode.lint.results import (
-    Results,
-    answer_of_links,
-    or_null,
 )
 from halflap.lowcode.lint.rules import Findings, suggest
 from halflap.lowcode.lint.scope import (

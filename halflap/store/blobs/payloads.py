@@ -47,13 +47,13 @@ from halflap.model import (
 from halflap.store.blobs.blob import (
     MARK,
     BlobStore,
+    Checked,
     hasher,
     is_reference,
     new_key,
     reference,
     referred,
 )
-from halflap.store.blobs.checked import Checked
 from halflap.store.blobs.nowhere import Nowhere
 from halflap.store.blobs.register import Note, Part, Register
 from halflap.store.protocol import Accepted, Claim, Lease, Release, Written
