@@ -279,7 +279,7 @@ async def test_an_instance_gets_another_account(desk: Desk) -> None:
         await dialog.get_by_label("Shop", exact=True).select_option(label="the new shop")
         assert await barriers(page) == []
         # What a dialog above it saves is no answer to this one.
-        await dialog.get_by_role("button", name="Connect").click()
+        await dialog.get_by_role("button", name="Another account…").click()
         above = page.get_by_role("dialog").last
         await above.get_by_role("button", name="Save the connection").click()
         await expect(above.get_by_text("Fill this in.").first).to_be_visible()

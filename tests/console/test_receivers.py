@@ -214,6 +214,31 @@ async def test_another_link_in_the_same_tab_shows_its_customer_and_an_ended_one_
         assert "second.example" not in await page.content()
 
 
+async def test_what_was_typed_as_a_link_ends_goes_on_with_the_next_one(desk: Desk) -> None:
+    place = desk.place
+    own = await place.api("POST", "/customers", {"name": "Slow"})
+    draft = {"customer": own["id"], "access": "manage", "lasts_seconds": 900}
+    before, after = [await place.api("POST", "/tokens", draft) for _ in range(2)]
+    async with opened(desk.out, f"/portal/webhooks#token={before['token']}") as page:
+        await page.get_by_role("button", name="New receiver").click()
+        url = page.get_by_role("dialog").get_by_label("URL")
+        await url.fill("https://slow.example/hooks")
+        await place.api("DELETE", f"/tokens/{before['id']}")
+        await expect(page.get_by_text("What you typed is kept, but for secrets")).to_be_visible()
+        assert "slow.example" not in await page.content()
+        assert await barriers(page) == []
+        link = f"/portal/webhooks#token={after['token']}"
+        async with opened(desk.out, link, beside=page) as other:
+            await expect(other.get_by_role("button", name="New receiver")).to_be_visible()
+            await expect(url).to_have_value("https://slow.example/hooks")
+            await page.get_by_role("button", name="Add the receiver").click()
+            await expect(page.get_by_role("dialog", name="The secret")).to_be_visible()
+            await page.get_by_role("button", name="I have copied it").click()
+        await page.reload()
+        await expect(page.get_by_text("https://slow.example/hooks")).to_be_visible()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 async def test_the_overview_says_what_needs_a_persons_attention(desk: Desk) -> None:
     place = desk.place
     types = [{"name": "order.late", "schema": {}, "example": {"id": 1}}]

@@ -6,10 +6,12 @@ const PortalPage = lazyRouteComponent(() => import("~/features/receivers/portal"
 const PREFIX = "#token="
 const KEPT = "halflap-portal-token"
 
+const keepToken = (token: string) => sessionStorage.setItem(KEPT, token)
+
 /** Take the token out of the address, before the router reads that; a reload has it still. */
 function takeToken(): string | null {
   if (window.location.hash.startsWith(PREFIX)) {
-    sessionStorage.setItem(KEPT, window.location.hash.slice(PREFIX.length))
+    keepToken(window.location.hash.slice(PREFIX.length))
     window.history.replaceState(null, "", window.location.pathname)
   }
   return sessionStorage.getItem(KEPT)
@@ -27,8 +29,13 @@ if (shown) {
   })
 }
 
+function goOn(token: string): void {
+  keepToken(token)
+  window.location.reload()
+}
+
 export const portalRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/portal/webhooks",
-  component: () => <PortalPage token={token} />,
+  component: () => <PortalPage token={token} onToken={goOn} />,
 })

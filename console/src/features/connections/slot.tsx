@@ -1,9 +1,10 @@
 import { t } from "@lingui/core/macro"
 import { useQuery, useQueryClient } from "@tanstack/react-query"
 import { Plus } from "lucide-react"
-import { useEffect, useEffectEvent, useRef, useState } from "react"
+import { useEffect, useEffectEvent, useRef } from "react"
 import { type Connection, usableQuery } from "~/api/connections"
 import type { FormField, Slot } from "~/api/instances"
+import { useOpened } from "~/features/session/draft"
 import { moved, useRenewal } from "~/features/session/renewal"
 import { Button } from "~/ui/button"
 import { Field, Select } from "~/ui/field"
@@ -36,7 +37,9 @@ export function ConnectionField({
   const usable = useQuery(usableQuery(customer, slot.component))
   // Somebody may sign in at the app in another tab.
   useRenewal(["connections", "usable"], RENEW_MS, (news) => moved(news, "connections"))
-  const [making, setMaking] = useState(false)
+  const [making, setMaking] = useOpened<true>(
+    `connect:${customer}:${integration}:${version}:${field.name}`,
+  )
   const chosen = usable.data?.find((each) => each.id === value)
   // The only account that there is, in a field that nobody has chosen for: one may still choose none.
   const only = usable.data?.length === 1 ? usable.data[0]?.id : undefined
@@ -49,7 +52,7 @@ export function ConnectionField({
     if (only !== undefined) offer(only)
   }, [only])
   const made = (connection: Connection) => {
-    setMaking(false)
+    setMaking(null)
     onChange(connection.id)
     void client.invalidateQueries({ queryKey: ["connections"] })
   }
@@ -82,7 +85,7 @@ export function ConnectionField({
               look={usable.data?.length === 0 ? "primary" : "outline"}
               onClick={() => setMaking(true)}
             >
-              {t`Connect ${slot.title}…`}
+              {chosen === undefined ? t`Connect ${slot.title}…` : t`Another account…`}
             </Button>
           </div>
         )}
@@ -92,12 +95,12 @@ export function ConnectionField({
         (chosen.needs_sign_in || chosen.status === "unauthorized") && (
           <SignIn connection={chosen} again={!chosen.needs_sign_in} />
         )}
-      {making && (
+      {making !== null && (
         <MakeConnection
           customer={customer}
           wanted={{ integration, version, field: field.name, slot }}
           name={slot.title}
-          onClose={() => setMaking(false)}
+          onClose={() => setMaking(null)}
           onMade={made}
         />
       )}

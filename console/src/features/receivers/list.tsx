@@ -6,6 +6,7 @@ import { type ReactNode, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { type Receiver, receiversQuery } from "~/api/receivers"
 import { ShownOnce } from "~/features/customers/tokens"
+import { useOpened } from "~/features/session/draft"
 import { useSession } from "~/features/session/context"
 import { Button } from "~/ui/button"
 import { Confirm } from "~/ui/confirm"
@@ -21,7 +22,7 @@ import { Recover } from "./recover"
 const RENEW_MS = 5_000
 const A_DAY = 86_400
 
-type Asked = "edit" | "test" | "recover" | "deliveries" | "remove" | "secret"
+type Asked = "add" | "edit" | "test" | "recover" | "deliveries" | "remove" | "secret"
 
 /** The customer's own endpoints, which are sent the product's events as signed webhooks. */
 export function Receivers({
@@ -33,14 +34,15 @@ export function Receivers({
 }) {
   const { can, me } = useSession()
   const client = useQueryClient()
-  const [asked, setAsked] = useState<{ what: Asked; receiver: Receiver } | null>(null)
-  const [adding, setAdding] = useState(false)
+  // What is open, with the receiver that it is of: a form is open again once a new link is.
+  const [asked, setAsked] = useOpened<{ what: Asked; id: string }>(`receivers:${customer.id}`)
   const [secret, setSecret] = useState<string | null>(null)
   // Deliveries fail, and disable a receiver, without anything that is done here.
   // But nothing is asked while a secret is shown: where the customer's link has ended, it would be gone.
   const refetchInterval = secret === null && RENEW_MS
   const query = useQuery({ ...receiversQuery(customer.id), refetchInterval })
   const close = () => setAsked(null)
+  const receiver = query.data?.find((each) => each.id === asked?.id)
   const renew = () => client.invalidateQueries({ queryKey: receiversQuery(customer.id).queryKey })
   const turn = useMutation({
     mutationFn: ({ id, enabled }: Receiver) => {
@@ -53,7 +55,7 @@ export function Receivers({
     onSettled: renew,
   })
   const more = (receiver: Receiver): MenuItem[] => {
-    const ask = (what: Asked) => () => setAsked({ what, receiver })
+    const ask = (what: Asked) => () => setAsked({ what, id: receiver.id })
     const items = [
       { label: t`Edit…`, icon: <Pencil />, onSelect: ask("edit") },
       receiver.enabled
@@ -71,7 +73,7 @@ export function Receivers({
       <div className="flex flex-wrap items-center justify-between gap-4">
         <p className="text-muted-foreground">{children}</p>
         {can("configure") && (
-          <Button icon={<Plus aria-hidden />} onClick={() => setAdding(true)}>
+          <Button icon={<Plus aria-hidden />} onClick={() => setAsked({ what: "add", id: "" })}>
             {t`New receiver`}
           </Button>
         )}
@@ -98,18 +100,18 @@ export function Receivers({
                 <Health receiver={each} />
               </div>
               <Button
-                onClick={() => setAsked({ what: "deliveries", receiver: each })}
+                onClick={() => setAsked({ what: "deliveries", id: each.id })}
               >{t`Deliveries`}</Button>
               {can("operate") && (
                 <>
                   <Button
                     disabled={!each.enabled}
-                    onClick={() => setAsked({ what: "test", receiver: each })}
+                    onClick={() => setAsked({ what: "test", id: each.id })}
                   >
                     {t`Send a test`}
                   </Button>
                   <Button
-                    onClick={() => setAsked({ what: "recover", receiver: each })}
+                    onClick={() => setAsked({ what: "recover", id: each.id })}
                   >{t`Recover…`}</Button>
                 </>
               )}
@@ -127,21 +129,22 @@ export function Receivers({
           ))}
         </ul>
       )}
-      {adding && (
+      {asked?.what === "add" && can("configure") && (
         <ReceiverForm
           customer={customer}
           receiver={null}
-          onClose={() => setAdding(false)}
+          onClose={close}
           onMade={(made) => setSecret(made.secret)}
         />
       )}
-      {asked !== null && (
+      {asked !== null && asked.what !== "add" && receiver !== undefined && (
         <Dialogs
-          key={asked.receiver.id + asked.what}
-          {...asked}
+          key={asked.id + asked.what}
+          what={asked.what}
+          receiver={receiver}
           customer={customer}
           onClose={close}
-          onDeliveries={() => setAsked({ ...asked, what: "deliveries" })}
+          onDeliveries={() => setAsked({ what: "deliveries", id: receiver.id })}
           onSecret={setSecret}
           renew={renew}
         />
@@ -164,7 +167,7 @@ function Dialogs({
   onSecret,
   renew,
 }: {
-  what: Asked
+  what: Exclude<Asked, "add">
   receiver: Receiver
   customer: { id: string; name: string }
   onClose: () => void

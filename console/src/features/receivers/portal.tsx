@@ -6,11 +6,18 @@ import { answerOf, api, onSignedOut, setBearer } from "~/api/client"
 import { Live } from "~/api/live"
 import { isStatus } from "~/api/problem"
 import { SessionProvider } from "~/features/session/context"
+import { hasDrafts } from "~/features/session/draft"
 import { Notice, Pending } from "~/ui/notice"
 import { Receivers } from "./list"
 
 /** The webhooks of one customer, for its own people: a token acts for them, and sees nothing else. */
-export function PortalPage({ token }: { token: string | null }) {
+export function PortalPage({
+  token,
+  onToken,
+}: {
+  token: string | null
+  onToken: (token: string) => void
+}) {
   setBearer(token)
   const [live] = useState(() => new Live())
   const [ended, setEnded] = useState(false)
@@ -22,11 +29,14 @@ export function PortalPage({ token }: { token: string | null }) {
     queryFn: ({ signal }) => answerOf(api.GET("/api/me", { signal })),
   })
   const me = query.data
+  useOtherTabs(me?.customer ?? null, token, ended ? onToken : null)
   const refused = isStatus(query.error, 401, 403) || (me !== undefined && me.customer === null)
   if (token === null || ended || refused) {
     return (
       <Notice title={me === undefined ? t`This link is not good any more` : t`This link has ended`}>
-        {t`Open the page again from where you came.`}
+        {hasDrafts()
+          ? t`Open the page again from where you came. What you typed is kept, but for secrets: once it is open, in this tab or another, go on here.`
+          : t`Open the page again from where you came.`}
       </Notice>
     )
   }
@@ -43,4 +53,22 @@ export function PortalPage({ token }: { token: string | null }) {
       </main>
     </SessionProvider>
   )
+}
+
+/**
+ * Tell other tabs of a token of a customer; one whose own has ended (`onToken`) goes on with that, since
+ * a page of the team's product may open its link in a new tab.
+ */
+function useOtherTabs(
+  customer: string | null,
+  token: string | null,
+  onToken: ((token: string) => void) | null,
+) {
+  useEffect(() => {
+    if (customer === null || token === null) return
+    const tabs = new BroadcastChannel(`halflap-portal:${customer}`)
+    if (onToken === null) tabs.postMessage(token)
+    else tabs.onmessage = ({ data }: MessageEvent<string>) => onToken(data)
+    return () => tabs.close()
+  }, [customer, token, onToken])
 }

@@ -33,6 +33,17 @@ export function useDraft<T extends object>(key: string, initial: T): Typed<T> {
   return { now: { ...initial, ...typed }, change, changed: Object.keys(typed).length > 0, drop }
 }
 
+/** Which dialog is open, if one is: the tab has it over a reload and the end of the session, too. */
+export function useOpened<T>(key: string): [T | null, (open: T | null) => void] {
+  const name = `${useDraftName(key)}:open`
+  const [opened, setOpened] = useState(() => (readStored(name) ?? null) as T | null)
+  const open = (next: T | null) => {
+    setOpened(next)
+    store(name, next ?? undefined)
+  }
+  return [opened, open]
+}
+
 /** Return the name under which the tab keeps what this user types, by a key of the form. */
 export function useDraftName(key: string): string {
   const { me } = useSession()
@@ -59,9 +70,12 @@ export function store(name: string, value: unknown): void {
   }
 }
 
+/** True where the tab keeps something that was typed. */
+export const hasDrafts = (): boolean => draftNames().length > 0
+
 /** Forget every draft, as one signs out. */
 export function forgetDrafts(): void {
-  for (const name of Object.keys(sessionStorage)) {
-    if (name.startsWith(PREFIX)) sessionStorage.removeItem(name)
-  }
+  for (const name of draftNames()) sessionStorage.removeItem(name)
 }
+
+const draftNames = () => Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX))

@@ -69,7 +69,7 @@ export function SignInPage({
           <h1 className="text-xl font-semibold">{t`Sign in to Halflap`}</h1>
           {ended && (
             <p role="status" className="text-center text-muted-foreground">
-              {t`Your session has ended. Sign in again: you come back to where you were, and what you typed there is kept.`}
+              {t`Your session has ended. Sign in again: you come back to where you were, and what you typed there is kept, but for secrets.`}
             </p>
           )}
         </div>
