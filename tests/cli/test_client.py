@@ -23,7 +23,7 @@ from tests.loopback import on_loopback
 from tests.polling import DEADLINE
 
 
-async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served):
+async def test_a_server_is_reached_here_and_by_its_name_until_it_is_killed(tmp_path, served):
     settings = Settings(dir=tmp_path)
     async with served(tmp_path, "--no-supervisor") as (process, said):
         address = ServerAddress.read(tmp_path)
@@ -32,13 +32,28 @@ async def test_a_killed_server_is_noticed_and_its_store_opened(tmp_path, served)
         assert (tmp_path / "server.json").stat().st_mode & 0o077 == 0
         async with Client.connect(settings) as api:
             assert (api.where, api.runs) == (said["url"], True)
-            await api.request("POST", "/api/customers", {"name": "Initech"})
+            # A stream begins with nothing, so that nothing is missed.
+            async for change in api.stream("stream", topics="executions"):
+                assert change is None
+                break
+        token = (tmp_path / "token").read_text()
+        elsewhere = Settings(server="staging", remotes={"staging": Remote(said["url"], token)})
+        async with Client.connect(elsewhere) as api:
+            made = await api.request("POST", "/api/customers", {"name": "Ä & Co. 50%"})
+            found = await api.request("GET", path("customers", made["name"]))
+            assert found.items() >= made.items()
+            with pytest.raises(NotFound):
+                await api.request("GET", path("customers", "nobody"))
+        async with Client.connect(Settings(server=said["url"], token="wrong")) as api:
+            with pytest.raises(ConfigError, match="refused the token"):
+                await api.request("GET", "/api/customers")
         process.kill()
         await process.wait()
+    # That is noticed, and its store opened.
     assert (tmp_path / "server.json").exists()
     async with Client.connect(settings) as api:
         assert (api.where, api.runs) == (str(tmp_path), False)
-        assert [each.name for each in await api.list(CustomerView, "customers")] == ["Initech"]
+        assert [each.name for each in await api.list(CustomerView, "customers")] == ["Ä & Co. 50%"]
 
 
 async def test_a_supervised_server_is_started_again_and_found(tmp_path, served):
@@ -105,23 +120,6 @@ async def test_a_command_waits_for_another_that_has_the_store(tmp_path):
     await asyncio.sleep(0)
     await holder.close()
     assert await reaching is False
-
-
-async def test_a_server_elsewhere_is_reached_by_its_name_and_token(tmp_path, served):
-    async with served(tmp_path, "--no-supervisor") as (_, said):
-        token = (tmp_path / "token").read_text()
-        settings = Settings(server="staging", remotes={"staging": Remote(said["url"], token)})
-        async with Client.connect(settings) as api:
-            made = await api.request("POST", "/api/customers", {"name": "Ä & Co. 50%"})
-            assert (
-                await api.request("GET", path("customers", made["name"]))
-            ).items() >= made.items()
-            with pytest.raises(NotFound):
-                await api.request("GET", path("customers", "nobody"))
-        wrong = Settings(server=said["url"], token="wrong")
-        async with Client.connect(wrong) as api:
-            with pytest.raises(ConfigError, match="refused the token"):
-                await api.request("GET", "/api/customers")
 
 
 @for_each(
@@ -196,16 +194,6 @@ def test_an_error_of_a_command_is_its_own_where_the_server_has_its_version() -> 
         explaining(line),
     ):
         raise KeyError("recover")
-
-
-async def test_a_stream_begins_with_nothing_so_that_nothing_is_missed(tmp_path, served):
-    async with (
-        served(tmp_path, "--no-supervisor"),
-        Client.connect(Settings(dir=tmp_path)) as api,
-    ):
-        async for change in api.stream("stream", topics="executions"):
-            assert change is None
-            break
 
 
 async def test_nothing_can_be_followed_where_nothing_runs(tmp_path):

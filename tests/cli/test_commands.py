@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from click.testing import CliRunner, Result
 
 from halflap.cli import main
 from halflap.cli.offline import Offline
@@ -25,6 +24,7 @@ from halflap.model import StateWrite
 from halflap.sdk import codec
 from halflap.store.store import Store
 from tests.cases import for_each
+from tests.cli.shell import activated, change, ok, plain, refused, run
 from tests.paired import FILES
 from tests.polling import DEADLINE
 from tests.salesforce_app import salesforce_app
@@ -95,29 +95,6 @@ async def receive(ctx: Context[Config], event: Any) -> Route:
 '''
 
 
-def run(*words: str, input: str | None = None, **environment: str) -> Result:
-    return CliRunner(env=environment).invoke(main, words, input=input)
-
-
-def ok(*words: str, **environment: str) -> str:
-    done = run(*words, **environment)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def plain(*words: str) -> Any:
-    """Return the output of a command as JSON: one value, or a list of lines."""
-    lines = [json.loads(line) for line in ok(*words, "--json").splitlines()]
-    return lines[0] if len(lines) == 1 else lines
-
-
-def refused(*words: str, code: int = 1) -> str:
-    done = run(*words)
-    assert done.exit_code == code, done.output
-    assert done.stdout == ""
-    return done.stderr
-
-
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "orders"
@@ -126,23 +103,6 @@ def project(tmp_path, monkeypatch) -> Path:
     (folder / "pyproject.toml").write_text('[project]\nname = "orders"\n')
     monkeypatch.chdir(folder)
     return folder
-
-
-def change(project: Path, *changes: tuple[str, str], more: str = "") -> None:
-    """Change the source of the integration, which has what is changed once."""
-    source = (project / "orders.py").read_text()
-    for old, new in changes:
-        assert source.count(old) == 1, old
-        source = source.replace(old, new)
-    (project / "orders.py").write_text(source + more)
-
-
-def activated(*customers: str) -> None:
-    """Deploy the project, and have an active instance of each customer."""
-    ok("deploy")
-    for each in customers or ("Initech",):
-        ok("customers", "add", each)
-        ok("instances", "add", each, "orders", "--config", "label=A", "--activate")
 
 
 def test_customers_are_added_listed_and_removed(project):

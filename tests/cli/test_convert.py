@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from halflap.cli import main
+from tests.cli.shell import run
 
 DOCUMENT = """\
 name: orders
@@ -27,36 +26,32 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def converted(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["convert", *arguments])
-
-
 def test_it_is_printed_or_written(folder: Path) -> None:
-    result = converted("orders.yaml")
+    result = run("convert", "orders.yaml")
     assert result.exit_code == 0, result.output
     assert 'ctx.log.info("An order")' in result.output
-    assert converted("orders.yaml", "-o", "orders.py").exit_code == 0
+    assert run("convert", "orders.yaml", "-o", "orders.py").exit_code == 0
     assert (folder / "orders.py").read_text("utf-8") == result.output
 
 
 def test_its_folder_is_made(folder: Path) -> None:
-    result = converted("orders.yaml", "-o", "new/shop/orders.py")
+    result = run("convert", "orders.yaml", "-o", "new/shop/orders.py")
     assert result.exit_code == 0, result.output
     assert (folder / "new" / "shop" / "orders.py").is_file()
 
 
 def test_what_is_there_is_replaced_only_by_force(folder: Path) -> None:
     (folder / "orders.py").write_text("mine")
-    result = converted("orders.yaml", "-o", "orders.py")
+    result = run("convert", "orders.yaml", "-o", "orders.py")
     assert result.exit_code != 0
     assert "replace it by --force" in result.output
     assert (folder / "orders.py").read_text() == "mine"
-    assert converted("orders.yaml", "-o", "orders.py", "--force").exit_code == 0
+    assert run("convert", "orders.yaml", "-o", "orders.py", "--force").exit_code == 0
     assert (folder / "orders.py").read_text() != "mine"
 
 
 def test_what_is_wrong_with_a_document_is_said_at_its_place(folder: Path) -> None:
-    result = converted("bad.yaml", "-o", "bad.py")
+    result = run("convert", "bad.yaml", "-o", "bad.py")
     assert result.exit_code != 0
     assert "bad.yaml:6:23: this reads all that is in scope" in result.output
     assert not (folder / "bad.py").exists()
@@ -64,4 +59,4 @@ def test_what_is_wrong_with_a_document_is_said_at_its_place(folder: Path) -> Non
 
 def test_a_file_that_is_no_document_is_refused(folder: Path) -> None:
     (folder / "orders.py").write_text("")
-    assert "give a file that ends in .yaml" in converted("orders.py").output
+    assert "give a file that ends in .yaml" in run("convert", "orders.py").output

@@ -8,7 +8,7 @@ import pytest
 
 from halflap.cli.pull import plan_pull
 from tests.cases import for_each
-from tests.cli.test_commands import ok, plain, refused
+from tests.cli.shell import ok, plain, refused
 
 TEXT = """\
 name: orders

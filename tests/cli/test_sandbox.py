@@ -3,6 +3,8 @@ import base64
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -21,8 +23,9 @@ from tests.zygote import PYTHON
 RUN = "from halflap.cli.sandbox import sandbox; sandbox()"
 
 
-async def started(*arguments):
-    """A sandbox that runs, and the lines for `.env` that it printed."""
+@asynccontextmanager
+async def started(*arguments: str) -> AsyncIterator[dict[str, str]]:
+    """The lines for `.env` that a sandbox printed; it runs until the block's end, and ends by Ctrl+C."""
     process = await asyncio.create_subprocess_exec(
         *(PYTHON, "-c", RUN, *arguments, "--port", "0"),
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
@@ -35,19 +38,19 @@ async def started(*arguments):
             line = await process.stdout.readline()
             assert line, f"it ended: {shown}"
             shown += line.decode()
-    return process, dict(re.findall(r"  ([A-Z_]+)=(\S+)", shown))
+    try:
+        yield dict(re.findall(r"  ([A-Z_]+)=(\S+)", shown))
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 
 
 async def test_acme_runs_with_what_it_printed_until_ctrl_c():
-    process, settings = await started("acme", "--workspace", "bolts")
-    headers = {"Authorization": f"Bearer {settings['ACME_API_KEY']}"}
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"{settings['ACME_BASE_URL']}/me", headers=headers) as response,
-    ):
-        assert (await response.json())["name"] == "bolts"
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+    async with started("acme", "--workspace", "bolts") as settings:
+        headers = {"Authorization": f"Bearer {settings['ACME_API_KEY']}"}
+        url = f"{settings['ACME_BASE_URL']}/me"
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+            assert (await response.json())["name"] == "bolts"
 
 
 @for_each(
@@ -65,38 +68,33 @@ async def test_acme_runs_with_what_it_printed_until_ctrl_c():
     ids=["stripe", "twilio", "jira"],
 )
 async def test_a_sandbox_of_a_document_takes_what_it_printed(app, path, user, password):
-    process, settings = await started(app)
-    variable, _, rest = path.partition("/")
-    both = f"{settings[user]}:{settings.get(password, '')}".encode()
-    headers = {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
-    url = f"{settings[variable]}/{rest}"
-    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
-        assert response.status == 200, await response.text()
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+    async with started(app) as settings:
+        variable, _, rest = path.partition("/")
+        both = f"{settings[user]}:{settings.get(password, '')}".encode()
+        headers = {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
+        url = f"{settings[variable]}/{rest}"
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+            assert response.status == 200, await response.text()
 
 
 async def test_a_github_takes_the_token_that_it_printed():
-    process, settings = await started("github", "--account", "ada")
-    headers = {"Authorization": f"Bearer {settings['GITHUB_AUTH_KEY']}"}
-    url = f"{settings['GITHUB_BASE_URL']}/repos/{settings['GITHUB_REPOSITORY']}"
-    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
-        assert (await response.json())["full_name"] == "ada/hello"
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+    async with started("github", "--account", "ada") as settings:
+        headers = {"Authorization": f"Bearer {settings['GITHUB_AUTH_KEY']}"}
+        url = f"{settings['GITHUB_BASE_URL']}/repos/{settings['GITHUB_REPOSITORY']}"
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+            assert (await response.json())["full_name"] == "ada/hello"
 
 
-async def test_a_salesforce_lets_in_whom_it_printed():
-    process, settings = await started("salesforce", "--org", "globex", "--org", "initech")
-    address, form = (
-        settings["SALESFORCE_LOGIN_URL"],
-        {
+async def test_a_salesforce_lets_in_whom_it_printed_and_has_its_events_there():
+    port = free_port()
+    given = ("--org", "globex", "--org", "initech", "--pubsub-port", str(port))
+    async with started("salesforce", *given) as settings, aiohttp.ClientSession() as http:
+        address = settings["SALESFORCE_LOGIN_URL"]
+        form = {
             "grant_type": settings["SALESFORCE_AUTH_KIND"],
             "client_id": settings["SALESFORCE_AUTH_CLIENT_ID"],
             "client_secret": settings["SALESFORCE_AUTH_CLIENT_SECRET"],
-        },
-    )
-    async with aiohttp.ClientSession() as http:
+        }
         async with http.post(f"{address}/services/oauth2/token", data=form) as response:
             token = (await response.json())["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
@@ -104,8 +102,12 @@ async def test_a_salesforce_lets_in_whom_it_printed():
             assert (await response.json())["preferred_username"] == "admin@globex.example"
         async with http.get(f"{address}/sandbox/orgs") as response:
             assert [each["name"] for each in await response.json()] == ["globex", "initech"]
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+        events = f"http://127.0.0.1:{port}"
+        assert settings["SALESFORCE_PUBSUB_URL"] == events
+        async with http.get(f"{address}/sandbox/pubsub") as response:
+            assert (await response.json())["url"] == events
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
 
 
 def test_ctrl_c_ends_a_sandbox_well_before_it_said_where_it_is(capsys):
@@ -130,17 +132,3 @@ def test_a_certificate_has_to_fit(tmp_path):
     for arguments in (["--private-key", str(wrong)], ["--port", "0", "--certificate", str(wrong)]):
         with pytest.raises(ConfigError, match="certificate"):
             CliRunner().invoke(sandbox, ["salesforce", *arguments], catch_exceptions=False)
-
-
-async def test_a_salesforce_has_its_events_where_it_printed():
-    port = free_port()
-    process, settings = await started("salesforce", "--pubsub-port", str(port))
-    address = f"http://127.0.0.1:{port}"
-    assert settings["SALESFORCE_PUBSUB_URL"] == address
-    url = f"{settings['SALESFORCE_LOGIN_URL']}/sandbox/pubsub"
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
-        assert (await response.json())["url"] == address
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.close()
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), DEADLINE) == 0

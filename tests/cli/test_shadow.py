@@ -19,7 +19,7 @@ from halflap.server.host import Host
 from halflap.server.settings import Settings
 from halflap.store.protocol import Filter
 from halflap.store.retention import DAY
-from tests.cli.test_commands import ok, plain, run
+from tests.cli.shell import change, ok, plain, run
 from tests.polling import DEADLINE, until
 
 SOURCE = '''
@@ -170,12 +170,6 @@ async def happened(directory: Path, bodies: Sequence[Any] = EVENTS) -> None:
     await running
 
 
-def change(project: Path, old: str, new: str) -> None:
-    source = (project / "orders.py").read_text()
-    assert old in source
-    (project / "orders.py").write_text(source.replace(old, new))
-
-
 def shadowed(*words: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The summary, and what differs by the record's id, oldest first."""
     *found, last = plain("shadow", *words)
@@ -193,7 +187,7 @@ def test_the_same_version_does_the_same_to_the_last_byte(project: Path, ear: Ear
 
 
 def test_other_inputs_are_shown_as_their_difference_and_it_goes_on(project: Path) -> None:
-    change(project, "round(amount * 100)", "round(amount * 100) + 1")
+    change(project, ("round(amount * 100)", "round(amount * 100) + 1"))
     summary, found = shadowed()
     kinds = [[each["kind"] for each in one["differences"]] for one in found]
     # What failed before `audit` fails again: its answer is the one of then.
@@ -210,7 +204,7 @@ def test_other_inputs_are_shown_as_their_difference_and_it_goes_on(project: Path
 
 
 def test_a_new_effect_has_no_answer_and_the_run_stops_there(project: Path) -> None:
-    change(project, "    await audit(made", "    await audit('early')\n    await audit(made")
+    change(project, ("    await audit(made", "    await audit('early')\n    await audit(made"))
     summary, found = shadowed()
     first = found[0]
     kinds = [each["kind"] for each in first["differences"]]
@@ -222,8 +216,10 @@ def test_a_new_effect_has_no_answer_and_the_run_stops_there(project: Path) -> No
 
 
 def test_what_is_left_out_and_what_comes_out_is_told(project: Path) -> None:
-    change(project, '    await audit(made["id"])\n    return made', '    return {"id": made["id"]}')
-    change(project, 'Ignore("not this one")', 'Ignore("not that one")')
+    change(
+        project, ('    await audit(made["id"])\n    return made', '    return {"id": made["id"]}')
+    )
+    change(project, ('Ignore("not this one")', 'Ignore("not that one")'))
     _, found = shadowed()
     told = [[(each["kind"], each["step"]) for each in one["differences"]] for one in found]
     assert told[0] == [("missing", "audit"), ("result", None)]
@@ -233,7 +229,7 @@ def test_what_is_left_out_and_what_comes_out_is_told(project: Path) -> None:
 
 
 def test_an_error_of_the_new_version_fails_the_check(project: Path) -> None:
-    change(project, 'return Ignore("not this one")', 'raise RuntimeError("never")')
+    change(project, ('return Ignore("not this one")', 'raise RuntimeError("never")'))
     summary, found = shadowed()
     [error] = found[2]["differences"]
     assert (error["kind"], error["then"]["state"], error["now"]["error"]) == (
@@ -248,9 +244,11 @@ def test_an_error_of_the_new_version_fails_the_check(project: Path) -> None:
 def test_nothing_is_called_written_or_told(project: Path, ear: Ear) -> None:
     change(
         project,
-        "    key = await secret()",
-        "    key = await secret()\n"
-        "    await ctx.config.shop.get('/by-the-way')  # halflap: ignore[HF003]",
+        (
+            "    key = await secret()",
+            "    key = await secret()\n"
+            "    await ctx.config.shop.get('/by-the-way')  # halflap: ignore[HF003]",
+        ),
     )
     before = asyncio.run(stored(project / ".halflap"))
     summary, found = shadowed()
@@ -317,9 +315,10 @@ async def replayed(directory: Path) -> None:
 def test_code_that_goes_out_past_its_connections_is_held_back(project: Path, ear: Ear) -> None:
     host, port = ear.url.removeprefix("http://").split(":")
     out = f'await asyncio.open_connection("{host}", {port})'
-    change(project, "    key = await secret()", f"    key = await secret()\n    {out}")
+    change(project, ("    key = await secret()", f"    key = await secret()\n    {out}"))
     change(
-        project, "from datetime import timedelta", "import asyncio\nfrom datetime import timedelta"
+        project,
+        ("from datetime import timedelta", "import asyncio\nfrom datetime import timedelta"),
     )
     _, found = shadowed()
     error = found[0]["differences"][-1]
@@ -351,7 +350,7 @@ def test_the_page_shows_what_the_command_says(
     lines = block["diff"].splitlines()
     old = "".join(f"{each[1:]}\n" for each in lines if each.startswith("-"))
     new = "".join(f"{each[1:]}\n" for each in lines if each.startswith("+"))
-    change(folder, old, new)
+    change(folder, (old, new))
     command, _, shown = block["console"].partition("\n")
     said = run(*command.split()[2:])
     assert said.exit_code == 1
@@ -362,7 +361,7 @@ def test_the_page_shows_what_the_command_says(
 def test_a_published_version_is_tried_and_a_config_that_lacks_something_says_so(
     project: Path,
 ) -> None:
-    change(project, "    label: str", "    label: str\n    site: str")
+    change(project, ("    label: str", "    label: str\n    site: str"))
     ok("deploy")
     summary, found = shadowed("--version", "1", "--integration", "orders")
     assert summary["same"] == 4
