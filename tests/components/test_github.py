@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from halflap import ApiKey, ConfigError, Endpoint, Subscription, UpstreamError, github
+from halflap import ApiKey, ConfigError, Endpoint, Subscription, github
 from halflap.components.github.triggers import EVENTS
 from halflap.testing import Fake, Receive
 from tests.cases import for_each
@@ -100,19 +99,6 @@ def test_every_event_that_github_gives_as_an_example_has_a_name() -> None:
 # ---- Webhooks
 
 
-async def test_subscribing_twice_makes_one_hook(fake: Fake, connection: github.GitHub):
-    there = [{"id": 7, "config": {"url": URL}}, {"id": 8, "config": {}}]
-    fake.get(HOOKS, answers=there[1:]).then(there)
-    fake.post(HOOKS, answers={"id": 7}, status=201)
-    fake.patch(f"{HOOKS}/7", answers={"id": 7})
-    first = await TRIGGER.subscribe(connection, ENDPOINT)
-    assert await TRIGGER.subscribe(connection, ENDPOINT, first) == first
-    assert [each.method for each in fake.requests] == ["GET", "POST", "GET", "PATCH"]
-    for each in (fake.requests[1], fake.requests[3]):
-        assert each.json["config"]["secret"] == "whsec_c2VjcmV0"
-        assert each.json["events"] == ["*"]
-
-
 async def test_an_organization_has_webhooks_too(fake: Fake):
     fake.get("/orgs/octo/hooks", answers=[])
     fake.post("/orgs/octo/hooks", answers={"id": 9}, status=201)
@@ -125,16 +111,6 @@ async def test_an_organization_has_webhooks_too(fake: Fake):
     assert (made.id, made.data) == ("9", {"hooks": "/orgs/octo/hooks"})
     assert await trigger.exists(connection, made)
     assert not await trigger.exists(connection, made)
-
-
-async def test_a_hook_that_is_gone_already_is_told_by_its_status(
-    fake: Fake, connection: github.GitHub
-):
-    fake.delete(f"{HOOKS}/7", status=404)
-    made = Subscription("7", data={"hooks": HOOKS})
-    with pytest.raises(UpstreamError) as gone:
-        await TRIGGER.unsubscribe(connection, made)
-    assert gone.value.status == 404  # which the engine takes for done
 
 
 async def test_what_could_not_be_delivered_is_delivered_anew(fake: Fake, connection: github.GitHub):
@@ -167,59 +143,6 @@ async def test_what_could_not_be_delivered_is_delivered_anew(fake: Fake, connect
 
 
 # ---- Records
-
-
-ISSUE = {"number": 1, "title": "It breaks", "state": "open", "html_url": "https://github.com/x"}
-PULL = {**ISSUE, "head": {"ref": "fix", "sha": "a"}, "base": {"ref": "main", "sha": "b"}}
-
-
-async def test_issues_are_made_read_changed_and_commented(fake: Fake, connection: github.GitHub):
-    fake.post("/repos/octo/hello/issues", answers=ISSUE, status=201)
-    fake.patch("/repos/octo/hello/issues/1", answers={**ISSUE, "state": "closed"})
-    fake.get("/repos/octo/hello/issues/1", answers={**ISSUE, "user": {"login": "ada"}})
-    fake.post(
-        "/repos/other/place/issues/1/comments",
-        answers={"id": 5, "body": "Thanks", "html_url": "https://github.com/x#5"},
-        status=201,
-    )
-    fake.get("/repos/octo/hello/issues", answers=[ISSUE, {**ISSUE, "pull_request": {}}, ISSUE])
-    made = await github.create_issue(connection, "It breaks", labels=["bug"])
-    assert fake.requests[-1].json == {"title": "It breaks", "labels": ["bug"]}
-    closed = await github.update_issue(connection, made.number, state="closed")
-    assert (closed.state, fake.requests[-1].json) == ("closed", {"state": "closed"})
-    found = await github.get_issue(connection, 1)
-    assert found.user is not None
-    assert found.user.login == "ada"
-    told = await github.comment(connection, 1, "Thanks", repository="other/place")
-    assert told.id == 5
-    assert len(await github.list_issues(connection, labels=["bug", "new"], since=NOW)) == 2
-    assert fake.requests[-1].params["labels"] == "bug,new"
-    assert len(await github.list_issues(connection, most=1)) == 1
-
-
-async def test_pull_requests_and_files(fake: Fake, connection: github.GitHub):
-    fake.get("/repos/octo/hello/pulls/1", answers=PULL)
-    fake.post("/repos/octo/hello/pulls", answers=PULL, status=201)
-    text = base64.b64encode("größe\n".encode()).decode()
-    there = {"path": "docs/a b.md", "sha": "s1", "content": text[:4] + "\n" + text[4:]}
-    fake.get("/repos/octo/hello/contents/docs/a%20b.md", answers=there).then(status=404)
-    fake.put(
-        "/repos/octo/hello/contents/docs/a%20b.md",
-        answers={"content": {"sha": "s2"}, "commit": {"sha": "c1"}},
-    )
-    assert (await github.get_pull_request(connection, 1)).head.ref == "fix"
-    assert (await github.create_pull_request(connection, "Fix", "fix", "main")).number == 1
-    file = await github.get_file(connection, "docs/a b.md", ref="main")
-    assert file == github.Content(path="docs/a b.md", sha="s1", text="größe\n")
-    assert await github.get_file(connection, "docs/a b.md") is None
-    made = await github.write_file(connection, "docs/a b.md", "new", "Say it anew", sha=file.sha)
-    assert (made.sha, made.commit) == ("s2", "c1")
-    assert fake.requests[-1].json["sha"] == "s1"
-
-
-async def test_repositories_are_listed_for_choices(fake: Fake, connection: github.GitHub):
-    fake.get("/user/repos", answers=[{"full_name": "octo/hello"}])
-    assert await github.list_repositories(connection) == [("octo/hello", "octo/hello")]
 
 
 @for_each("path", ["", "/hooks"])

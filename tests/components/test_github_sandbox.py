@@ -67,6 +67,8 @@ async def test_issues_pull_requests_and_files_go_their_way(app: GitHubApp) -> No
     assert [each.number for each in await github.list_issues(ada, labels=["bug"], most=200)] == [
         each.number for each in reversed(made)
     ]
+    assert len(await github.list_issues(ada, most=1)) == 1
+    assert await github.list_issues(ada, since=datetime.now(UTC) + timedelta(days=1)) == []
     await github.update_issue(ada, 1, state="closed")
     assert (await github.get_issue(ada, 1)).state == "closed"
     assert (await github.comment(ada, 1, "Done")).body == "Done"
@@ -80,6 +82,9 @@ async def test_issues_pull_requests_and_files_go_their_way(app: GitHubApp) -> No
     assert stale.value.status == 409
     pull = await github.create_pull_request(ada, "Fix", "fix", "main")
     assert await github.list_pull_requests(ada, head="ada:fix") == [pull]
+    assert await github.get_pull_request(ada, pull.number) == pull
+    assert pull.number not in [each.number for each in await github.list_issues(ada, most=200)]
+    assert await github.get_file(ada, "docs/a b.md") is None
     assert (await github.update_pull_request(ada, pull.number, title="Fix it")).title == "Fix it"
     assert (await github.review_pull_request(ada, pull.number, "APPROVE")).state == "APPROVED"
     with pytest.raises(UpstreamError, match="409"):

@@ -125,50 +125,6 @@ def test_installing_the_app_tells_the_workspace() -> None:
 # ---- Actions
 
 
-async def test_messages_are_posted_and_replaced(fake: Fake, connection: slack.Slack):
-    told = {"ok": True, "channel": "C1", "ts": "17.2", "message": {}}
-    fake.post("/chat.postMessage", answers=told)
-    fake.post("/chat.update", answers=told)
-    posted = await slack.post_message(connection, "C1", "Hello", thread_ts="17.1")
-    assert posted == slack.Message(channel="C1", ts="17.2")
-    assert fake.requests[0].json == {"channel": "C1", "text": "Hello", "thread_ts": "17.1"}
-    assert fake.requests[0].headers["Authorization"] == "Bearer xoxb-1-secret"
-    await slack.update_message(connection, "C1", posted.ts, "Hello again")
-    assert fake.requests[1].json == {"channel": "C1", "ts": "17.2", "text": "Hello again"}
-
-
-async def test_views_are_opened_replaced_and_published(fake: Fake, connection: slack.Slack):
-    view = {"type": "modal", "blocks": []}
-    for method in ("open", "update", "publish"):
-        fake.post(f"/views.{method}", answers={"ok": True, "view": {"id": "V1", "hash": "h"}})
-    made = await slack.open_view(connection, "13.1", view)
-    assert await slack.update_view(connection, made.id, view, hash=made.hash) == made
-    assert await slack.publish_home(connection, "U1", view) == made
-    assert [each.json["view"] for each in fake.requests] == [view] * 3
-
-
-async def test_people_and_channels_are_found(fake: Fake, connection: slack.Slack):
-    ada = {"id": "U1", "name": "ada", "profile": {"email": "ada@example.com"}}
-    fake.get("/users.info", answers={"ok": True, "user": ada})
-    fake.get("/users.lookupByEmail", answers={"ok": True, "user": ada}).then(
-        {"ok": False, "error": "users_not_found"}
-    )
-    more = {"next_cursor": "c2"}
-    fake.get(
-        "/conversations.list",
-        answers={"ok": True, "channels": [{"id": "C1", "name": "all"}], "response_metadata": more},
-    )
-    fake.get(
-        "/conversations.list",
-        params={"cursor": "c2"},
-        answers={"ok": True, "channels": [{"id": "C2", "name": "ops"}]},
-    )
-    assert (await slack.get_user(connection, "U1")).profile.email == "ada@example.com"
-    assert await slack.find_user(connection, "ada@example.com") is not None
-    assert await slack.find_user(connection, "bob@example.com") is None
-    assert await slack.list_channels(connection) == [("C1", "#all"), ("C2", "#ops")]
-
-
 async def test_what_slack_refuses_with_200_is_an_error(fake: Fake, connection: slack.Slack):
     answers = fake.post("/auth.test", answers={"ok": False, "error": "token_revoked"})
     answers.then({"ok": False, "error": "internal_error"}).then({"ok": False, "error": "bad"})
