@@ -66,25 +66,6 @@ async def test_an_org_is_made_with_what_one_signs_in_with_and_deleted(stage):
     assert (await stage.ask("GET", f"/sandbox/effects?org={made['id']}"))[0] == 404
 
 
-async def test_a_new_org_lets_its_client_in(stage):
-    _, made = await stage.ask("POST", "/sandbox/orgs", {"name": "Globex"})
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": made["client_id"],
-        "client_secret": made["client_secret"],
-    }
-    async with stage.http.post(f"{stage.base}/services/oauth2/token", data=form) as response:
-        assert response.status == 200
-        token = (await response.json())["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    url = f"{stage.base}/services/data/v63.0/sobjects/Account"
-    async with stage.http.post(url, json={"Name": "Stark"}, headers=headers) as response:
-        assert response.status == 201
-    (effect,) = await stage.see("/sandbox/effects?org=Globex")
-    assert (effect["kind"], effect["by"]) == ("created", "api")
-    assert effect["values"]["Name"] == "Stark"
-
-
 async def test_what_is_deployed_fires_and_ends_when_it_is_deleted(stage):
     got = list[str]()
 

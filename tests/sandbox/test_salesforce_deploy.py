@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halflap_sandbox.salesforce import automation, records
+from halflap_sandbox.salesforce import records
 from tests.cases import for_each
 from tests.sandbox.metadata_calls import (
     Caller,
@@ -50,34 +50,6 @@ async def fail(caller: Caller, files: dict[str, Any], **options: bool) -> list[s
     result = await caller.deploy(files, **options)
     assert (result.get("status"), result.get("success")) == ("Failed", "false")
     return problems(result)
-
-
-async def test_a_message_and_its_flow_are_deployed_together_and_fire(
-    salesforce: Salesforce,
-) -> None:
-    caller = salesforce.sign_in(production=True)
-    result = await caller.deploy(package(caller.user.username))
-    assert (result.get("status"), result.get("success")) == ("Succeeded", "true")
-    assert result.get("numberComponentsDeployed") == result.get("numberComponentsTotal") == "2"
-    details = result.child("details")
-    assert details is not None
-    done = {s.get("fullName"): s for s in details.all("componentSuccesses")}
-    assert set(done) == {"package.xml", "Opportunity.Tell", "Tell"}
-    assert done["Tell"].get("created") == "true"
-    assert done["Tell"].get("id") == caller.org.flows["Tell"].versions[1].id
-    active = caller.org.flows["Tell"].active
-    assert active is not None
-    assert active.trigger is not None
-    assert active.trigger.messages == ("Opportunity.Tell",)
-    assert (active.trigger.object, active.trigger.recording) == ("Opportunity", "Update")
-    fired: list[str] = []
-    caller.org.saved.append(lambda changes: fired.extend(automation.messages(*changes)))
-    values = {"Name": "Oak", "StageName": "Prospecting", "CloseDate": "2026-01-01", "Amount": 1}
-    record = records.create(caller.org, caller.user, "Opportunity", values)
-    records.update(caller.org, caller.user, "Opportunity", record, {"Name": "Beech"})
-    assert fired == []
-    records.update(caller.org, caller.user, "Opportunity", record, {"Amount": 2})
-    assert fired == ["Opportunity.Tell"]
 
 
 async def test_one_deploy_can_deactivate_and_delete_afterwards(caller: Caller) -> None:

@@ -10,12 +10,6 @@ from tests.sandbox.metadata_calls import Caller, Fault, message, save
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_session_that_is_none_is_a_fault(caller: Caller) -> None:
-    with pytest.raises(Fault, match="INVALID_SESSION_ID: Invalid Session ID found") as caught:
-        await caller.soap("<describeMetadata/>", token="nonsense")
-    assert caught.value.code == "sf:INVALID_SESSION_ID"
-
-
 @for_each(
     "body",
     [

@@ -146,25 +146,6 @@ async def test_what_comes_as_a_keepalive_is_due_is_sent(
         assert found == ["1", "2", "3"]
 
 
-async def test_a_replay_id_goes_on_behind_it_and_the_earliest_is_all_there_is(
-    generated: Any,
-) -> None:
-    async with stranger(generated) as one:
-        made = [one.publish(ORDERS, Number__c=str(number)) for number in range(4)]
-        second = pubsub.replay_of(made[1].number)
-        for more, wanted in (
-            ({"replay_preset": one.pb.CUSTOM, "replay_id": second}, ["2", "3"]),
-            ({"replay_preset": one.pb.EARLIEST}, ["0", "1", "2", "3"]),
-        ):
-            call = one.stub.Subscribe(metadata=one.metadata)
-            await call.write(one.fetch(ORDERS, 10, **more))
-            answer = await call.read()
-            found = [(await one.decoded(each))["Number__c"] for each in answer.events]
-            assert found == wanted
-            assert answer.latest_replay_id == answer.events[-1].replay_id
-            call.cancel()
-
-
 async def test_a_stream_on_which_nothing_comes_says_that_it_is_alive(generated: Any) -> None:
     async with stranger(generated, pubsub_keepalive=0.1) as one:
         call = one.stub.Subscribe(metadata=one.metadata)
@@ -177,40 +158,6 @@ async def test_a_stream_on_which_nothing_comes_says_that_it_is_alive(generated: 
         custom = {"replay_preset": one.pb.CUSTOM, "replay_id": place}
         await again.write(one.fetch("/data/AccountChangeEvent", 1, **custom))
         assert (await again.read()).latest_replay_id >= place
-
-
-async def test_changes_are_events_with_what_changed(generated: Any) -> None:
-    topic = "/data/AccountChangeEvent"
-    async with stranger(generated) as one:
-        one.org.bus.members["ChangeEvents_AccountChangeEvent"] = (
-            "ChangeEvents",
-            "AccountChangeEvent",
-        )
-        token, path = one.api.session(), "/services/data/v63.0/sobjects/Account"
-        values = {"Name": "Initech", "AnnualRevenue": 1.5, "Industry": "Energy"}
-        _, made, _ = await one.api.ask("POST", path, values, token=token)
-        changed = {"Industry": None, "NumberOfEmployees": 7}
-        await one.api.ask("PATCH", f"{path}/{made['id']}", changed, token=token)
-        await one.api.ask("DELETE", f"{path}/{made['id']}", token=token)
-        # Control: the changes of an object that is not selected are no events.
-        contact = {"LastName": "Lumbergh"}
-        await one.api.ask("POST", path.replace("Account", "Contact"), contact, token=token)
-        call = one.stub.Subscribe(metadata=one.metadata)
-        await call.write(one.fetch(topic, 10, replay_preset=one.pb.EARLIEST))
-        events = [await one.decoded(each) for each in (await call.read()).events]
-        headers = [each["ChangeEventHeader"] for each in events]
-        assert [each["changeType"] for each in headers] == ["CREATE", "UPDATE", "DELETE"]
-        assert {tuple(each["recordIds"]) for each in headers} == {(made["id"],)}
-        assert (events[0]["Name"], events[0]["AnnualRevenue"]) == ("Initech", 1.5)
-        assert (events[1]["Name"], events[1]["NumberOfEmployees"]) == (None, 7)
-
-        def names(bitmap: list[str]) -> set[str]:
-            digits = bin(int(bitmap[0], 16))[2:][::-1]
-            return {events[1]["fields"][at] for at, each in enumerate(digits) if each == "1"}
-
-        assert names(headers[1]["nulledFields"]) == {"Industry"}
-        assert {"Industry", "NumberOfEmployees"} <= names(headers[1]["changedFields"])
-        assert "Name" not in names(headers[1]["changedFields"])
 
 
 async def test_records_that_a_transaction_changes_alike_are_one_event(generated: Any) -> None:

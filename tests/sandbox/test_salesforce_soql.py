@@ -105,11 +105,6 @@ def test_a_query_finds_what_it_asks_for(org: Org, where: str, found: list[str]) 
     assert names(org, where) == found
 
 
-def test_a_pattern_can_escape_its_signs(org: Org) -> None:
-    assert names(org, r"WHERE Name LIKE '100\%\_\\%'", "Account") == ["100%_\\ sure"]
-    assert names(org, r"WHERE Name LIKE '100\_%'", "Account") == []
-
-
 def test_parents_come_inside_their_children(org: Org) -> None:
     query = (
         "SELECT a.Name, Parent.Name, a.Parent.Owner.Name FROM Account a WHERE a.ParentId != null"

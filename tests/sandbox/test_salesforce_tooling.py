@@ -96,9 +96,3 @@ async def test_a_flow_is_created_and_its_draft_changed_but_not_what_is_active(
     again = {"Metadata": metadata | {"label": "Again"}}
     assert refused(await caller.rest("PATCH", path, again)) == (400, "FIELD_INTEGRITY_EXCEPTION")
     assert other.versions[1].label == "Changed"
-
-
-async def test_nothing_is_told_without_a_session(caller: Caller) -> None:
-    caller.token = "nonsense"
-    assert refused(await caller.rest("GET", "/sobjects")) == (401, "INVALID_SESSION_ID")
-    assert refused(await caller.rest("POST", MESSAGES, {})) == (401, "INVALID_SESSION_ID")
