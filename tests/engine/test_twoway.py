@@ -19,12 +19,18 @@ from tests.engine.twins import Twins, drained, outcomes, own, twins_on
 from tests.polling import until
 
 
-@pytest.fixture(params=["flat", "nested"])
+@pytest.fixture
 async def twins(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Twins]:
-    async with twins_on("memory", tmp_path, nested=request.param == "nested") as made:
+    nested = getattr(request, "param", "flat") == "nested"
+    async with twins_on("memory", tmp_path, nested=nested) as made:
         yield made
 
 
+NESTED_TOO = pytest.mark.parametrize("twins", ["flat", "nested"], indirect=True)
+"""For what reads events, results and the record as it is now, whose fields may lie within another."""
+
+
+@NESTED_TOO
 async def test_an_own_write_that_comes_back_is_ignored_visibly(twins: Twins) -> None:
     twins.left.edit(name="Initech", amount="220")
     made, echo = await twins.settle()
@@ -63,6 +69,7 @@ async def test_the_digest_of_a_long_text_is_another_text(twins: Twins) -> None:
     assert twins.equal
 
 
+@NESTED_TOO
 async def test_there_and_back_again_arrives(twins: Twins) -> None:
     twins.left.edit(name="Initech", amount="220")
     await twins.settle()
@@ -73,6 +80,7 @@ async def test_there_and_back_again_arrives(twins: Twins) -> None:
     assert twins.writes == 5
 
 
+@NESTED_TOO
 async def test_rounding_and_trimming_by_the_app_cause_no_loop(twins: Twins) -> None:
     twins.left.edit(name="Initech", amount="220")
     await twins.settle()
@@ -88,6 +96,7 @@ async def test_rounding_and_trimming_by_the_app_cause_no_loop(twins: Twins) -> N
     assert outcomes(executions) == {"succeeded": 1, "ignored: echo": 1}
 
 
+@NESTED_TOO
 async def test_an_app_that_says_nothing_of_what_it_saved_causes_no_loop_either(
     twins: Twins,
 ) -> None:
@@ -274,6 +283,7 @@ async def test_an_event_that_comes_late_says_nothing_new(twins: Twins) -> None:
     assert twins.right.records["right_1"]["amount"] == Decimal(400)
 
 
+@NESTED_TOO
 async def test_a_flow_gets_the_record_as_it_is_now(twins: Twins) -> None:
     twins.left.edit(name="Initech", amount="220")
     late = twins.left.told.pop()
