@@ -122,10 +122,3 @@ async def test_a_failure_in_a_code_step_names_the_line_of_the_code(run: Run) -> 
     assert re.fullmatch(r"tried\.yaml:14(:\d+)?", step.where)
     assert result.error is not None
     assert result.error.where == "tried.yaml:12:9"
-
-
-async def test_what_is_caught_leaves_no_place_behind(run: Run) -> None:
-    steps = "- try:\n    - throw: no\n  catch:\n    - stop: {answer: =error.message}\n"
-    result = await tried(run, steps)
-    result.raise_for_failure()
-    assert result.result == "no"

@@ -575,30 +575,6 @@ def test_a_document_has_the_same_outline() -> None:
     assert lines[second.place.line - 1][second.place.column - 1 :] == "action: acme.list_stock"
 
 
-def test_routes_of_a_document_are_nodes() -> None:
-    text = (
-        HEAD
-        + "      - stop: true\n"
-        + dedent("""
-        preprocess:
-          take:
-            trigger: webhook.request
-            shared: true
-            routes:
-              - {when: =event.a, flow: main, config: {limit: =event.limit}}
-              - {when: =event.b, ignore: not ours}
-              - {flow: main, customer: =event.team}
-        """)
-    )
-    found = outline({"tried.yaml": text}, "tried.yaml")
-    assert found.flows[-1].shared
-    assert said(found) == [
-        "route when =event.a flow main config {limit: =event.limit}",
-        "route when =event.b ignore not ours",
-        "route flow main customer =event.team",
-    ]
-
-
 def test_the_outline_of_the_docs_is_that_of_its_source() -> None:
     page = (EXAMPLES.parent / "docs" / "low-code" / "outline.md").read_text("utf-8")
     found = re.findall(r"^```(python|text)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)

@@ -291,7 +291,7 @@ def test_the_standardwebhooks_package_agrees_both_ways(body: str, id: str, key: 
 # ---- Abuse, of every layout
 
 
-every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+every_layout = for_each("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
 @every_layout

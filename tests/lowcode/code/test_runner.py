@@ -138,18 +138,6 @@ async def test_what_is_no_data_is_printed_by_its_name_only(runner: CodeRunner) -
     assert printed == ["<`A`> <`len`> <a set> <a int> <a float>"]
 
 
-async def test_what_was_printed_before_an_error_is_not_lost(runner: CodeRunner) -> None:
-    printed: list[str] = []
-    with pytest.raises(CodeFailed):
-        await runner.run(
-            parse("print('here')\nreturn 1 / 0"),
-            {},
-            no_calls,
-            print=lambda text, line: printed.append(text),
-        )
-    assert printed == ["here"]
-
-
 async def test_an_error_names_the_line_of_the_file(runner: CodeRunner) -> None:
     with pytest.raises(CodeFailed) as caught:
         await run(runner, "def f(x):\n    return 1 / x\n\nreturn f(0)")
