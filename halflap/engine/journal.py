@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -131,14 +132,12 @@ class JournalEngine:
         """The places of which this process claims executions; None: of all."""
         self.attempts = 0
         """The number of turns that were handed out by this process."""
-        self._abandoning: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._audience = Audience(clock)
         self._turn = partial(
             JournalTurn, journal, clock, monotonic, lease, self._begin, self._audience.tell_recorded
         )
         self._lifeline = Lifeline(journal, self._running, self.nudge, self._asked, monotonic, lease)
-        self._looking: set[asyncio.Task[None]] = set()
-        self._starting: set[asyncio.Task[None]] = set()
         if isinstance(clock, ManualClock):
             clock.watch(self.nudge)
         if hints is not None:
@@ -169,13 +168,16 @@ class JournalEngine:
         another process's by now, and nothing was accepted. Where the caller is cancelled before that
         transaction begins, nothing is accepted.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Started]] = loop.create_future()
+        answer: asyncio.Future[list[Started]] = asyncio.get_running_loop().create_future()
         # A task: who is cancelled meanwhile must not take along what was claimed as it was accepted.
-        starting = loop.create_task(self._start(starts, cursors, answer))
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
+        self._go_on_with(self._start(starts, cursors, answer))
         return await answer
+
+    def _go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in a task of its own, which is held until it has ended."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _start(
         self,
@@ -336,9 +338,7 @@ class JournalEngine:
     def _look(self, execution: str) -> None:
         """Another process may have asked to cancel one that runs here."""
         if execution in self._running:
-            task = asyncio.get_running_loop().create_task(self._lifeline.look(execution))
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
+            self._go_on_with(self._lifeline.look(execution))
 
     async def _drained(self) -> None:
         """Return once nothing runs and no claim is under way."""
@@ -661,9 +661,7 @@ class JournalEngine:
             execution=turn.start.execution,
         )
         turn.lost = True
-        task = asyncio.get_running_loop().create_task(self._end_abandoned(turn))
-        self._abandoning.add(task)
-        task.add_done_callback(self._abandoning.discard)
+        self._go_on_with(self._end_abandoned(turn))
 
     async def _end_abandoned(self, turn: JournalTurn) -> None:
         with contextlib.suppress(StoreError):  # its lease runs out, then: whoever claims it ends it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
@@ -163,34 +163,29 @@ def _line(lines: Sequence[str], line: int) -> str:
     return text if len(text) <= MOST_CHARACTERS else ""
 
 
-def _depth(text: str) -> int:
-    """Return the number of brackets that are open at the end of a text."""
-    depth, quote = 0, ""
-    for char in text:
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        else:
-            depth += (char in "[{") - (char in "]}")
-    return depth
-
-
-def _end(text: str, start: int) -> int:
-    """Where an expression within YAML's brackets ends: at a comma or a bracket that is not its own."""
-    depth, quote = 0, ""
+def unquoted_signs(text: str, start: int = 0, quotes: str = "\"'") -> Iterator[tuple[int, str]]:
+    """Yield the characters of a text that stand in no quotes, from a place on, each with its own."""
+    quote = ""
     for at in range(start, len(text)):
         char = text[at]
         if quote:
             quote = "" if char == quote else quote
-        elif char in "\"'":
+        elif char in quotes:
             quote = char
-        elif char in _OPENING:
-            depth += 1
-        elif char in _CLOSING:
-            if depth == 0:
-                return at
-            depth -= 1
-        elif char == "," and depth == 0:
+        else:
+            yield at, char
+
+
+def _depth(text: str) -> int:
+    """Return the number of brackets that are open at the end of a text."""
+    return sum((char in "[{") - (char in "]}") for _, char in unquoted_signs(text))
+
+
+def _end(text: str, start: int) -> int:
+    """Where an expression within YAML's brackets ends: at a comma or a bracket that is not its own."""
+    depth = 0
+    for at, char in unquoted_signs(text, start):
+        if depth == 0 and (char == "," or char in _CLOSING):
             return at
+        depth += (char in _OPENING) - (char in _CLOSING)
     return len(text)

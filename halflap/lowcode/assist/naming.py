@@ -13,6 +13,7 @@ from halflap.lowcode.assist.offers import CompletionOffer, TextCursor
 from halflap.lowcode.expressions import Expression, tree
 from halflap.lowcode.expressions.library import LIBRARY
 from halflap.lowcode.expressions.value import Native
+from halflap.lowcode.fixes import unquoted_signs
 from halflap.lowcode.lint.infer import Inference, Stream
 from halflap.lowcode.lint.scope import Env, LintLambda, Names, Schema, fields_of, within
 from halflap.lowcode.lint.words import words
@@ -183,13 +184,8 @@ def probed(text: str, names: Names) -> Probe | None:
 def _closing(text: str) -> str:
     """The brackets that are open at the end of a text, closed."""
     stack: list[str] = []
-    quote = ""
-    for char in text:
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'`":
-            quote = char
-        elif char in _PAIRS:
+    for _, char in unquoted_signs(text, quotes="\"'`"):
+        if char in _PAIRS:
             stack.append(_PAIRS[char])
         elif stack and char == stack[-1]:
             stack.pop()
