@@ -143,6 +143,24 @@ async def changed(ctx: Context[Settings], order: shop.Order) -> None:
     """An order that changed in the shop."""
 '''
 
+PLAIN = '''
+from typing import Any
+
+from halflap import Config, Context, Deployment, Integration, instance, webhook
+
+
+class Settings(Config):
+    label: str
+
+
+integration = Integration("orders", config=Settings)
+
+
+@integration.flow(trigger=webhook.request())
+async def incoming(ctx: Context[Settings], event: Any) -> None:
+    """Nothing of any app."""
+'''
+"""An `orders` that needs no app."""
 OUR_CLIENT = {"client_id": "us", "client_secret": "our-secret"}
 CLOUD = '''
 """Cloud: an app that people sign in to."""

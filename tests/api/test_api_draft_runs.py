@@ -506,20 +506,29 @@ async def test_large_events_pins_and_results_are_as_small_ones(runs: DraftRuns, 
     assert codec.decode(end["result"].encode()) == text
 
 
-STAYING = """\
+def pricing(does: str, needs: str = "", gives: str = "None") -> str:
+    """A component of a project's own, whose pure action does this."""
+    body = does.strip("\n").replace("\n", "\n    ")
+    return f'''\
+{needs}
 from halflap import Component
-
-import builtins
 
 component = Component("pricing")
 
 
 @component.action(pure=True)
-def tried(what: str, pooled: bool) -> list[str]:
-    \"""Leave what it gets to whoever comes later, and return what is there.\"""
-    builtins.left = [*getattr(builtins, "left", []), what]
-    return builtins.left
-"""
+def tried(what: str, pooled: bool) -> {gives}:
+    """Try."""
+    {body}
+'''
+
+
+# Leaves what it gets to whoever comes later, and returns what is there.
+STAYING = pricing(
+    'builtins.left = [*getattr(builtins, "left", []), what]\nreturn builtins.left',
+    "import builtins",
+    "list[str]",
+)
 STAYED = """\
 name: orders
 flows:
@@ -544,25 +553,16 @@ async def test_code_that_was_sent_has_a_process_of_its_own_for_each_run(
     assert runs.workers.pids == shared
 
 
-FLOODING = """\
-import gc
-import socket
-from pathlib import Path
-
-from halflap import Component
-from halflap.lowcode.code.worker.wire import pack
-
-component = Component("pricing")
-
-
-@component.action(pure=True)
-def tried(what: str, pooled: bool) -> None:
-    \"""Tell without an end.\"""
-    [ours] = [e for e in gc.get_objects() if isinstance(e, socket.socket) and e.fileno() == 0]
-    for number in range(1, 30):
-        Path(what).write_text(str(number))
-        ours.sendall(pack("row", '"' + "x" * 4_000_000 + '"'))
-"""
+# Tells without an end.
+FLOODING = pricing(
+    """
+[ours] = [e for e in gc.get_objects() if isinstance(e, socket.socket) and e.fileno() == 0]
+for number in range(1, 30):
+    Path(what).write_text(str(number))
+    ours.sendall(pack("row", '"' + "x" * 4_000_000 + '"'))
+""",
+    "import gc, socket\nfrom pathlib import Path\nfrom halflap.lowcode.code.worker.wire import pack",
+)
 
 
 async def test_a_run_that_tells_too_much_waits_for_its_reader(
@@ -664,23 +664,11 @@ async def test_the_processes_of_a_run_are_looked_for_in_a_thread(
     assert threading.get_ident() not in threads
 
 
-STUCK = """\
-import tempfile
-import time
-from pathlib import Path
-
-from halflap import Component
-
-component = Component("pricing")
-
-
-@component.action(pure=True)
-def tried(what: str, pooled: bool) -> None:
-    \"""Leave a temporary file, and never end.\"""
-    Path(tempfile.gettempdir(), "left").write_text(what)
-    while True:
-        time.sleep(1)
-"""
+# Leaves a temporary file, and never ends.
+STUCK = pricing(
+    'Path(tempfile.gettempdir(), "left").write_text(what)\nwhile True:\n    time.sleep(1)',
+    "import tempfile, time\nfrom pathlib import Path",
+)
 
 
 async def test_a_run_s_process_ends_itself_and_has_temporary_files_in_its_folder(
@@ -729,21 +717,15 @@ async def ran(runs: DraftRuns, given: dict[str, Any]) -> Any:
     return codec.decode(found["end"].encode())
 
 
-LOOKING = """\
-import os
-from pathlib import Path
-
-from halflap import Component
-
-component = Component("pricing")
-
-
-@component.action(pure=True)
-def tried(what: str, pooled: bool) -> list[str]:
-    \"""Return this process, its parent, the mark of each, and whether it leads a group.\"""
-    marks = [Path(f"/proc/{each}/environ").read_text() for each in ("self", os.getppid())]
-    return [str(os.getpid()), str(os.getppid()), *marks, str(os.getpgid(0) == os.getpid())]
-"""
+# Returns this process, its parent, the mark of each, and whether it leads a group.
+LOOKING = pricing(
+    """
+marks = [Path(f"/proc/{each}/environ").read_text() for each in ("self", os.getppid())]
+return [str(os.getpid()), str(os.getppid()), *marks, str(os.getpgid(0) == os.getpid())]
+""",
+    "import os\nfrom pathlib import Path",
+    "list[str]",
+)
 
 
 @pytest.mark.skipif(not can_fork(), reason="needs a fork server")

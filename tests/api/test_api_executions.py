@@ -280,20 +280,24 @@ async def test_an_execution_names_its_replays_newest_first(world: Any, instance:
         assert newest["replays"] == []
 
 
+async def recorded(world: Any, instance: Any) -> tuple[str, Any, Any]:
+    """An execution that has ended: its id, its record and its event, to start others like it."""
+    id, journal = await world.send(instance, {"id": "o1", "amount": 1}), world.host.store.journal
+    await world.ended(id)
+    return id, await journal.execution(id), await journal.event(id)
+
+
 async def test_a_replay_takes_its_place_in_the_order_of_what_it_replays(
     world: Any, instance: Any
 ) -> None:
-    id = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(id)
-    journal = world.host.store.journal
-    found, event = await journal.execution(id), await journal.event(id)
+    id, found, event = await recorded(world, instance)
     start = Start(new_id("exe"), found.flow, event, id, order=Order("pairs", "1"))
     await world.host.engine.start([start])
     await world.ended(start.execution)
 
     for of, order in ((id, None), (start.execution, Order("pairs", "1"))):
         again = await world.replayed(of)
-        assert (await journal.execution(again["id"])).order == order
+        assert (await world.host.store.journal.execution(again["id"])).order == order
 
 
 async def test_what_is_neither_dismissed_nor_replayed_says_why(world: Any, instance: Any) -> None:
@@ -322,10 +326,7 @@ async def test_what_is_neither_dismissed_nor_replayed_says_why(world: Any, insta
 async def test_an_order_that_a_failure_blocks_says_so_and_goes_on(
     world: Any, instance: Any
 ) -> None:
-    id = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(id)
-    journal = world.host.store.journal
-    found, event = await journal.execution(id), await journal.event(id)
+    id, found, event = await recorded(world, instance)
     order = fifo(by_key=True, after_failure="block").of(instance["id"], "incoming", "o1")
     bad = replace(event, body=b'{"id": "o1"}')
     starts = [
@@ -347,10 +348,7 @@ async def test_an_order_that_a_failure_blocks_says_so_and_goes_on(
 async def test_what_a_newer_event_replaced_is_found_by_its_reason(
     world: Any, instance: Any
 ) -> None:
-    id = await world.send(instance, {"id": "o1", "amount": 1})
-    await world.ended(id)
-    journal = world.host.store.journal
-    found, event = await journal.execution(id), await journal.event(id)
+    _, found, event = await recorded(world, instance)
     order = latest_wins().of(instance["id"], "waiting")
     flow = replace(found.flow, flow="waiting")
     ids = [new_id("exe") for _ in range(3)]

@@ -6,7 +6,7 @@ from typing import Any
 from halflap.api.view import SubscriptionView, rfc3339
 from halflap.model import ENDED
 from halflap.store.shards import ListenerKey, ShardCursor
-from tests.api.conftest import ORDERS, SHOP, on_its_way
+from tests.api.conftest import ORDERS, PLAIN, SHOP, on_its_way
 from tests.polling import until
 
 
@@ -155,7 +155,7 @@ async def test_an_upgrade_drops_what_the_new_version_no_longer_has(world: Any) -
     id = (await world.add(customer, config={"label": "x", "more": 7}))["id"]
     active = await world.activate(id)
     assert [each["flow"] for each in active["subscriptions"]] == ["changed"]
-    await world.publish(world.bundle(orders=SHOPLESS), target="")
+    await world.publish(world.bundle(orders=PLAIN), target="")
 
     moved = await world.upgraded({"version": "2"})
 
@@ -163,25 +163,6 @@ async def test_an_upgrade_drops_what_the_new_version_no_longer_has(world: Any) -
     now = await world.api.get(f"/api/instances/{id}")
     assert (now["config"], now["connections"]) == ({"label": "x"}, {})
     assert (now["subscriptions"], world.shop.hooks) == ([], {})
-
-
-SHOPLESS = '''
-from typing import Any
-
-from halflap import Config, Context, Integration, webhook
-
-
-class Settings(Config):
-    label: str
-
-
-integration = Integration("orders", config=Settings)
-
-
-@integration.flow(trigger=webhook.request())
-async def incoming(ctx: Context[Settings], event: Any) -> None:
-    """Nothing of the shop."""
-'''
 
 
 def orders_with_more(world: Any) -> Any:

@@ -14,27 +14,10 @@ from halflap.api.operations.upgrades import Stages
 from halflap.errors import ConfigError, StoreError
 from halflap.model import Instance
 from halflap.store.catalogue.instances import InstanceFilter
-from tests.api.conftest import UPGRADE, signed_in
+from tests.api.conftest import PLAIN, UPGRADE, signed_in
 from tests.api.test_api_lists import counted
 from tests.polling import DEADLINE
 
-PLAIN = '''
-from typing import Any
-
-from halflap import Config, Context, Deployment, Integration, instance, webhook
-
-
-class Settings(Config):
-    label: str
-
-
-integration = Integration("orders", config=Settings)
-
-
-@integration.flow(trigger=webhook.request())
-async def incoming(ctx: Context[Settings], event: Any) -> None:
-    """Nothing of any app."""
-'''
 FAILING = PLAIN.replace(
     '    """Nothing of any app."""', '    """Fail."""\n    raise ValueError("no")'
 )
