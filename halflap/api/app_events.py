@@ -14,22 +14,29 @@ from halflap.api.event_view import (
     EventTypesDraft,
     EventTypeView,
     Key,
-    ListenersView,
-    ListeningFlowView,
     ListeningReceiverView,
     PublishedEvent,
     PublishedEvents,
 )
 from halflap.api.operations import Operations
-from halflap.api.operations.app_events import listeners_of
+from halflap.api.operations.app_events import ListeningFlow, listeners_of
 from halflap.api.operations.event_document import openapi_of
 from halflap.api.problem import documented
 from halflap.api.receivers import noted
-from halflap.api.view import JsonObject, ListPage
+from halflap.api.view import JsonObject, ListPage, View
 from halflap.model import EventType
 from halflap.store.catalogue.notes import PRODUCT
 
 router = router_of("/api", "events")
+
+
+class ListenersView(View):
+    """The listeners of a type: flows, and the oldest receivers of how many there are."""
+
+    flows: list[ListeningFlow]
+    receivers: list[ListeningReceiverView]
+    receiver_count: int
+
 
 RepeatKey = Annotated[
     Key | None,
@@ -92,7 +99,7 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
     names = await catalogue.customers.names(owners)
     healths = await operations.receivers.healths_of([each.id for each, _ in found.receivers])
     return ListenersView(
-        flows=[ListeningFlowView.of(each) for each in found.flows],
+        flows=[*found.flows],
         receivers=[
             ListeningReceiverView.of(
                 each,

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import wraps
 from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
 
@@ -136,8 +136,10 @@ def exact(found: object, status: int = 200) -> Response:
 
 
 def plain_of(found: object) -> object:
-    """Return what a view has as plain values."""
-    return found.model_dump(by_alias=True) if isinstance(found, BaseModel) else found
+    """Return what a view, or a value that is shown as it is, has as plain values."""
+    if isinstance(found, BaseModel):
+        return found.model_dump(by_alias=True)
+    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
 
 
 async def json_of(body: bytes) -> Any:

@@ -88,22 +88,6 @@ class ComponentsDraft(Input):
     """Its id, its hash, or a name for the newest of that; null for none: those of the base again."""
 
 
-class CallChangeView(View):
-    """An action or a trigger that another set has otherwise, or that only one of both has."""
-
-    name: str
-    kind: Literal["action", "trigger"]
-    change: Literal["added", "removed", "changed"]
-
-
-class DraftComponents(View):
-    """The component set that a draft uses, and what another one has otherwise."""
-
-    pinned: ComponentSetView | None
-    """Null where it has the components of its base."""
-    changes: list[CallChangeView]
-
-
 class BaseView(View):
     """The version that a draft began from, or was last published as."""
 

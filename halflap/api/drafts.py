@@ -23,14 +23,12 @@ from halflap.api.asking import (
 )
 from halflap.api.draft_view import (
     BaseView,
-    CallChangeView,
     CallForm,
     CompletionView,
     ComponentsDraft,
     ComponentSetView,
     DraftBegin,
     DraftChangesView,
-    DraftComponents,
     DraftDiff,
     DraftEdits,
     DraftExpression,
@@ -59,11 +57,11 @@ from halflap.api.draft_view import (
 )
 from halflap.api.lint import INSTEAD
 from halflap.api.operations import Operations
-from halflap.api.operations.drafts import DraftChanges, OpenedDraft
+from halflap.api.operations.drafts import CallChange, DraftChanges, OpenedDraft
 from halflap.api.part import KIND, WHOLE
 from halflap.api.problem import documented
 from halflap.api.stream import unless_gone
-from halflap.api.view import ListPage, Published
+from halflap.api.view import ListPage, Published, View
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.rewrite.state import flow_texts
 from halflap.lowcode.source import value_at
@@ -75,6 +73,14 @@ router = router_of("/api/drafts", "drafts")
 
 LEFT_SECONDS = 2.0
 """For how long an edit whose sender has left is computed."""
+
+
+class DraftComponents(View):
+    """The component set that a draft uses, and what another one has otherwise."""
+
+    pinned: ComponentSetView | None
+    """Null where it has the components of its base."""
+    changes: list[CallChange]
 
 
 def revision_of(
@@ -285,7 +291,7 @@ async def components_view(
     found = () if against is None else await operations.drafts.call_changes(stored, against)
     return DraftComponents(
         pinned=(await sets_of(operations, [stored])).get(stored.components or ""),
-        changes=[CallChangeView.of(each) for each in found],
+        changes=[*found],
     )
 
 

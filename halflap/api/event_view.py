@@ -87,19 +87,6 @@ class EventTypeView(View):
     """When the last one was published."""
 
 
-class ListeningFlowView(View):
-    """A flow of a version in use that takes events of a type."""
-
-    integration: str
-    title: str
-    version: str
-    flow: str
-    instances: int
-    """The number of instances that have it open."""
-    by_config: bool
-    """Each instance's config says which types it takes."""
-
-
 class ListeningReceiverView(View):
     """A receiver that is sent events of a type."""
 
@@ -111,14 +98,6 @@ class ListeningReceiverView(View):
     enabled: bool
     failing_since: Time | None
     """Since when it has taken nothing; null where it took the last event."""
-
-
-class ListenersView(View):
-    """The listeners of a type: flows, and the oldest receivers of how many there are."""
-
-    flows: list[ListeningFlowView]
-    receivers: list[ListeningReceiverView]
-    receiver_count: int
 
 
 class AppEventDraft(Input):

@@ -29,13 +29,14 @@ from halflap.api.asking import (
 )
 from halflap.api.executions import version_of
 from halflap.api.operations import Operations
+from halflap.api.operations.health import SubscriptionCheck
+from halflap.api.operations.instances import ExampleRequest
 from halflap.api.operations.receivers import troubles_of
 from halflap.api.recorded import moment
 from halflap.api.view import (
     CatchUpView,
     ConfigDraft,
     CountedPage,
-    ExampleView,
     InstanceChange,
     InstanceDraft,
     InstanceHealth,
@@ -52,7 +53,6 @@ from halflap.api.view import (
     RevisionView,
     Rotated,
     Rotation,
-    SubscriptionCheck,
     SubscriptionView,
     Upgrade,
     VersionName,
@@ -182,7 +182,7 @@ async def list_revisions(
 @needs("operate", audited="no")
 async def check_subscriptions(found: OneInstance, operations: Ops) -> list[SubscriptionCheck]:
     """Ask the apps whether the webhooks that an instance made are still there."""
-    return [SubscriptionCheck.of(each) for each in await operations.healths.check(found)]
+    return await operations.healths.check(found)
 
 
 @router.get("/instances/{instance}/listeners")
@@ -301,10 +301,10 @@ async def get_endpoint_secrets(found: OneInstance, operations: Ops) -> dict[str,
 @router.get("/instances/{instance}/endpoints/{flow}/example")
 @for_customers
 @needs("secrets")
-async def get_endpoint_example(found: OneInstance, flow: str, operations: Ops) -> ExampleView:
+async def get_endpoint_example(found: OneInstance, flow: str, operations: Ops) -> ExampleRequest:
     """Return a request that a flow's URL takes: with a made-up event, signed with its secret."""
     now = to_datetime(operations.store.clock())
-    return ExampleView.of(await operations.instances.example(found, flow, now))
+    return await operations.instances.example(found, flow, now)
 
 
 @router.post("/instances/{instance}/secrets/{flow}")

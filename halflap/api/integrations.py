@@ -27,14 +27,19 @@ from halflap.api.bulks import announced, bulk_view, named
 from halflap.api.components import form, schema
 from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
-from halflap.api.operations.comparing import ConfigField, compare_configs, config_fields
+from halflap.api.operations.comparing import (
+    ConfigField,
+    FieldChange,
+    FileChange,
+    compare_configs,
+    config_fields,
+)
 from halflap.api.operations.kinds import name_of
 from halflap.api.operations.shared import Shown
 from halflap.api.operations.upgrades import PauseRule, PlannedUpgrade
 from halflap.api.part import KIND, OCTETS, WHOLE
 from halflap.api.problem import documented
 from halflap.api.view import (
-    DiffView,
     ExaminedInstanceView,
     FlowView,
     IntegrationView,
@@ -53,9 +58,10 @@ from halflap.api.view import (
     VersionPage,
     VersionSummary,
     VersionView,
+    View,
 )
 from halflap.errors import ConfigError, NotFound
-from halflap.lowcode.outline import Outline
+from halflap.lowcode.outline import FlowChange, Outline
 from halflap.model import Version
 from halflap.sdk import codec
 from halflap.sdk.integration import Flow, Integration
@@ -69,6 +75,20 @@ LARGEST_BUNDLE = 13 * 1024 * 1024
 
 router = router_of("/api", "integrations")
 bundle_body = {"requestBody": {"required": True, **OCTETS}}
+
+
+class DiffView(View):
+    """The difference of two versions."""
+
+    before: VersionSummary
+    after: VersionSummary
+    files: list[FileChange]
+    left_out: int
+    """The number of files that differ beyond those that are listed."""
+    flows: list[FlowChange] | None
+    """None where the flows of a version cannot be read."""
+    config: list[FieldChange] | None
+    """None where a version does not load here."""
 
 
 @router.get("/integrations")

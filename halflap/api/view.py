@@ -624,77 +624,6 @@ class VersionView(VersionSummary, FormsView):
     error: str | None = None
 
 
-class FileChangeView(View):
-    """A file that differs."""
-
-    path: str
-    change: Literal["added", "removed", "changed"]
-    text: str
-    """Its unified diff."""
-    added: int
-    removed: int
-    """The numbers of lines."""
-    left_out: str
-    """Why there is no diff, or only the beginning of it; empty where it is whole."""
-
-
-class ValueChangeView(View):
-    """A field of a step, a flow or a trigger that differs, each in one line; empty if not there."""
-
-    name: str
-    before: str
-    after: str
-
-
-class StepChangeView(View):
-    """A step that was added, removed or moved, or says something else (and may be `moved`, too)."""
-
-    change: Literal["added", "removed", "changed", "moved"]
-    kind: str
-    title: str
-    path: list[str | bool | int]
-    """Its address in the outline of the newer version; of one that was removed, of the older."""
-    former_path: list[str | bool | int] | None
-    moved: bool
-    values: list[ValueChangeView]
-
-
-class FlowChangeView(View):
-    """A flow that differs: what of it and its trigger, and which steps."""
-
-    change: Literal["added", "removed", "changed"]
-    name: str
-    title: str
-    values: list[ValueChangeView]
-    steps: list[StepChangeView]
-
-
-class FieldChangeView(View):
-    """A field of the config that differs: what it takes before and after, in words."""
-
-    name: str
-    title: str
-    change: Literal["added", "removed", "changed"]
-    before: str
-    after: str
-    asked: bool
-    """True if an upgrade has to be given it: it is new and needed, or a connection to another app."""
-
-
-class DiffView(View):
-    """The difference of two versions."""
-
-    before: VersionSummary
-    after: VersionSummary
-    files: list[FileChangeView]
-    left_out: int
-    """The number of files that differ beyond those that are listed."""
-    flows: list[FlowChangeView] | None
-    """None where the flows of a version cannot be read."""
-    config: list[FieldChangeView] | None
-    """None where a version does not load here."""
-
-
 class Offer(Input):
     """An offer of a version."""
 
@@ -1184,17 +1113,6 @@ class RevisionPage(View):
     next: int | None
 
 
-class SubscriptionCheck(View):
-    """An answer of the app about a subscription."""
-
-    flow: str
-    remote_id: str
-    exists: bool | None
-    """Null where the app could not be asked, or its component cannot ask."""
-    because: str
-    """Why it is not known."""
-
-
 class SubscriptionView(View):
     """A webhook that a flow's trigger made at an app."""
 
@@ -1275,17 +1193,6 @@ class Rotation(Input):
     """The sender's own secret, or its public key (`whpk_…`); None: a new one is made."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
-
-
-class ExampleView(View):
-    """A request that an endpoint takes."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    """The type of its body, and what proves its sender; a time in it is that of this answer."""
-    body: str
-    """As JSON; empty where the method has none."""
 
 
 class Rotated(View):

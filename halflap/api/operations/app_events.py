@@ -231,14 +231,16 @@ MOST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class ListeningFlow:
-    """A flow of a version in use; `by_config`: the config of each instance says which types it takes."""
+    """A flow of a version in use that takes events of a type."""
 
     integration: str
     title: str
     version: str
     flow: str
     instances: int
+    """The number of instances that have it open."""
     by_config: bool
+    """Each instance's config says which types it takes."""
 
 
 @dataclass(frozen=True, slots=True)

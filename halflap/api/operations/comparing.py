@@ -25,32 +25,30 @@ Change = Literal["added", "removed", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that differs: its unified diff, and the number of lines added and removed.
-
-    `left_out` says why there is no diff, or only the beginning of it.
-    """
+    """A file that differs."""
 
     path: str
     change: Change
     text: str
-    added: int = 0
-    removed: int = 0
-    left_out: str = ""
+    """Its unified diff."""
+    added: int
+    removed: int
+    """The numbers of lines."""
+    left_out: str
+    """Why there is no diff, or only the beginning of it; empty where it is whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field of a config that differs: what it takes before and after, in words.
-
-    `asked` is true where an instance of the former version cannot have a value for it, and needs one.
-    """
+    """A field of the config that differs: what it takes before and after, in words."""
 
     name: str
     title: str
     change: Change
     before: str
     after: str
-    asked: bool = False
+    asked: bool
+    """True if an upgrade has to be given it: it is new and needed, or a connection to another app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +76,13 @@ def compare_file(path: str, before: bytes | None, after: bytes | None) -> FileCh
     old, new = before or b"", after or b""
     if len(old) > MOST_TEXT or len(new) > MOST_TEXT:
         sizes = f"{len(old):,} bytes before, {len(new):,} after"
-        return FileChange(path, change, "", left_out=f"too large to compare: {sizes}")
+        return FileChange(path, change, "", 0, 0, f"too large to compare: {sizes}")
     try:
         texts = old.decode(), new.decode()
     except UnicodeDecodeError:
-        return FileChange(path, change, "", left_out="is not text")
+        return FileChange(path, change, "", 0, 0, "is not text")
     if any(each.count("\n") > MOST_COMPARED for each in texts):
-        return FileChange(path, change, "", left_out=f"has more than {MOST_COMPARED:,} lines")
+        return FileChange(path, change, "", 0, 0, f"has more than {MOST_COMPARED:,} lines")
     lines = diff_lines(
         path, None if before is None else texts[0], None if after is None else texts[1]
     )
@@ -133,7 +131,7 @@ def compare_configs(
             yield FieldChange(name, each.title, "changed", former.text, each.text, is_other_app)
     for name, each in before.items():
         if name not in after:
-            yield FieldChange(name, each.title, "removed", each.text, "")
+            yield FieldChange(name, each.title, "removed", each.text, "", False)
 
 
 def config_fields(config: Any, connections: Mapping[str, str]) -> dict[str, ConfigField]:

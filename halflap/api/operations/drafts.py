@@ -118,7 +118,7 @@ class DraftDifference:
 
 @dataclass(frozen=True, slots=True)
 class CallChange:
-    """An action or a trigger that another set of components has otherwise, or only one of both has."""
+    """An action or a trigger that another set has otherwise, or that only one of both has."""
 
     name: str
     kind: Literal["action", "trigger"]

@@ -33,13 +33,16 @@ class ExecutionHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedSubscription:
-    """An app's answer about a subscription: `exists` is None where it could not be asked."""
+class SubscriptionCheck:
+    """An answer of the app about a subscription.
+
+    `exists` is null where the app could not be asked (`because` says why), or its component cannot ask.
+    """
 
     flow: str
     remote_id: str
     exists: bool | None
-    because: str = ""
+    because: str
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ class Healths:
         found = await self.journal.executions(Filter(ids=tuple(renewals), limit=len(renewals)))
         return {renewals[each.id]: each.reason or "" for each in found if each.state == "failed"}
 
-    async def check(self, instance: Instance) -> Sequence[CheckedSubscription]:
+    async def check(self, instance: Instance) -> list[SubscriptionCheck]:
         """Ask the apps for each subscription of an instance, as its config says now."""
         subscriptions = await self.catalogue.subscriptions.list(instance.id)
         if not subscriptions:
@@ -86,9 +89,9 @@ class Healths:
 
     async def _checked(
         self, definition: Integration[Any], instance: Instance, made: StoredSubscription
-    ) -> CheckedSubscription:
-        def unknown(because: str) -> CheckedSubscription:
-            return CheckedSubscription(made.flow, made.remote_id, None, because)
+    ) -> SubscriptionCheck:
+        def unknown(because: str) -> SubscriptionCheck:
+            return SubscriptionCheck(made.flow, made.remote_id, None, because)
 
         subscription, flow = at_app(made), definition.flows.get(made.flow)
         if subscription is None:
@@ -106,4 +109,4 @@ class Healths:
                 found = await flow.trigger.resolved(config).exists(connection, subscription)
         except HalflapError as error:
             return unknown(error.message)
-        return CheckedSubscription(made.flow, made.remote_id, found)
+        return SubscriptionCheck(made.flow, made.remote_id, found, "")

@@ -448,7 +448,11 @@ def fitting(before: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ExampleRequest:
-    """A request that an endpoint takes."""
+    """A request that an endpoint takes.
+
+    Its headers are the type of its body, and what proves its sender: a time in that is this answer's.
+    Its body is JSON; empty where the method has none.
+    """
 
     method: str
     url: str

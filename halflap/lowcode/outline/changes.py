@@ -20,7 +20,7 @@ Change = Literal["added", "removed", "changed", "moved"]
 
 @dataclass(frozen=True, slots=True)
 class ValueChange:
-    """A field of a step, or of a trigger, that differs; an empty text where it is not there."""
+    """A field of a step, a flow or a trigger that differs, each in one line; empty if not there."""
 
     name: str
     before: str
@@ -29,26 +29,27 @@ class ValueChange:
 
 @dataclass(frozen=True, slots=True)
 class StepChange:
-    """A step that differs. `path` is its address in the newer version, in the older where it is gone."""
+    """A step that was added, removed or moved, or says something else (and may be `moved`, too)."""
 
     change: Change
     kind: str
     title: str
     path: Path
-    former_path: Path | None = None
-    moved: bool = False
-    values: Sequence[ValueChange] = ()
+    """Its address in the outline of the newer version; of one that was removed, of the older."""
+    former_path: Path | None
+    moved: bool
+    values: Sequence[ValueChange]
 
 
 @dataclass(frozen=True, slots=True)
 class FlowChange:
-    """A flow that differs; `values` are those of the flow and its trigger."""
+    """A flow that differs: what of it and its trigger, and which steps."""
 
-    change: Change
+    change: Literal["added", "removed", "changed"]
     name: str
     title: str
-    values: Sequence[ValueChange] = ()
-    steps: Sequence[StepChange] = ()
+    values: Sequence[ValueChange]
+    steps: Sequence[StepChange]
 
 
 @dataclass(eq=False, slots=True)
@@ -70,12 +71,13 @@ def compare_outlines(before: Outline, after: Outline) -> list[FlowChange]:
     found: list[FlowChange] = []
     for name, flow in new.items():
         if (former := old.get(name)) is None:
-            found.append(FlowChange("added", name, flow.title))
+            found.append(FlowChange("added", name, flow.title, (), ()))
             continue
         values = [*_values_of_flow(former, flow)]
         if (steps := compare_steps(former.steps, flow.steps)) or values:
             found.append(FlowChange("changed", name, flow.title, values, steps))
-    return found + [FlowChange("removed", n, each.title) for n, each in old.items() if n not in new]
+    gone = [(name, each.title) for name, each in old.items() if name not in new]
+    return found + [FlowChange("removed", name, title, (), ()) for name, title in gone]
 
 
 def compare_steps(before: Sequence[OutlineNode], after: Sequence[OutlineNode]) -> list[StepChange]:

@@ -19,7 +19,7 @@ import { spotsIn } from "../tree/walk"
 
 type ComponentSet = Schemas["ComponentSetView"]
 type SetRow = Schemas["ComponentSetRow"]
-type CallChange = Schemas["CallChangeView"]
+type CallChange = Schemas["CallChange"]
 
 const nameOf = (set: ComponentSet) => `${set.name} ${set.number}`
 
