@@ -7,15 +7,70 @@ of the steps around it; else the variable is the item's own. Items that run side
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from halflap.errors import DefinitionError
 from halflap.lowcode import kinds as doc
 from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds.walk import blocks, names_given
-from halflap.lowcode.layered import Layered
 from halflap.lowcode.source import Path, SourceText
+
+V = TypeVar("V")
+
+
+class Layered(Mapping[str, V]):
+    """Names with their values; those of the layers below show through.
+
+    A branch is walked on a layer of its own, so that neither entering it nor comparing what it gave
+    takes time in proportion to all names of a flow.
+    """
+
+    __slots__ = ("_below", "own")
+
+    def __init__(self, own: Mapping[str, V] | None = None, below: Layered[V] | None = None) -> None:
+        self.own: dict[str, V] = dict(own or {})
+        self._below = below
+
+    def inner(self, own: Mapping[str, V] | None = None) -> Layered[V]:
+        """Return a layer above this one, which is not to be changed meanwhile."""
+        return Layered(own, self)
+
+    def since(self, base: Layered[V]) -> dict[str, V]:
+        """Return what the layers above `base` hold."""
+        layers: list[dict[str, V]] = []
+        layer: Layered[V] | None = self
+        while layer is not None and layer is not base:
+            layers.append(layer.own)
+            layer = layer._below
+        return {name: each for own in reversed(layers) for name, each in own.items()}
+
+    def __getitem__(self, name: str) -> V:
+        layer: Layered[V] | None = self
+        while layer is not None:
+            if name in layer.own:
+                return layer.own[name]
+            layer = layer._below
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: V) -> None:
+        self.own[name] = value
+
+    def __contains__(self, name: object) -> bool:
+        layer: Layered[V] | None = self
+        while layer is not None:
+            if name in layer.own:
+                return True
+            layer = layer._below
+        return False
+
+    def __iter__(self) -> Iterator[str]:
+        below = () if self._below is None else tuple(self._below)
+        yield from dict.fromkeys((*below, *self.own))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,8 @@ from halflap.sdk.component import Component
 from halflap.sdk.context import CustomerInfo, InstanceInfo
 from halflap.sdk.integration import Integration
 from halflap.sdk.request import Request
-from halflap.testing.calls import Called, members_of, unlike
 from halflap.testing.coverage import Coverage
-from halflap.testing.result import Result
+from halflap.testing.result import Called, Result, members_of, unlike
 from halflap.testing.runner import Run, make_request
 from halflap.testing.stub import in_turn
 

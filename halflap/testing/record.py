@@ -17,7 +17,6 @@ from halflap.lowcode.document import CustomerPart, Method, TestPart
 from halflap.sdk import codec
 from halflap.sdk.declared import FILTERED
 from halflap.sdk.integration import Integration
-from halflap.testing.calls import CALLS, told
 from halflap.testing.document import (
     DocumentWithTests,
     open_document,
@@ -26,7 +25,7 @@ from halflap.testing.document import (
     same_pairs,
 )
 from halflap.testing.fixture import HIDDEN, make_fixture, state_key
-from halflap.testing.result import Result
+from halflap.testing.result import CALLS, Result, told
 
 UNTOLD = re.compile(
     r"accept(-.*)?|connection|content-length|date|expect|forwarded|host|keep-alive|te|trace.*|trailer"

@@ -45,7 +45,6 @@ from halflap.store.journal import SqliteJournal
 from halflap.store.protocol import Filter
 from halflap.store.store import memory_file
 from halflap.testing import large
-from halflap.testing.calls import Called, calls_in
 from halflap.testing.fake import Fake
 from halflap.testing.fixture import Fixture, Recorded, compare, load_fixture
 from halflap.testing.instance import (
@@ -61,7 +60,7 @@ from halflap.testing.instance import (
     scopes_of,
     state_in,
 )
-from halflap.testing.result import Result, Step, logged
+from halflap.testing.result import Called, Result, Step, calls_in, logged
 from halflap.testing.stub import Stubs, in_turn
 
 MOST_LINKS = 1_000

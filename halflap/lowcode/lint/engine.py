@@ -19,7 +19,6 @@ from halflap.lowcode.frame import SCOPE
 from halflap.lowcode.kinds import KINDS
 from halflap.lowcode.kinds.role import Gives
 from halflap.lowcode.kinds.walk import fields_of
-from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import habits, rules
 from halflap.lowcode.lint.calls import Calls, Connected
 from halflap.lowcode.lint.examples import Examples, Results
@@ -33,6 +32,7 @@ from halflap.lowcode.lint.state import FlowState
 from halflap.lowcode.repair import repaired
 from halflap.lowcode.routing import ONES_OWN
 from halflap.lowcode.scalar import scalar
+from halflap.lowcode.scoping import Layered
 from halflap.lowcode.shape import MOST_FINDINGS, NotADocument, document_of
 from halflap.lowcode.source import Path, Place, SourceText, Unreadable, held, mapping_of, read
 from halflap.lowcode.template import is_expression

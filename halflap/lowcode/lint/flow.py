@@ -19,7 +19,6 @@ from halflap.lowcode.fixes import Mend, closest, instead_of, replaced, rewritten
 from halflap.lowcode.kinds.action import AnswersPart
 from halflap.lowcode.kinds.step import ResultStepModel
 from halflap.lowcode.kinds.walk import blocks, every, referred, templates
-from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint import rules
 from halflap.lowcode.lint.calls import Calls, takes_secret
 from halflap.lowcode.lint.conditions import NONE, Fields, Holds
@@ -65,7 +64,7 @@ from halflap.lowcode.lint.shapes import CallShape
 from halflap.lowcode.lint.state import BRANCH, FlowState
 from halflap.lowcode.lint.templates import check_many, type_of
 from halflap.lowcode.lint.words import words
-from halflap.lowcode.scoping import scoping_of
+from halflap.lowcode.scoping import Layered, scoping_of
 from halflap.lowcode.source import Path, value_at
 from halflap.lowcode.template import is_expression
 from halflap.sdk.budget import spend

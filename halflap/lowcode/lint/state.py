@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from halflap.lowcode.expressions import tree
-from halflap.lowcode.layered import Layered
 from halflap.lowcode.lint.conditions import NONE, Field, Fields, Holds, holds
 from halflap.lowcode.lint.scope import Schema, ScopedName, fields_of, nullable, types_of
+from halflap.lowcode.scoping import Layered
 from halflap.lowcode.source import Path
 
 V = TypeVar("V")
