@@ -160,7 +160,7 @@ class Host:
             rate=settings.customer_rate or None,
             backlog=settings.customer_backlog or None,
         )
-        self.pulse = Pulse(store.journal, self.clock)
+        self.pulse = Pulse(store.journal)
         self.links = Links(self.engine, store.vault.verify, self.clock, self.pulse)
         self.gateway = self.open_gateway(
             self.engine, store.catalogue.rejections.note, store.catalogue.counters.count

@@ -1,8 +1,9 @@
 """Liveness, readiness and metrics for what runs the server: `/healthz`, `/readyz`, `/metrics`.
 
 A bare ASGI app, so that it answers whatever the API does. `/healthz` says that the event loop runs.
-`/readyz` writes to the store and names what is missing, in words without paths or hosts; whoever shows
-the API's token is told the store's own error too. `/metrics` needs a token.
+`/readyz` says that an event could be accepted: it writes to the store, and names what is missing, in
+words without paths or hosts; whoever shows the API's token is told the store's own error too.
+`/metrics` needs a token.
 """
 
 from __future__ import annotations

@@ -480,6 +480,9 @@ class SqliteJournal(History, Pruning, Traffic):
 
         return await self._database.write(job)
 
+    async def probe(self) -> None:
+        await self.write_state([StateWrite("server:probe", "", str(self._clock()).encode())])
+
     async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
         def job(connection: sqlite3.Connection) -> int:
             removed = 0

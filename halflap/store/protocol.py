@@ -530,6 +530,10 @@ class Journal(Protocol):
         """Write to state where no execution does it: by hand. All of it, or a conflict."""
         ...
 
+    async def probe(self) -> None:
+        """Write to the store, once whatever holds up accepting an event does not."""
+        ...
+
     async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
         """Remove up to `limit` keys of these scopes; returns how many it removed.
 

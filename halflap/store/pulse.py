@@ -1,7 +1,8 @@
 """The pulse of a store: whether it answers, found out by a write where that is in doubt.
 
 A store that hangs (a database that is stopped, a disk that does not answer) raises no error. Once that
-is known, events are refused at once, until a write in the background has succeeded.
+is known, events are refused at once, until a write in the background has succeeded. That write waits
+for the locks that accepting an event waits for, or each event would find anew that the store hangs.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import Any, TypeVar
 import structlog
 
 from halflap.errors import HalflapError, StoreError, StoreFull
-from halflap.model import Clock, StateWrite
-from halflap.sdk import codec
 from halflap.store.protocol import Journal
 
 T = TypeVar("T")
@@ -32,9 +31,8 @@ RETRY_SECONDS = 1.0
 class Pulse:
     """Finds out whether a store answers."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._clock = clock
         self._writing: asyncio.Task[None] | None = None
         self._since = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -111,12 +109,8 @@ class Pulse:
     def _write(self) -> asyncio.Task[None]:
         if self._writing is None or self._writing.done():
             self._since = time.monotonic()
-            self._writing = self._start(self._mark())
+            self._writing = self._start(self._journal.probe())
         return self._writing
-
-    async def _mark(self) -> None:
-        mark = StateWrite("server:probe", "", codec.encode(self._clock()))
-        await self._journal.write_state([mark])
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name="pulse")

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from halflap.engine.bundle import seal
@@ -80,10 +79,9 @@ ONCE_TAKEN = [
 
 
 @pytest.fixture(autouse=True)
-def untold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever other tests have warned of, and wherever the log goes."""
+def untold(unfiltered_logs: None) -> None:
+    """Forget what other tests have warned of."""
     compatibility._warn.cache_clear()
-    monkeypatch.setattr(compatibility, "log", structlog.get_logger("halflap.sdk"))
 
 
 @for_each("source,said", ONCE_TAKEN)

@@ -11,6 +11,7 @@ from halflap.gateway.app import QUIET_SECONDS, Outage
 from tests.polling import LoopTime
 
 
+@pytest.mark.usefixtures("unfiltered_logs")
 async def test_refused_events_are_counted_until_there_are_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

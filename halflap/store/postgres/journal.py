@@ -78,6 +78,8 @@ ON CONFLICT DO NOTHING
 """
 LARGE = 256 * 1024
 """The size in bytes from which on an item is written apart from the small ones."""
+AS_ACCEPTING = "LOCK TABLE executions, events, dedupe, orders IN ROW EXCLUSIVE MODE"
+"""Takes the locks of tables that an INSERT takes."""
 LOCK_ONE = "SELECT FROM executions WHERE id = %s FOR NO KEY UPDATE"
 SIGNALS = "SELECT name, payload FROM signals WHERE execution = %s ORDER BY id"
 CANCELLED = """
@@ -361,6 +363,10 @@ class PostgresJournal(PostgresHistory, PostgresPruning, Traffic):
         item = Writing.of(None, self._clock(), writes=writes)
         await self._gathering.post(item)
         return item.answer
+
+    async def probe(self) -> None:
+        # Each transaction writes the row of its process, so that is all that is left to do.
+        await self._database.write(lambda connection: connection.execute(AS_ACCEPTING))
 
     async def clear_state(self, scopes: Sequence[str], limit: int) -> int:
         async def job(connection: Connection) -> int:
