@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from halflap.sdk.egress import Egress, Policy, Response
@@ -70,52 +71,35 @@ class FaultyServer:
     """The scheme and the host that the last request was meant for."""
     asked: list[ServedRequest] = field(default_factory=list[ServedRequest])
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and close the connection."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            try:
-                await self._answer(reader, writer)
-            finally:
-                writer.close()
-                await writer.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        line, *rest = head.strip().split("\r\n")
-        headers = {n.lower(): v.strip() for n, _, v in (each.partition(":") for each in rest)}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        method, path, _ = line.split(" ")
-        request = ServedRequest(method, path, headers, body.decode("utf-8", "replace"))
-        self.asked.append(request)
-        fault = self.fault if self.play is None else self.play(request)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        body = (await request.read()).decode("utf-8", "replace")
+        asked = ServedRequest(request.method, request.raw_path, headers, body)
+        self.asked.append(asked)
+        fault = self.fault if self.play is None else self.play(asked)
         if not fault.status:
-            await reader.read()  # until the client gives up
-            return
+            await asyncio.Event().wait()  # until the client gives up
+        line = f"{request.method} {request.raw_path} HTTP/1.1"
         told = fault.body if fault.body is not None else {"sent": [line, headers]}
-        content = told.encode() if isinstance(told, str) else json.dumps(told).encode()
+        content = told if isinstance(told, str) else json.dumps(told)
         kind = "text/xml" if isinstance(told, str) else "application/json"
-        sent = {"Content-Type": kind, **fault.headers, "Content-Length": len(content)}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-        opening = f"HTTP/1.1 {fault.status} X\r\n{lines}Connection: close\r\n\r\n"
-        writer.write(opening.encode() + content)
-        await writer.drain()
+        sent = {"Content-Type": kind, **fault.headers, "Connection": "close"}
+        return web.Response(status=fault.status, headers=sent, body=content.encode())
 
 
 @asynccontextmanager
 async def faulty_server() -> AsyncGenerator[FaultyServer]:
     """Run the server."""
-    found, serving = FaultyServer(), set[asyncio.Task[None]]()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.ensure_future(found.serve(reader, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    found = FaultyServer()
+    serving = web.Server(found.serve, handler_cancellation=True)
+    server = await asyncio.get_running_loop().create_server(serving, "127.0.0.1", 0)
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found
     finally:
         server.close()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await serving.shutdown(0)
 
 
 class ToServer(Egress):
