@@ -12,6 +12,7 @@ import re
 import stat
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -336,10 +337,35 @@ def _collect(root: Path) -> Iterator[tuple[str, bytes]]:
             return
 
 
-def _ignored(top: Path, paths: Sequence[str]) -> frozenset[str]:
-    """Return which of these files of a project git ignores; none where it is in no repository."""
+def _ignored(top: Path, paths: Sequence[str]) -> set[str]:
+    """Return which of these files of a project git ignores.
+
+    Of what lies in a repository within (a submodule), that one is asked: another refuses to answer.
+    """
+    own = list[str]()
+    within = defaultdict[str, list[str]](list)
+    for path in paths:
+        if folder := _repository_within(top, path):
+            within[folder].append(path[len(folder) + 1 :])
+        else:
+            own.append(path)
+    found = _ask_git(top, [*own, *within])
+    for folder, inner in within.items():
+        left_out = inner if folder in found else _ignored(top / folder, inner)
+        found |= {f"{folder}/{path}" for path in left_out}
+    return found
+
+
+def _repository_within(top: Path, path: str) -> str:
+    """Return the outermost folder below the top that is a repository, of a file's folders; or none."""
+    folders = [path[:at] for at, letter in enumerate(path) if letter == "/"]
+    return next((each for each in folders if (top / each / ".git").exists()), "")
+
+
+def _ask_git(top: Path, paths: Sequence[str]) -> set[str]:
+    """Return which of these paths git ignores; none where the top is in no repository."""
     if not paths or not any((folder / ".git").exists() for folder in (top, *top.parents)):
-        return frozenset()
+        return set()
     # Nothing of the project is run, so no program that its repository's configuration names either.
     # A repository of another user, as in a container, is asked all the same.
     asks = ["-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-C", str(top)]
@@ -349,8 +375,8 @@ def _ignored(top: Path, paths: Sequence[str]) -> frozenset[str]:
             command, input=os.fsencode("\0".join(paths)), capture_output=True, check=False
         )
     except OSError:  # there is no git
-        return frozenset()
-    return frozenset(os.fsdecode(done.stdout).split("\0"))
+        return set()
+    return {*os.fsdecode(done.stdout).split("\0")}
 
 
 def _read(file: Path, path: str, room: int) -> bytes:

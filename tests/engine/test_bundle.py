@@ -100,6 +100,31 @@ def test_packing_leaves_what_git_ignores_but_for_sources(
     assert not (tmp_path / "ran").exists()
 
 
+def test_packing_leaves_what_a_submodule_ignores(tmp_path: Path) -> None:
+    files = ["key.json", "sales.py", "acme/api.py", "acme/key.json", "acme/open.json"]
+    files += ["acme/deep/key.json", "acme/deep/made.json", "left/api.json", "left/api.py"]
+    root = project(tmp_path / "shop", dict.fromkeys(files, "x = 1\n"))
+
+    def git(folder: str, *words: str) -> None:
+        who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        subprocess.run(["git", *who, "-C", str(root / folder), *words], check=True)
+
+    for folder, ignored in (
+        ("", "key.json\nleft/\n"),
+        ("acme", "key.json"),
+        ("acme/deep", "made.*"),
+    ):
+        git(folder, "init", "-q")
+        (root / folder / ".gitignore").write_text(ignored)
+    for folder in ("acme/deep", "acme", ""):
+        git(folder, "-c", "advice.addEmbeddedRepo=false", "add", ".")
+        git(folder, "commit", "-q", "-m", "all of it")
+    git("left", "init", "-q")
+
+    packed = ["acme/api.py", "acme/deep/key.json", "acme/open.json", "left/api.py", "sales.py"]
+    assert paths(pack(root, "sales:x")) == packed
+
+
 def test_packing_and_opening_run_nothing(tmp_path: Path) -> None:
     root = project(tmp_path, {"sales.py": BOMB, "acme/__init__.py": BOMB, "setup.py": BOMB})
     bundle = pack(root, "sales:integration")
