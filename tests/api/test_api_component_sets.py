@@ -79,33 +79,28 @@ async def test_a_set_is_another_one_only_where_its_contents_are(either: Any) -> 
     assert named == [{**other, "drafts": []}]
 
 
+async def refused(world: Any, **files: str) -> str:
+    """Why a set of these modules is refused."""
+    sources = {f"{name}.py": text.encode() for name, text in files.items()}
+    body = bundled(f"{next(iter(files))}:component", sources).to_bytes()
+    answer = await world.api("POST", "/api/component-sets", body=body, name="tools")
+    assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
+    return answer.json["detail"]
+
+
 async def test_what_does_not_load_or_has_no_component_is_refused(world: Any) -> None:
     failing = f"{OTHER}raise ValueError('not here')\n"
     for source, said in [("def broken(: pass", "Python"), (failing, "not here")]:
-        files = {"shop.py": source.encode(), "kept.py": OTHER.encode()}
-        bundle = bundled("kept:component", files)
-        answer = await world.api(
-            "POST", "/api/component-sets", body=bundle.to_bytes(), name="tools"
-        )
-        assert answer.status == 422, (source, answer.body)
-        assert said in answer.json["detail"], source
-    none = bundled("plain:x", {"plain.py": b"x = 1\n"})
-    answer = await world.api("POST", "/api/component-sets", body=none.to_bytes(), name="tools")
-    assert (answer.status, answer.kind) == (422, "DefinitionError")
-    assert await world.api.items("/api/component-sets") == []
-
-
-async def test_a_set_does_not_take_the_place_of_an_installed_component(world: Any) -> None:
-    for file, name in (("http.py", "http"), ("mine.py", "http")):
-        files = {
-            file: f'from halflap import Component\n\ncomponent = Component("{name}")\n'.encode()
-        }
-        bundle = bundled(f"{file[:-3]}:component", files)
-        answer = await world.api(
-            "POST", "/api/component-sets", body=bundle.to_bytes(), name="tools"
-        )
-        assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
-        assert "'http' is installed" in answer.json["detail"]
+        assert said in await refused(world, kept=OTHER, shop=source), source
+    await refused(world, plain="x = 1\n")
+    # None takes the place of an installed one.
+    for file in ("http", "mine"):
+        taken = 'from halflap import Component\n\ncomponent = Component("http")\n'
+        assert "'http' is installed" in await refused(world, **{file: taken})
+    # What Python's parser fails at is named.
+    assert "kept.py" in await refused(world, kept=f"{OTHER}x={'-' * 90_000}1\n")
+    said = await refused(world, kept=f"{OTHER}x=[{'1,' * 140_000}]\n")
+    assert ("Split it" in said, "kept.py" in said) == (True, True)
     assert await world.api.items("/api/component-sets") == []
 
 
@@ -158,20 +153,6 @@ async def test_no_name_looks_like_an_id(world: Any) -> None:
         draft = {"name": external, "external_id": external}
         answer = await world.api("POST", "/api/customers", draft)
         assert answer.status == status, answer.body
-
-
-async def refused(world: Any, source: str) -> str:
-    bundle = bundled("kept:component", {"kept.py": (OTHER + source).encode()})
-    answer = await world.api("POST", "/api/component-sets", body=bundle.to_bytes(), name="tools")
-    assert (answer.status, answer.kind) == (422, "DefinitionError"), answer.body
-    return answer.json["detail"]
-
-
-async def test_a_source_that_python_s_parser_fails_at_is_refused_and_named(world: Any) -> None:
-    assert "kept.py" in await refused(world, "x=" + "-" * 90_000 + "1\n")
-    said = await refused(world, "x=[" + "1," * 140_000 + "]\n")
-    assert "Split it" in said
-    assert "kept.py" in said
 
 
 async def test_a_set_is_loaded_in_a_process_that_ends_and_nothing_waits_for_it(

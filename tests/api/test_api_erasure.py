@@ -34,22 +34,17 @@ async def customer(world: Any) -> str:
     return instance["customer"]
 
 
-async def test_it_is_planned_and_says_what_to_do_first(world: Any, customer: str):
-    plan = await world.api.get(f"/api/customers/{customer}/erasure")
-    refused = await world.api("POST", f"/api/customers/{customer}/erasure", json={})
-
+async def test_it_is_planned_and_then_nothing_of_it_is_left(world: Any, customer: str):
+    folder, path = world.host.settings.dir, f"/api/customers/{customer}/erasure"
+    plan = await world.api.get(path)
+    refused = await world.api("POST", path, json={})
     assert (plan["executions"] >= 2, plan["blobs"]) == (True, 1)
     assert "halflap instances disable" in plan["before"][0]
     assert (refused.status, refused.kind) == (409, "Conflict")
-    assert found(world.host.settings.dir) != []
-
-
-async def test_nothing_of_it_is_left(world: Any, customer: str):
-    folder = world.host.settings.dir
     assert len(found(folder)) >= 2  # the control: a file of the store, and a blob
     await world.disable()
 
-    done = await world.api("POST", f"/api/customers/{customer}/erasure", json={"by": "Ada"})
+    done = await world.api("POST", path, json={"by": "Ada"})
 
     assert done.status == 200, done.body
     assert found(folder) == []
