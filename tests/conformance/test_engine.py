@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,31 +223,6 @@ async def has_attempts(bench: Bench, start: Start, count: int) -> bool:
     return len(await bench.attempts(start.execution)) == count
 
 
-async def test_two_engines_never_run_one_execution_at_the_same_time(bench: Bench) -> None:
-    engines = [bench.engine(), bench.engine()]
-    inside: set[str] = set()
-    turns: list[str] = []
-
-    async def handler(turn: Turn) -> Verdict:
-        execution = turn.start.execution
-        assert execution not in inside
-        inside.add(execution)
-        turns.append(execution)
-        await turn.commit([record_of(f"a#{turn.attempt}", turn.attempt)], [])
-        inside.remove(execution)
-        return Ended(DONE) if turn.attempt == 3 else Again("retry", turn.now())
-
-    starts = [start_of() for _ in range(30)]
-    async with running(engines[0], handler), running(engines[1], handler):
-        await asyncio.gather(*[engines[i % 2].start([each]) for i, each in enumerate(starts)])
-
-        async def all_ended() -> bool:
-            return await engines[0].journal.live("ins_1") == 0
-
-        await until(all_ended)
-    assert sorted(turns) == sorted(3 * [each.execution for each in starts])
-
-
 # State ---------------------------------------------------------------------------------------
 
 
@@ -436,54 +410,6 @@ async def test_the_next_of_an_order_begins_as_the_one_before_ends(bench: Bench) 
         assert await outcome_of(engine, second) == DONE
 
 
-@pytest.mark.parametrize("width", [1, 3])
-async def test_many_keys_keep_their_rule_through_crashes_and_retries(
-    bench: Bench, width: int
-) -> None:
-    engine, chance = bench.engine(), random.Random(5)
-    starts = [
-        start_of(order=Order("order:ins_1:orders", str(n % 4), width, while_waiting="go_on"))
-        for n in range(48)
-    ]
-    active: dict[str, set[str]] = {}
-    begun: dict[str, list[str]] = {}
-
-    async def handler(turn: Turn) -> Verdict:
-        id, order = turn.start.execution, turn.start.order
-        assert order is not None
-        here = active.setdefault(order.key, set())
-        here.add(id)
-        assert len(here) <= width
-        if id not in begun.setdefault(order.key, []):
-            begun[order.key].append(id)
-        for _ in range(chance.randint(0, 3)):
-            await asyncio.sleep(0)
-        here.discard(id)
-        what = chance.random()
-        if what < 0.15:
-            await bench.lose(id)
-            raise Fenced("crashed")
-        if what < 0.3:
-            return Again("retry", turn.now() + chance.choice([0, 0, 1_000]))
-        return Ended(DONE)
-
-    async def moving() -> None:
-        while True:
-            bench.clock.advance(0.001)
-            await asyncio.sleep(0.001)
-
-    moves = asyncio.create_task(moving())
-    async with running(engine, handler):
-        for first in range(0, 48, 12):
-            await engine.start(starts[first : first + 12])
-        for each in starts:
-            assert await outcome_of(engine, each) == DONE
-    moves.cancel()
-    if width == 1:
-        for key, found in begun.items():
-            assert found == [each.execution for each in starts[int(key) :: 4]]
-
-
 # Hold, live, follow --------------------------------------------------------------------------
 
 
@@ -574,29 +500,6 @@ async def test_a_stop_cuts_what_a_slow_write_claims_after_its_grace(
         await asyncio.gather(starting, stopping, task)
     [attempt] = await bench.attempts(start.execution)
     assert attempt.how == "drained"
-
-
-async def test_a_cut_turn_is_run_again_by_the_next_engine(bench: Bench) -> None:
-    engine, start, committed = bench.engine(), start_of(), asyncio.Event()
-
-    async def handler(turn: Turn) -> Verdict:
-        if turn.attempt == 1:
-            await turn.commit([record_of("a")], [])
-            committed.set()
-            await asyncio.Event().wait()
-        assert list(turn.history) == [record_of("a")]
-        return Ended(DONE)
-
-    task = asyncio.create_task(engine.run(handler))
-    await engine.start([start])
-    await committed.wait()
-    await engine.stop(0)
-    await task
-    following = bench.engine()
-    async with running(following, handler):
-        assert await outcome_of(following, start) == DONE
-    # A claim that was under way as the engine stopped may have taken it once more.
-    assert {each.how for each in await bench.attempts(start.execution)} == {"drained"}
 
 
 async def test_what_its_caller_left_before_its_write_begins_is_not_accepted(

@@ -91,15 +91,6 @@ async def test_calls_may_be_made_before_they_are_awaited(runner: Runner) -> None
     assert (outcome.state, len(runner.app.names)) == ("succeeded", 200)
 
 
-async def test_a_flow_ends_with_what_it_returns(runner: Runner) -> None:
-    async def flow(ctx: Context[Any], event: Any) -> Any:
-        return {"done": await runner.app.do(event["name"]), "at": event["price"]}
-
-    outcome = await runner.run(flow, b'{"name": "a", "price": 1.10}')
-    assert (outcome.state, outcome.result) == ("succeeded", b'{"done":"a!","at":1.10}')
-    assert [each.path for each in await runner.history()] == ["trigger", "app.do"]
-
-
 async def test_an_execution_leaves_nothing_to_the_garbage_collector(runner: Runner) -> None:
     """Cycles stay until they are looked for, in memory that a busy server does not use again."""
     made: list[weakref.ref[Any]] = []
@@ -423,19 +414,6 @@ async def test_waiting_ends_at_the_flows_maximum_age(runner: Runner, error: Exce
     assert "maximum age" in outcome.reason
 
 
-async def test_a_flow_may_ask_to_be_run_later(runner: Runner) -> None:
-    async def flow(ctx: Context[Any], event: Any) -> Any:
-        await runner.app.do("a")
-        if ctx.attempt < 3:
-            raise RetryLater(timedelta(minutes=1))
-        return ctx.attempt
-
-    began = runner.clock()
-    assert (await runner.run(flow)).result == b"3"
-    assert runner.clock() - began == 120_000_000
-    assert runner.app.names == ["a"]
-
-
 @pytest.mark.parametrize(
     "error",
     [UpstreamError("no", status=400), Unauthorized("no"), ValueError("no"), KeyError("no")],
@@ -530,24 +508,6 @@ async def test_an_event_that_does_not_fit_the_flow_is_invalid(runner: Runner) ->
     outcome = await runner.run(flow, b'{"id": "1"}')
     assert outcome.failure is not None
     assert (outcome.failure.kind, "balance" in outcome.reason) == ("InvalidEvent", True)
-
-
-async def test_an_ignored_event_ends_as_ignored(runner: Runner) -> None:
-    async def flow(ctx: Context[Any], event: Any) -> Any:
-        raise AssertionError
-
-    outcome = await runner.run(flow, b'"ping"')
-    assert (outcome.state, outcome.reason) == ("ignored", "a ping")
-
-
-async def test_a_bug_in_a_flow_fails_it_with_its_place(runner: Runner) -> None:
-    async def flow(ctx: Context[Any], event: Any) -> Any:
-        return event["missing"]
-
-    outcome = await runner.run(flow)
-    assert outcome.failure is not None
-    assert (outcome.failure.kind, outcome.reason) == ("KeyError", "KeyError: 'missing'")
-    assert "test_executor.py:" in outcome.failure.where
 
 
 async def test_an_attempt_ends_at_the_flows_time_out(runner: Runner) -> None:

@@ -374,20 +374,6 @@ async def test_messages_become_events_in_order_and_are_acknowledged_then(topic: 
         assert topic.opened == [None]
 
 
-async def test_a_restart_goes_on_at_the_cursor(topic: Topic):
-    topic.put(*NUMBERS)
-    async with world(record(topic="one")) as here:
-        first = here.begin()
-        await until(lambda: topic.acknowledged and topic.acknowledged[-1] == "5")
-        await first.stop()
-        assert topic.readers[""] == 0
-        topic.put("a4")
-        here.begin()
-        await until(lambda: topic.acknowledged[-1] == "6")
-        assert topic.opened == [None, "5"]
-        assert await here.bodies() == [*NUMBERS, "a4"]
-
-
 async def test_tuning_keeps_the_cursor_and_another_topic_begins_anew(topic: Topic):
     topic.put(*NUMBERS)
     trigger = record(topic=Settings.topic, most=Settings.most)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,6 @@ from halflap.server.host import Host, token_of
 from halflap.store.protocol import Filter
 from tests.polling import DEADLINE
 from tests.twoapps import (
-    NOTHING,
     Apps,
     Place,
     both_apps,
@@ -29,7 +27,6 @@ from tests.twoapps import (
 from tests.world import host_on
 
 T = TypeVar("T")
-DEAL = {"Name": "Suits", "StageName": "Prospecting", "CloseDate": "2026-01-31"}
 
 
 @dataclass
@@ -100,45 +97,6 @@ async def at_rest(world: World, instance: Instance, flow: str, number: int) -> l
         lambda: world.executions(instance, flow),
         lambda found: len(found) >= number and all(each.ended_at for each in found),
     )
-
-
-async def test_records_follow_both_ways_and_echoes_are_ignored(world: World) -> None:
-    place = await world.apps.place("initech")
-    instance = await world.instance("Initech", place, discount="10")
-    edit = world.apps.salesforce.edit
-
-    account = await edit(place.org, "create", "Account", values={"Name": "Initech"})
-    told = {"external_id": account["Id"], "name": "Initech"}
-    await until(lambda: world.at_acme(place, "accounts"), lambda found: found == [told])
-    await edit(place.org, "update", "Account", id=account["Id"], values={"Name": "Initrode"})
-    told["name"] = "Initrode"
-    await until(lambda: world.at_acme(place, "accounts"), lambda found: found == [told])
-
-    deal = await edit(place.org, "create", "Opportunity", values=DEAL)
-    sale = {"external_id": deal["Id"], "name": "Suits", "stage": "Prospecting"}
-    await until(lambda: world.at_acme(place, "opportunities"), lambda found: found == [sale])
-    await edit(place.org, "update", "Opportunity", id=deal["Id"], values={"Name": "Uniforms"})
-    sale["name"] = "Uniforms"
-    await until(lambda: world.at_acme(place, "opportunities"), lambda found: found == [sale])
-    (echo,) = await at_rest(world, instance, "opportunity_amount", 1)
-    assert (echo.state, echo.reason.partition(":")[0]) == ("ignored", "echo")
-
-    (there,) = await world.apps.acme.get("/v1/opportunities", place.key)
-    sold = {"seats": 7, "price": 19.9}
-    await world.apps.acme.patch(f"/v1/opportunities/{there['id']}", sold, place.key)
-    amount = await until(
-        lambda: world.at_salesforce(place, "Opportunity", deal["Id"], "Amount"),
-        lambda found: found is not None,
-    )
-    assert amount == Decimal("125.37")
-    back = await at_rest(world, instance, "opportunity", 3)
-    assert [each.state for each in back] == ["succeeded", "succeeded", "ignored"]
-    assert back[-1].reason.startswith("echo: ")
-    amounts = await at_rest(world, instance, "opportunity_amount", 2)
-    assert [each.state for each in amounts] == ["ignored", "succeeded"]
-
-    await world.disable(instance)
-    assert await world.apps.held(place) == NOTHING
 
 
 async def test_version_2_keeps_contacts_equal_and_version_1_no_longer_hears_of_them(

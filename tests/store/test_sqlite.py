@@ -82,17 +82,6 @@ async def test_jobs_run_in_the_order_they_were_posted(database: SqliteDatabase):
     assert order == list(range(700))
 
 
-async def test_a_bad_row_hurts_only_itself(database: SqliteDatabase):
-    await database.write(insert(50))
-    async with Gate(database):
-        futures = [database.post(insert(number)) for number in range(100)]
-    results = await asyncio.gather(*futures, return_exceptions=True)
-    assert isinstance(results.pop(50), sqlite3.IntegrityError)
-    assert results == [number for number in range(100) if number != 50]
-    assert await database.read(ids) == list(range(100))
-    assert database.failed is None
-
-
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt("mine"), StopIteration(3)])
 async def test_a_job_that_raises_gets_its_own_error_and_none_of_its_rows(
     database: SqliteDatabase, error: BaseException

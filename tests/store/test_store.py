@@ -43,14 +43,6 @@ async def test_what_was_written_is_there_after_opening_again(tmp_path: Path):
     await store.close()
 
 
-async def test_a_store_is_opened_by_one_server_at_a_time(tmp_path: Path):
-    store = await Store.open(tmp_path)
-    with pytest.raises(StoreLocked):
-        await Store.open(tmp_path)
-    await store.close()
-    await (await Store.open(tmp_path)).close()
-
-
 async def test_a_store_whose_key_is_missing_is_not_opened_with_a_new_one(tmp_path: Path):
     await (await Store.open(tmp_path)).close()
     key = tmp_path / "halflap.key"
@@ -94,12 +86,6 @@ async def test_a_store_of_a_newer_schema_is_left_alone_and_unlocked(tmp_path: Pa
         with pytest.raises(StoreError) as caught:
             await Store.open(tmp_path)
         assert not isinstance(caught.value, StoreLocked)
-
-
-async def test_times_are_the_clocks(tmp_path: Path):
-    store = await Store.memory(clock=lambda: 42)
-    assert (await store.catalogue.customers.add("Ada")).created_at == 42
-    await store.close()
 
 
 async def test_who_is_told_of_a_failure_can_be_set():
