@@ -263,4 +263,6 @@ def create_app(settings: Settings | None = None, *, accounts: Sequence[str] = ()
             for verb, path, status, method in METHODS
         ),
     ]
-    return application(routes, rest.faults, sender.close)
+    app = application(routes, rest.faults, sender.close)
+    app.state.world = world
+    return app

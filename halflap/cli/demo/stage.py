@@ -1,4 +1,4 @@
-"""The demo's stage: the sandbox apps, a GitHub stand-in, a server that can be killed, and checks."""
+"""The demo's stage: the sandbox apps, a server that can be killed, and checks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from typing import Any
 
 import aiohttp
 import click
-from aiohttp import web
 
 from halflap.cli.client import Client, HttpLine, local
 from halflap.errors import HalflapError
 from halflap.sdk import codec
 from halflap.server.settings import Settings
-from halflap_sandbox import acme, salesforce, serving, slack, zendesk
+from halflap_sandbox import acme, github, salesforce, serving, slack, zendesk
+from halflap_sandbox.github.model import World
 
 HOST = "127.0.0.1"
 DATA = "/services/data/v63.0"
+REPOSITORIES = ("initech", "globex")
+"""The owners of repositories `hello` at GitHub: the customers."""
 PATIENT = slack.Settings(waits=(0.5,) * 60)
 """Slack tries again soon where the server has no WebSocket yet."""
 
@@ -147,32 +149,6 @@ class SandboxSalesforce(SandboxApp):
         return await self.call("GET", f"/sandbox/{part}", params={"org": org["id"]})
 
 
-class GitHub:
-    """A stand-in for GitHub: it stores a repository's hooks."""
-
-    def __init__(self) -> None:
-        self.hooks: dict[int, dict[str, Any]] = {}
-        self.app = web.Application()
-        self.app.router.add_get("/repos/{owner}/{repo}{hooks:(/hooks)?}", self._get)
-        self.app.router.add_post("/repos/{owner}/{repo}/hooks", self._create)
-        self.app.router.add_delete("/repos/{owner}/{repo}/hooks/{id}", self._delete)
-
-    async def _get(self, request: web.Request) -> web.Response:
-        owner, repo, hooks = (request.match_info[each] for each in ("owner", "repo", "hooks"))
-        if not hooks:
-            return web.json_response({"full_name": f"{owner}/{repo}"})
-        return web.json_response([each for each in self.hooks.values() if each["repo"] == repo])
-
-    async def _create(self, request: web.Request) -> web.Response:
-        id = len(self.hooks) + 1
-        self.hooks[id] = {**await request.json(), "id": id, "repo": request.match_info["repo"]}
-        return web.json_response(self.hooks[id], status=201)
-
-    async def _delete(self, request: web.Request) -> web.Response:
-        gone = self.hooks.pop(int(request.match_info["id"]), None)
-        return web.Response(status=204 if gone else 404)
-
-
 class DemoServer:
     """`halflap serve` as a process of its own, so that it can be killed."""
 
@@ -234,7 +210,7 @@ class Stage:
 
     salesforce: SandboxSalesforce
     acme: Acme
-    github: GitHub
+    github: World
     github_url: str
     zendesk: SandboxApp
     slack: SandboxApp
@@ -246,23 +222,20 @@ class Stage:
 @asynccontextmanager
 async def set_stage(directory: Path) -> AsyncGenerator[Stage]:
     """Start the apps and the server, and stop them afterwards."""
-    server, github = DemoServer(directory), GitHub()
+    server, at_github = DemoServer(directory), github.create_app(accounts=REPOSITORIES)
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         serving(salesforce.create_app()) as salesforce_url,
         serving(acme.create_app()) as acme_url,
+        serving(at_github) as github_url,
         serving(zendesk.create_app()) as zendesk_url,
         serving(slack.create_app(PATIENT)) as slack_url,
         contextlib.AsyncExitStack() as stack,
     ):
-        runner = web.AppRunner(github.app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, HOST, 0).start()
         stack.push_async_callback(server.stop)
         line = await server.start()
         stack.push_async_callback(line.close)
         apps = SandboxSalesforce(salesforce_url, http), Acme(acme_url, http)
-        github_url = f"http://{HOST}:{runner.addresses[0][1]}"
         more = SandboxApp(zendesk_url, http), SandboxApp(slack_url, http)
-        yield Stage(*apps, github, github_url, *more, server, http, Client(line))
+        world = at_github.state.world
+        yield Stage(*apps, world, github_url, *more, server, http, Client(line))

@@ -31,6 +31,7 @@ from halflap.model import ENDED
 from halflap.sdk import codec
 from halflap.sdk.signature import GitHubSignature
 from halflap.server.process import interrupted
+from halflap_sandbox.github.model import Hook
 from halflap_sandbox.slack.model import APP_TOKEN
 
 TWO_WAY = "salesforce_acme"
@@ -329,24 +330,23 @@ class Story:
         for module in RECEIVING:
             await self.publish(module)
         for each in self.both:
-            repository = f"demo/{each.name.lower()}"
-            auth = {"kind": "api_key", "key": "ghp"}
+            login = each.name.lower()
+            repository, auth = f"{login}/hello", {"kind": "api_key", "key": f"ghp_{login}"}
             values = {"base_url": self.stage.github_url, "auth": auth, "repository": repository}
             await self.connects(each, "github_acme", "github", values)
             for module in RECEIVING:
                 await self.activate(each, module)
-        hooks = self.stage.github.hooks
         states = {e.instances[module]["state"] for e in self.both for module in RECEIVING}
-        repos = [each["repo"] for each in hooks.values()]
+        repos = [*self.hooks()]
         claim = "their instances are active, with one hook per repository"
         self.check(states == {"active"} and repos == ["initech", "globex"], claim, *repos)
-        await self.send_github(one, hooks[1]["config"], events)
+        await self.send_github(one, self.hooks()["initech"], events)
         theirs = await self.acme.records("/v1/activities", other.key)
         self.check(theirs == [], f"nothing of it reached {other.name}")
         await self.send_stock(one)
         for module in RECEIVING:
             await self.disable(one, module)
-        repos = [each["repo"] for each in hooks.values()]
+        repos = [*self.hooks()]
         gone = await self.sends(one, "stock", "warehouse") == 404
         claim = (
             f"{one.name} leaves: its hook at GitHub and its URLs are gone, {other.name}'s are not"
@@ -409,7 +409,12 @@ class Story:
             each["title"] for each in await self.acme.records("/v1/activities", one.key)
         )
 
-    async def send_github(self, one: DemoCustomer, hook: Any, events: list[Any]) -> None:
+    def hooks(self) -> dict[str, Hook]:
+        """Return the webhooks at GitHub, by the owners of their repositories."""
+        repos = self.stage.github.repos.values()
+        return {each.owner.login: hook for each in repos for hook in each.hooks.values()}
+
+    async def send_github(self, one: DemoCustomer, hook: Hook, events: list[Any]) -> None:
         """Send GitHub's events to a customer, each twice."""
         bodies = [(each["event"], codec.encode(each["payload"])) for each in events]
         status = await self.sends(one, "activity", "github_acme", bodies[0][1])
@@ -419,10 +424,10 @@ class Story:
         deliveries = [str(uuid.uuid4()) for _ in bodies]
         for _ in range(2):
             for (name, body), delivery in zip(bodies, deliveries, strict=True):
-                signature = GitHubSignature().sign(body, hook["secret"], datetime.now(UTC))
+                signature = GitHubSignature().sign(body, hook.secret, datetime.now(UTC))
                 headers = {"X-GitHub-Event": name, "X-GitHub-Delivery": delivery, **signature}
                 began = time.perf_counter()
-                async with self.stage.http.post(hook["url"], data=body, headers=headers) as answer:
+                async with self.stage.http.post(hook.url, data=body, headers=headers) as answer:
                     statuses[answer.status] += 1
                 took.append((time.perf_counter() - began) * 1000)
         claim = "every request is accepted, sent twice each"
