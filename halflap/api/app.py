@@ -142,7 +142,7 @@ def create_app(
     return app
 
 
-PAGES = re.compile(r"(?:List|Counted)Page[_[](\w+?)(?:View|Summary|Row)?[_\]]")
+PAGES = re.compile(r"(?:List|Counted|Numbered)Page[_[](\w+?)(?:View|Summary|Row)?[_\]]")
 """The names that Pydantic gives to pages; OpenAPI has them by their items, as `TokenPage`."""
 
 

@@ -399,13 +399,6 @@ class LogView(PayloadView):
     step: str
 
 
-class LogPage(View):
-    """Log lines as they were written; `next` is the `after` of the next page, null for the last."""
-
-    items: list[LogView]
-    next: int | None
-
-
 class LoggedView(LogView):
     """A line that an author's code logged, with the execution that did; `id` is its number there."""
 

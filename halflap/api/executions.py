@@ -38,7 +38,7 @@ from halflap.api.execution_view import (
     ExecutionTrace,
     ExecutionView,
     LastEvent,
-    LogPage,
+    LogView,
     ReplayDraft,
     Replayed,
     StepFailure,
@@ -65,7 +65,7 @@ from halflap.api.recorded import (
     summaries,
     waiting_since,
 )
-from halflap.api.view import Json, pause_view
+from halflap.api.view import Json, NumberedPage, pause_view
 from halflap.errors import NotFound
 from halflap.model import SYSTEM, Execution, ExecutionState
 from halflap.sdk import codec
@@ -428,11 +428,11 @@ async def get_logs(
     operations: Ops,
     after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     limit: PageSize = LARGEST_PAGE,
-) -> LogPage:
+) -> NumberedPage[LogView]:
     """Return the log lines of the author's code; `after` is the id of the last line seen."""
     lines = await operations.executions.logs(found, after, limit)
     views = [log_view(id, line) for id, line in lines]
-    page = LogPage(items=views, next=lines[-1][0] if len(lines) == limit else None)
+    page = NumberedPage(items=views, next=lines[-1][0] if len(lines) == limit else None)
     return await visible(operations, page, found.flow.customer)
 
 

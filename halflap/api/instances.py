@@ -46,10 +46,10 @@ from halflap.api.view import (
     ListenerDecision,
     ListenerView,
     ListPage,
+    NumberedPage,
     PairView,
     RepetitionView,
     RetentionView,
-    RevisionPage,
     RevisionView,
     Rotated,
     Rotation,
@@ -166,7 +166,7 @@ async def list_revisions(
         int | None, Query(ge=1, le=10**9, description="The `next` of the page before.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> RevisionPage:
+) -> NumberedPage[RevisionView]:
     """The revisions of an instance's config, newest first; executions keep the one they began with."""
     revisions = await operations.catalogue.instances.revisions(found.id, before, limit)
     views = [
@@ -174,7 +174,7 @@ async def list_revisions(
         for number, config, links, at in revisions
     ]
     next = revisions[-1][0] if len(revisions) == limit else None
-    return await visible(operations, RevisionPage(items=views, next=next), found.customer)
+    return await visible(operations, NumberedPage(items=views, next=next), found.customer)
 
 
 @router.get("/instances/{instance}/subscriptions")

@@ -44,6 +44,7 @@ from halflap.api.view import (
     FlowView,
     IntegrationView,
     ListPage,
+    NumberedPage,
     Offer,
     OfferView,
     Published,
@@ -55,7 +56,6 @@ from halflap.api.view import (
     UpgradeMany,
     UpgradePlan,
     VersionName,
-    VersionPage,
     VersionSummary,
     VersionView,
     View,
@@ -121,12 +121,12 @@ async def list_versions(
         int | None, Query(ge=1, le=LARGEST_NUMBER, description="The `next` of the page before.")
     ] = None,
     limit: PageSize = USUAL_PAGE,
-) -> VersionPage:
+) -> NumberedPage[VersionSummary]:
     """The versions of an integration, newest first."""
     found = await operations.catalogue.versions.list(integration, before=before, limit=limit)
     if not found and before is None:
         raise NotFound(f"there is no integration {integration!r}; see: halflap integrations list")
-    return VersionPage(
+    return NumberedPage(
         items=[VersionSummary.of(each) for each in found],
         next=found[-1].number if len(found) == limit else None,
     )

@@ -200,6 +200,15 @@ class ListPage(View, Generic[Item]):
     next: str | None
 
 
+class NumberedPage(View, Generic[Item]):
+    """A page of a list whose `next` is a number: the `before`, or `after`, of the page behind it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+    items: list[Item]
+    next: int | None
+
+
 class CountedPage(ListPage[Item]):
     """A page of a list that is counted where that was asked for (`total`)."""
 
@@ -502,13 +511,6 @@ class IntegrationView(View):
     """The apps that its newest version connects, and the components of its triggers."""
     failed_24h: int
     """The number of its executions that failed within a day."""
-
-
-class VersionPage(View):
-    """Versions of an integration, newest first; `next` is the `before` of the next page."""
-
-    items: list[VersionSummary]
-    next: int | None
 
 
 class SharedEndpointView(TaggedView):
@@ -1104,13 +1106,6 @@ class RevisionView(PayloadView):
     made_at: Time
     config: Annotated[Json, CustomerValue({})]
     connections: dict[str, str]
-
-
-class RevisionPage(View):
-    """Revisions, newest first; `next` is the `before` of the next page."""
-
-    items: list[RevisionView]
-    next: int | None
 
 
 class SubscriptionView(View):

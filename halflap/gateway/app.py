@@ -23,7 +23,6 @@ from halflap.errors import (
     Unrouted,
 )
 from halflap.gateway.answer import Answer, answer_for, encode_reply, nothing_here, problem
-from halflap.gateway.intake import MAX_PARTS, cut
 from halflap.gateway.large import (
     Gone,
     check_large,
@@ -47,6 +46,7 @@ from halflap.model import (
     random_bits,
     to_datetime,
 )
+from halflap.sdk import codec
 from halflap.sdk.deadline import Deadline
 from halflap.sdk.declared import (
     FILTER_FAILED,
@@ -558,7 +558,7 @@ QUIET_SECONDS = 10.0
 
 
 class Outage:
-    """Tells of events that were not accepted, as the store failed."""
+    """Tells of events that were not accepted, as the store failed: as that begins, and not one by one."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -583,3 +583,34 @@ class Outage:
         log.error("not accepted: the store fails", events=self._more, error=self._why)
         self._more = 0
         asyncio.get_running_loop().call_later(QUIET_SECONDS, self._tell)
+
+
+MAX_PARTS = 10_000
+"""The most events that one request may hold; they are accepted in one transaction."""
+
+
+def cut(split: Callable[[Request], Sequence[Any]] | None, request: Request) -> list[Request]:
+    """The request's events, each as a request with its part of the body.
+
+    One that cannot be cut is one event. Where some of its parts are no JSON, the whole is one more event
+    in their place, which fails by itself.
+    """
+    parts = pick(split, request) if split is not None else None
+    if parts is None:
+        return [request]
+    if len(parts) > MAX_PARTS:
+        raise Rejected(
+            f"the request holds {len(parts):,} events, more than {MAX_PARTS:,}", status=413
+        )
+    events: list[Request] = []
+    whole: list[Request] = []
+    for number, each in enumerate(parts):
+        try:
+            body = each if isinstance(each, bytes) else codec.encode(each)
+        except (TypeError, ValueError, HalflapError):
+            if not whole:
+                log.exception("what a trigger split a request into is not JSON", part=number)
+                whole.append(request)
+        else:
+            events.append(copied(request, body, part=number))
+    return events + whole

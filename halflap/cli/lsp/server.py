@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from lsprotocol import types as lsp
+from lsprotocol.types import Position, Range
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import from_fs_path, to_fs_path
 
 import halflap
-from halflap.cli.lsp.positions import Positions
-from halflap.cli.lsp.project import Projects
+from halflap.cli.project import COMPONENTS, STORE, find_root
 from halflap.errors import DefinitionError
 from halflap.lowcode.assist import (
     Analysis,
@@ -35,7 +38,9 @@ from halflap.lowcode.assist import (
     renaming,
     symbols,
 )
-from halflap.lowcode.lint import lint_text
+from halflap.lowcode.assist.loose import lines_of
+from halflap.lowcode.lint import Shapes, lint_text
+from halflap.lowcode.lint.describing import stored_components
 from halflap.sdk.budget import Budget, OverBudget
 from halflap.sdk.lint import Finding, Fix
 
@@ -412,3 +417,123 @@ def _path(uri: str) -> Path | None:
 
 def _name(uri: str) -> str:
     return uri.rpartition("/")[2] or "document"
+
+
+_LSP_BREAK = re.compile(r"\r\n|\n|\r")
+_YAML_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_WORD = re.compile(r"[^\s,\[\]{}]+")
+
+
+class Positions:
+    """Converts places of one text. YAML breaks lines at more characters than the protocol does."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines as the protocol has them."""
+        return lines_of(self.text)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *(each.end() for each in _LSP_BREAK.finditer(self.text))]
+
+    @cached_property
+    def _yaml_starts(self) -> list[int]:
+        return [0, *(each.end() for each in _YAML_BREAK.finditer(self.text))]
+
+    def position(self, line: int, column: int) -> Position:
+        """A place of the editing room (from 0, in characters) as a position."""
+        line = max(0, min(line, len(self.lines) - 1))
+        return Position(line, units(self.lines[line][: max(0, column)]))
+
+    def range(self, line: int, start: int, end: int) -> Range:
+        """A part of a line as a range."""
+        return Range(self.position(line, start), self.position(line, end))
+
+    def column(self, position: Position) -> int:
+        """The column in characters; one within a character is before it."""
+        line = self.lines[position.line] if position.line < len(self.lines) else ""
+        left = position.character
+        for at, char in enumerate(line):
+            left -= 2 if char > "\uffff" else 1
+            if left < 0:
+                return at
+        return len(line)
+
+    def part(self, line: int, column: int, length: int) -> Range:
+        """A part of a line, at a place of lint (from 1, as YAML counts)."""
+        at, here = self._found(line, column)
+        return self.range(at, here, here + length)
+
+    def of_yaml(self, line: int, column: int) -> Range:
+        """The word at a place of lint (from 1, as YAML counts)."""
+        at, here = self._found(line, column)
+        found = _WORD.match(self.lines[at], here)
+        return self.range(at, here, found.end() if found else here + 1)
+
+    def _found(self, line: int, column: int) -> tuple[int, int]:
+        starts = self._yaml_starts
+        offset = min(starts[min(line, len(starts)) - 1] + column - 1, len(self.text))
+        at = bisect_right(self._starts, offset) - 1
+        return at, offset - self._starts[at]
+
+
+def units(text: str) -> int:
+    """Return the length of a text in UTF-16 units."""
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+LARGEST = 1024 * 1024
+"""Of a source that is read."""
+
+
+@dataclass(slots=True)
+class Projects:
+    """Reads the components of each project once, and again where one has changed."""
+
+    _known: dict[Path, tuple[tuple[tuple[str, int], ...], Shapes]] = field(
+        default_factory=dict[Path, tuple[tuple[tuple[str, int], ...], Shapes]]
+    )
+    _roots: dict[Path, Path] = field(default_factory=dict[Path, Path])
+    _alone: Shapes = field(default_factory=Shapes)
+
+    def shapes(self, file: Path | None) -> tuple[Shapes, Path | None]:
+        """Return the shapes that a document may name, and its project's folder."""
+        root = None if file is None else self._root(file.parent)
+        if root is None:
+            return self._alone, None
+        stamps: list[tuple[str, int]] = []
+        for path in (*_modules(root), root / STORE / COMPONENTS):
+            with suppress(OSError):
+                stamps.append((path.relative_to(root).as_posix(), path.stat().st_mtime_ns))
+        known = self._known.get(root)
+        if known is None or known[0] != tuple(stamps):
+            known = self._known[root] = (tuple(stamps), _read(root, [name for name, _ in stamps]))
+        return known[1], root
+
+    def _root(self, folder: Path) -> Path | None:
+        if folder not in self._roots:
+            with suppress(DefinitionError, OSError):
+                self._roots[folder] = find_root(folder)
+        return self._roots.get(folder)
+
+
+def _read(root: Path, names: list[str]) -> Shapes:
+    files: dict[str, str] = {}
+    for name in names:
+        if not name.endswith(".py"):
+            continue
+        with suppress(OSError):
+            files[name] = (root / name).read_bytes()[:LARGEST].decode("utf-8", "replace")
+    return Shapes(own=stored_components(root / STORE / COMPONENTS, files))
+
+
+def _modules(root: Path) -> Iterator[Path]:
+    """The sources that a component may be in."""
+    with suppress(OSError):
+        found = {*root.glob("*.py")}
+        for each in root.glob("[!.]*/__init__.py"):
+            found |= {*each.parent.glob("*.py"), *each.parent.glob("*/*.py")}
+        yield from sorted(found)
