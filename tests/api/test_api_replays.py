@@ -621,8 +621,7 @@ async def test_what_a_call_that_was_said_done_had_called_is_no_dead_letter_any_m
     await world.replay(below[-1], again)
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-@pytest.mark.parametrize("start", [None, "start"])
+@pytest.mark.parametrize(("keyed", "start"), [(False, None), (False, "start"), (True, None)])
 async def test_what_would_fail_in_doubt_again_is_refused(
     world: Any, keyed: bool, start: str | None
 ) -> None:
@@ -675,8 +674,7 @@ async def test_a_result_is_checked_whatever_the_module_of_the_component_is_calle
     assert shop.calls == 1
 
 
-@pytest.mark.parametrize("flow", ["together", "above"])
-@pytest.mark.parametrize("start", [None, "start"])
+@pytest.mark.parametrize(("flow", "start"), [("together", None), ("above", "start")])
 async def test_a_parent_that_is_chosen_with_its_children_is_replayed_once(
     world: Any, flow: str, start: str | None
 ) -> None:
@@ -800,12 +798,18 @@ async def all_failed(world: Any) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize("flow", ["together", "above", "waits"])
 async def test_a_child_that_its_parents_replay_mended_is_no_dead_letter_any_more(
-    world: Any, flow: str
+    world: Any,
 ) -> None:
     await world.publish(world.bundle(orders=FAMILY))
-    instance, shop = await world.instance(), Keyless(world)
+    instance = await world.instance()
+    for flow in ("together", "above", "waits"):
+        await mended_with_its_parent(world, instance, flow)
+
+
+async def mended_with_its_parent(world: Any, instance: Any, flow: str) -> None:
+    """Have an execution fail with what it called, and be replayed by a bulk."""
+    shop = Keyless(world)
     await world.ended(await world.send(instance, {"id": "o0", "amount": 0}, flow=flow))
     parent, *below = await all_failed(world)
     shop.mended = True

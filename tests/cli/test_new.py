@@ -11,6 +11,7 @@ from halflap.cli.project import Project
 from halflap.engine.bundle import pack
 from halflap.errors import ConfigError
 from halflap.sdk.lint import lint
+from tests.cases import for_each
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(make, tmp_path):
     assert [each.name for each in Path("order-sync").iterdir()] == ["README.md"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "name", "said"),
     [
         ("integration", "OrderSync", "order-sync"),

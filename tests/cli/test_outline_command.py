@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from halflap.cli.outline import outline
+from tests.cases import for_each
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -22,7 +23,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output or str(result.exception)
 
 
-@pytest.mark.parametrize("target", ["warehouse.py", "warehouse"])
+@for_each("target", ["warehouse.py", "warehouse"])
 def test_a_file_or_a_name_is_shown_as_a_tree(project, target):
     code, output = run(target)
     assert code == 0

@@ -4,6 +4,7 @@ import pytest
 
 from halflap.cli.project import Project
 from halflap.errors import DefinitionError, NotFound
+from tests.cases import for_each
 
 ONE = 'from halflap import Integration\n\nintegration = Integration("{name}")\n'
 
@@ -32,7 +33,7 @@ def test_a_project_is_found_from_below_and_no_code_of_it_runs(tmp_path):
     assert project.integration().line == 3
 
 
-@pytest.mark.parametrize(
+@for_each(
     "definition",
     [
         'import halflap\nit = halflap.Integration("orders")',
@@ -72,7 +73,7 @@ def test_a_file_stands_for_its_integrations_only(tmp_path):
     assert [each.name for each in Project.read(tmp_path / "b.py").integrations] == ["b"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("source", "said"),
     [
         (

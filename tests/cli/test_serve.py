@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from halflap.cli import main
 from halflap.store.store import Store
 from halflap.store.vault import Vault
+from tests.cases import for_each
 from tests.commands import first_line, logging_server, run
 from tests.polling import DEADLINE
 from tests.zygote import PYTHON
@@ -32,7 +33,7 @@ def below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("role", ["serve", "gateway", "worker"])
+@for_each("role", ["serve", "gateway", "worker"])
 def test_the_store_of_a_parent_folder_has_to_be_named(below: Path, role: str) -> None:
     # `main` is run as a whole, so that an error is told as it is to people.
     answer = CliRunner().invoke(main, [role], prog_name="halflap")

@@ -8,6 +8,7 @@ from halflap.cli import test as command
 from halflap.cli.new import new
 from halflap.cli.project import Project
 from halflap.errors import ConfigError, NotFound
+from tests.cases import for_each
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_where_pytest_is_missing_it_says_what_to_install(project, monkeypatch):
         command.run_tests(None, ())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "path", "rest"),
     [
         ([], None, ()),
@@ -65,10 +66,10 @@ def test_where_pytest_is_missing_it_says_what_to_install(project, monkeypatch):
 )
 def test_a_path_and_pytests_own_arguments_are_told_apart(project, calls, arguments, path, rest):
     CliRunner().invoke(command.test, arguments, catch_exceptions=False)
-    assert calls == [(None if path is None else Path(path), rest)]
+    assert calls.pop() == (None if path is None else Path(path), rest)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "arguments",
     [["-x"], ["tests", "more"], ["no-such-place"], ["--coverage-min", "x"], ["--coverage"]],
 )

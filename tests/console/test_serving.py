@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from halflap.console.app import Console, accepted
+from tests.cases import for_each
 
 FIRST_LOAD = 350 * 1024
 """The most bytes of scripts, styles and fonts, compressed, that the first page loads."""
@@ -67,7 +68,7 @@ async def test_every_address_is_the_same_page_with_a_nonce_of_its_own(console: C
     assert len(nonces) == 2
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("encoding", "body", "named"),
     [
         ("gzip, deflate, br, zstd", b"by br", "br"),
@@ -87,7 +88,7 @@ async def test_an_asset_comes_in_the_best_form_that_the_client_takes(
     assert got.headers["vary"] == "accept-encoding"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name", ["../index.html", "../../secret.js", "app-2.js", "", ".", "app-1.js.br", "app-1.js\x00"]
 )
 async def test_no_name_leads_out_of_the_assets(console: Console, name: str) -> None:
@@ -100,7 +101,7 @@ async def test_it_only_answers_reads(console: Console) -> None:
     assert (head.status, head.body) == (200, b"")
 
 
-@pytest.mark.parametrize("path", ["/", "/console"])
+@for_each("path", ["/", "/console"])
 async def test_what_is_before_it_leads_to_it(console: Console, path: str) -> None:
     got = await get(console, path)
     assert (got.status, got.headers["location"]) == (302, "/console/")
