@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -856,6 +857,50 @@ async def test_a_page_that_is_not_there_and_an_execution_that_never_was_say_so(
         await page.goto("/console/nothing/here")
         await expect(page.get_by_text("There is no such page")).to_be_visible()
         await expect(page.get_by_role("link", name="Executions")).to_be_visible()
+
+
+async def saved(page: Page, name: str) -> str:
+    """Return the text of the file that the log is downloaded as, by an item of its menu."""
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Download the log").click()
+        await page.get_by_role("menuitem", name=name).click()
+    return (await (await download.value).path()).read_text()
+
+
+async def test_log_lines_are_downloaded_as_the_page_shows_them(place: Place, desk: Desk) -> None:
+    order = number()
+    execution = await place.send("Initech", order)
+    await place.until(execution, "succeeded")
+    async with opened(desk, f"/executions/{execution}?view=logs") as page:
+        [line] = (await saved(page, "As text")).splitlines()
+        assert line.endswith(f"info     booking the order {order}")
+        [line] = (await saved(page, "As lines of JSON")).splitlines()
+        logged = await place.api("GET", f"/executions/{execution}/logs")
+        assert json.loads(line) == logged["items"][0]
+        await visit(page, f"/activity/logs?q={order}")
+        await expect(page.get_by_role("grid").get_by_text(order)).to_be_visible()
+        [line] = (await saved(page, "As lines of JSON")).splitlines()
+        assert json.loads(line)["execution"] == execution
+        assert execution in await saved(page, "As text")
+
+
+async def test_a_page_of_logs_with_nothing_to_show_is_asked_past(place: Place, desk: Desk) -> None:
+    order = number()
+    await place.until(await place.send("Initech", order), "succeeded")
+    asked: list[str] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) < 3:
+            await route.fulfill(json={"items": [], "next": f"exe_{len(asked)}"})
+        else:
+            await route.continue_(url=f"{place.url}/api/logs?q={order}")
+
+    async with opened(desk, "/overview") as page:
+        await page.route("**/api/logs?*", answer)
+        await visit(page, f"/activity/logs?q={order}")
+        await expect(page.get_by_role("grid").get_by_text(order)).to_be_visible()
+    assert [url.partition("before=")[2] for url in asked] == ["", "exe_1", "exe_2"]
 
 
 async def test_on_a_phone_the_page_that_is_open_is_in_sight_in_the_navigation(desk: Desk) -> None:

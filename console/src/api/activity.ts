@@ -34,11 +34,25 @@ const FIELDS = new Set(["fields"])
 export async function loadLogs(
   filter: Omit<LogFilter, keyof Moments> & Moments,
   before: string | undefined,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Page<Logged>> {
   const query = { ...filter, limit: PAGE, ...(before === undefined ? {} : { before }) }
-  const text = await answerOf(api.GET("/api/logs", { params: { query }, signal, parseAs: "text" }))
+  const text = await answerOf(
+    api.GET("/api/logs", { params: { query }, parseAs: "text", ...(signal && { signal }) }),
+  )
   return parseExact(text, FIELDS) as Page<Logged>
+}
+
+/** All lines of a search, page after page. */
+export async function* eachPageOfLogs(
+  filter: Parameters<typeof loadLogs>[0],
+): AsyncGenerator<Logged[]> {
+  let before: string | undefined
+  do {
+    const page: Page<Logged> = await loadLogs(filter, before)
+    yield page.items
+    before = page.next ?? undefined
+  } while (before !== undefined)
 }
 
 export function loadRejections(

@@ -81,14 +81,29 @@ export const traceQuery = (execution: string) =>
 export const logsQuery = (execution: string) =>
   queryOptions({
     queryKey: ["execution", execution, "logs"],
-    queryFn: async ({ signal }): Promise<LogLine[]> => {
-      const params = { path: { execution } }
-      const text = await answerOf(
-        api.GET("/api/executions/{execution}/logs", { params, signal, parseAs: "text" }),
-      )
-      return (parseExact(text, FIELDS) as { items: LogLine[] }).items
-    },
+    queryFn: async ({ signal }) => (await loadLogs(execution, 0, signal)).items,
   })
+
+async function loadLogs(execution: string, after: number, signal?: AbortSignal) {
+  const params = { path: { execution }, query: { after } }
+  const text = await answerOf(
+    api.GET("/api/executions/{execution}/logs", {
+      params,
+      parseAs: "text",
+      ...(signal && { signal }),
+    }),
+  )
+  return parseExact(text, FIELDS) as { items: LogLine[]; next: number | null }
+}
+
+/** All that an execution logged, page after page. */
+export async function* eachLogPage(execution: string): AsyncGenerator<LogLine[]> {
+  for (let after: number | null = 0; after !== null;) {
+    const page: { items: LogLine[]; next: number | null } = await loadLogs(execution, after)
+    yield page.items
+    after = page.next
+  }
+}
 
 export type ValuePart = "inputs" | "result" | "body"
 

@@ -3,7 +3,15 @@ import { Trans } from "@lingui/react/macro"
 import { Link } from "@tanstack/react-router"
 import { ScrollText } from "lucide-react"
 import { useMemo } from "react"
-import { type Level, LEVELS, loadLogs, type LogFilter, type Logged } from "~/api/activity"
+import { DownloadLogs } from "~/features/execution/logs"
+import {
+  eachPageOfLogs,
+  type Level,
+  LEVELS,
+  loadLogs,
+  type LogFilter,
+  type Logged,
+} from "~/api/activity"
 import { preview } from "~/api/exact"
 import { useRows } from "~/api/list"
 import { buttonClass } from "~/ui/button"
@@ -56,7 +64,12 @@ export function LogsPage(place: ListPlace<LogFilter>) {
           onChange={(level) => onFilter({ ...filter, level })}
         />
       }
-      actions={<LoadAnew onLoad={list.refetch} />}
+      actions={
+        <>
+          <DownloadLogs name="logs" pages={() => eachPageOfLogs(withMoments(filter))} />
+          <LoadAnew onLoad={list.refetch} />
+        </>
+      }
       none={{
         matching: t`No line matches`,
         title: t`Nothing was logged`,

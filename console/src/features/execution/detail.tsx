@@ -92,7 +92,7 @@ function Loaded({ execution, place, onPlace }: PlaceProps & { execution: Executi
             key: "logs",
             label: t`Logs`,
             count: logs.data?.length,
-            content: () => <Logs query={logs} />,
+            content: () => <Logs execution={execution.id} query={logs} />,
           },
           {
             key: "lineage",
