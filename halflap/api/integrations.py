@@ -60,6 +60,7 @@ from halflap.api.view import (
     VersionView,
     View,
 )
+from halflap.engine.library import WARNINGS
 from halflap.errors import ConfigError, NotFound
 from halflap.lowcode.outline import FlowChange, Outline
 from halflap.model import Version
@@ -409,6 +410,7 @@ async def version_view(operations: Operations, version: Version) -> VersionView:
         entry=entry,
         files=files,
         error=error,
+        warnings=WARNINGS.get(version.hash, []),
     )
 
 

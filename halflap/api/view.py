@@ -624,6 +624,8 @@ class VersionView(VersionSummary, FormsView):
     entry: str
     files: dict[str, str]
     error: str | None = None
+    warnings: list[str] = []
+    """Definitions in it that a new version would be refused for; this one runs as it did."""
 
 
 class Offer(Input):

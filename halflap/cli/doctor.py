@@ -26,7 +26,7 @@ import click
 import halflap
 from halflap.api.view import IntegrationView, VersionView
 from halflap.cli.client import Client, HttpLine, has_store, local
-from halflap.cli.output import Output, state
+from halflap.cli.output import Output, in_own_words, state
 from halflap.cli.reach import settings_here
 from halflap.cli.tunnel import PROGRAMS
 from halflap.errors import ConfigError, DefinitionError, HalflapError, StoreError
@@ -364,6 +364,7 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
     try:
         async with Client.connect(settings) as api:
             wrong: list[str] = []
+            former: list[str] = []
             count = 0
             for each in await api.list(IntegrationView, "integrations"):
                 newest = each.versions[0].hash
@@ -371,15 +372,22 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
                     count += 1
                     at = ("integrations", each.name, "versions", hash)
                     found = await api.get(VersionView, *at)
-                    if found.error:
-                        on = each.instances.get(hash, 0)
-                        said = " ".join(found.error.split())
-                        wrong.append(f"{each.name} version {found.number} ({on} instances): {said}")
+                    on = each.instances.get(hash, 0)
+                    for some, texts in (wrong, [found.error or ""]), (former, found.warnings):
+                        some += (
+                            f"{each.name} version {found.number} ({on} instances): "
+                            + in_own_words(" ".join(text.split()))
+                            for text in texts
+                            if text
+                        )
     except HalflapError as error:
         return Check(name, "fail", error.message, "mend that, then look again")
     if wrong:
         mend = "install what it needs; or mend it, deploy it, and upgrade its instances"
-        return Check(name, "fail", "; ".join(wrong), mend)
+        return Check(name, "fail", "; ".join([*wrong, *former]), mend)
+    if former:
+        mend = "it runs as it did; the next deploy is refused until that is mended"
+        return Check(name, "warn", "; ".join(former), mend)
     return Check(name, "ok", f"{count} deployed or with instances, and loadable")
 
 

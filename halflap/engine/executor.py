@@ -143,7 +143,7 @@ class Executor:
         redactor = work.redactor.fork()
         redact.current.set(redactor)
         if work.is_published:
-            published.set(True)
+            published.set([])
         recorder = self.recorder(
             turn,
             seal=Sealing(work.seal, redactor),

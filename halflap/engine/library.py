@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,13 @@ from halflap.sdk.integration import Integration
 
 if TYPE_CHECKING:
     from halflap.lowcode.observer import Tracer
+
+
+WARNINGS: dict[str, list[str]] = {}
+"""Texts of what a new version would be refused for, by the hash of the one that has it.
+
+A process reads the modules of a version once, and so finds it once.
+"""
 
 
 class Library:
@@ -54,7 +62,7 @@ class Library:
             return own_action(loaded, name) or components_of(bundle, loaded).action(name)
 
         async with self._loading:
-            with as_published():
+            with self._as_published(bundle):
                 return await anyio.to_thread.run_sync(find)
 
     async def traced(self, version: str, tracer: Tracer) -> Integration[Any] | None:
@@ -63,7 +71,7 @@ class Library:
         if bundle.document is None:
             return None
         async with self._loading:
-            with as_published():
+            with self._as_published(bundle):
                 return await anyio.to_thread.run_sync(load_integration, bundle, self._cache, tracer)
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
@@ -77,5 +85,12 @@ class Library:
         lacking = unsatisfied(bundle.lock)
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
-        with as_published():
+        with self._as_published(bundle):
             return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)
+
+    @contextmanager
+    def _as_published(self, bundle: Bundle) -> Generator[None]:
+        with as_published() as found:
+            yield
+        if found:
+            WARNINGS[bundle.hash] = list(dict.fromkeys([*WARNINGS.get(bundle.hash, []), *found]))

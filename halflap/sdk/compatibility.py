@@ -19,26 +19,28 @@ from halflap.errors import DefinitionError
 
 log = structlog.get_logger("halflap.sdk")
 
-published: ContextVar[bool] = ContextVar("published", default=False)
-"""True while a published version is loaded or run."""
+published: ContextVar[list[str] | None] = ContextVar("published", default=None)
+"""Texts of what was found in the published version that is loaded or run; None where it is no such."""
 
 
 @contextmanager
-def as_published(is_published: bool = True) -> Generator[None]:
-    """Load or declare what was published; with False, what was not."""
-    token = published.set(is_published)
+def as_published(is_published: bool = True) -> Generator[list[str]]:
+    """Load or declare what was published; with False, what was not. Yields the texts of its warnings."""
+    found: list[str] = []
+    token = published.set(found if is_published else None)
     try:
-        yield
+        yield found
     finally:
         published.reset(token)
 
 
 def refuse(error: DefinitionError | ValueError) -> None:
     """Raise an error of a definition that was taken before; of a published version, log it once."""
-    if not published.get():
+    if (found := published.get()) is None:
         raise error
     is_placed = isinstance(error, DefinitionError) and error.where is not None
-    _warn(str(error) if is_placed else f"{_place()}: {error}")
+    found.append(why := str(error) if is_placed else f"{_place()}: {error}")
+    _warn(why)
 
 
 @lru_cache(maxsize=1_000)

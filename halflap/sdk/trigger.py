@@ -541,7 +541,7 @@ class BoundTrigger(Generic[E]):
         self.inputs = dict(inputs)
         self.name = trigger.name
         self.declaration = trigger.declaration(inputs)
-        self._is_published = published.get()
+        self._is_published = published.get() is not None
         self.spec = StepSpec("trigger", trigger.title, trigger.name, pure=True)
         """The reading of its requests, as records have it."""
 

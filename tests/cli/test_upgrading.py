@@ -42,6 +42,7 @@ async def rename(shop: Shop, id: str, name: str) -> None:
     'Rename a customer.'
 """
 )
+FORMER = LOADS.replace("header:X-Id", "header:X Id")
 ENTRY = "orders:integration"
 
 
@@ -103,5 +104,9 @@ async def test_doctor_says_which_versions_of_a_store_of_0_1_0_are_refused(
     assert said.startswith("orders version 1 (1 instances): orders.py:18: ")
     assert "Writes.__init__() missing 1 required positional argument: 'kind'" in said
     assert "version 2" not in said  # neither in use nor the newest
+    assert await versions("former", FORMER) == (
+        "warn",
+        "orders version 1 (1 instances): orders.py:9: 'X Id' is not the name of a header; write X-Id",
+    )
     control = await versions("control", LOADS + "\n\n")
     assert control == ("ok", "2 deployed or with instances, and loadable")
