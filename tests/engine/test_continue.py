@@ -328,7 +328,7 @@ async def test_a_replay_of_the_page_that_failed_goes_on_with_the_same_keys(runne
 
 
 @ON_BOTH_STORES
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 async def test_whatever_is_replayed_however_often_no_later_page_is_started_twice(
     runner: Runner, seed: int
 ) -> None:
