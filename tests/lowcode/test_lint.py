@@ -480,11 +480,9 @@ ALARMS = ("HF120", "HF121")
 """Warnings that no example gives, as they would fail at times."""
 
 
-@for_each("name", documents())
-@for_each("loaded", [True, False], ids=["loaded", "described"])
-def test_the_examples_have_no_errors_and_nothing_that_may_be_null(name: str, loaded: bool) -> None:
-    shapes = Shapes(Components(own)) if loaded else Shapes(own=described())
-    found = lint_text(documents()[name], name, shapes)
+@for_each("text", documents().values(), ids=documents())
+def test_the_examples_have_no_errors_and_nothing_that_may_be_null(text: str) -> None:
+    found = lint_text(text, "shown.yaml", Shapes(Components(own)))
     assert [each for each in found if each.severity == "error" or each.code in ALARMS] == []
 
 

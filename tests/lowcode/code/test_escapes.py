@@ -279,7 +279,7 @@ def got_out(escape: Escape, tmp_path: os.PathLike[str]) -> bool:
     return escape.proof in done.stdout
 
 
-@pytest.mark.parametrize("escape", ESCAPES, ids=IDS)
+@for_each("escape", ESCAPES, ids=IDS)
 def test_control_a_plain_interpreter_lets_it_out(
     escape: Escape, tmp_path: os.PathLike[str]
 ) -> None:
