@@ -245,7 +245,7 @@ class Waits:
             if payload is not None:
                 return self._woken(self._steps.ended(begun, payload))
             if first and (schema := answer_schema(adapter, choices)) is not None:
-                expected = await self._steps.without_secrets(encode({"schema": schema}))
+                expected = await self._steps.without_secrets(b'{"schema":%b}' % schema)
                 begun = replace(begun, inputs=expected)
             until = None if begun.result is None else int(begun.result)
             if until is None or now < until:

@@ -13,6 +13,7 @@ import msgspec
 from pydantic import TypeAdapter
 
 from halflap.model import Micros
+from halflap.sdk.codec import encode
 
 PREFIX = "/signals/"
 LONGEST_TEXT = 300
@@ -55,7 +56,7 @@ def read_link(token: str, verify: Callable[[bytes, str], bool]) -> SignalLink | 
     return SignalLink(*msgspec.msgpack.decode(data, type=tuple[str, str, str, str, int, str]))
 
 
-def answer_schema(adapter: TypeAdapter[Any] | None, choices: Sequence[str]) -> Any:
+def answer_schema(adapter: TypeAdapter[Any] | None, choices: Sequence[str]) -> bytes | None:
     """Return the JSON Schema of what a waiting flow takes as its answer; None where it does not say.
 
     choices: those of the links that were made for it, which are offered where its type takes any text.
@@ -64,15 +65,15 @@ def answer_schema(adapter: TypeAdapter[Any] | None, choices: Sequence[str]) -> A
     if adapter is None:
         if not chosen["enum"]:
             return None
-        return {"type": "object", "properties": {"choice": chosen}, "required": ["choice"]}
+        return encode({"type": "object", "properties": {"choice": chosen}, "required": ["choice"]})
     try:
         schema = adapter.json_schema()
-    except Exception:  # of a type that has no schema
+        known = schema.get("properties", {}).get("choice")
+        if chosen["enum"] and known is not None and known.get("type") == "string":
+            known.setdefault("enum", chosen["enum"])
+        return encode(schema)
+    except Exception:  # of a type that has no schema, or one that is no JSON: a default of infinity
         return None
-    known = schema.get("properties", {}).get("choice")
-    if chosen["enum"] and known is not None and known.get("type") == "string":
-        known.setdefault("enum", chosen["enum"])
-    return schema
 
 
 def mask_links(data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -90,9 +91,23 @@ def test_the_schema_of_an_answer_is_of_its_type_and_its_links(
     type: Any, choices: list[str], known: Any
 ) -> None:
     schema = answer_schema(None if type is None else TypeAdapter(type), choices)
-    assert (schema and schema["properties"]["choice"]) == known
+    assert (schema and decode(schema)["properties"]["choice"]) == known
     assert answer_schema(TypeAdapter(object), choices) is not None
     assert answer_schema(TypeAdapter(Callable[[int], str]), choices) is None  # it has no schema
+
+
+class Bounds(Model):
+    most: float = math.inf
+
+
+async def test_a_type_whose_schema_is_no_json_is_waited_for_all_the_same(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return (await ctx.wait_for("bounds", type=Bounds)).most
+
+    execution = await runner.start(runner.app.flow(flow))
+    await waits(runner, execution)
+    await runner.engine.signal(execution, "bounds", b'{"most":2}')
+    assert (await runner.finish(execution)).result == b"2.0"
 
 
 @ON_BOTH_STORES
