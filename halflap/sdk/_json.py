@@ -200,6 +200,8 @@ def salvage(raw: bytes, path: str) -> Any:
     for name in names:
         found = found[int(name) if isinstance(found, list) else name]
     items = cast(list[Any], found)
+    if spans and not raw[slice(*spans[-1])].strip():
+        spans.pop()  # a comma behind the last item makes none
     for begin, stop in spans:
         item = raw[begin:stop].strip()
         try:

@@ -303,3 +303,7 @@ async def test_a_large_value_is_freed_in_pieces_after_its_request(
         while pieces:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert sys.getrefcount(last) == held - 2
+
+
+def test_a_comma_behind_the_last_item_makes_no_bad_item() -> None:
+    assert _json.salvage(b'{"all":[{"id":1},x\n,\n]}', "/all") == {"all": [{"id": 1}, b"x"]}
