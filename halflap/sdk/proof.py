@@ -21,14 +21,14 @@ class Proof:
     """Grows with the body, and says at its end whether the request is genuine.
 
     `states` are HMACs over what stands before the body in the layout's template, `tail` what stands
-    behind it; without `states`, the head has proved the request already.
+    behind it; with None, the head has proved the request already.
     """
 
     def __init__(
         self,
         header: str = "",
         digests: Sequence[bytes] = (),
-        states: Sequence[Any] = (),
+        states: Sequence[Any] | None = None,
         tail: bytes = b"",
     ) -> None:
         self._header = header
@@ -38,13 +38,13 @@ class Proof:
 
     def update(self, chunk: bytes) -> None:
         """Take the next piece of the body."""
-        for each in self._states:
+        for each in self._states or ():
             each.update(chunk)
 
     def check(self) -> None:
         """Return if one of the secrets made the request; raise `Rejected` otherwise."""
-        matches = not self._states
-        for state in self._states:
+        matches = self._states is None
+        for state in self._states or ():
             state.update(self._tail)
             for digest in self._digests:
                 matches |= hmac.compare_digest(state.digest(), digest)

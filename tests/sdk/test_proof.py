@@ -29,7 +29,7 @@ from halflap import (
     Verifier,
     ZendeskSignature,
 )
-from halflap.sdk.proof import begin
+from halflap.sdk.proof import Proof, begin
 from halflap.sdk.request import Headers
 from halflap.sdk.signature import new_secret
 
@@ -100,6 +100,11 @@ def test_a_shared_secret_in_the_head_is_checked_at_once():
     for verifier in (BearerToken(), BasicAuth()):
         with pytest.raises(Rejected):
             begin(verifier, request({"Authorization": "Bearer wrong"}), [SECRET], NOW)
+
+
+def test_no_secret_proves_nothing():
+    with pytest.raises(Rejected, match="none of the endpoint's secrets"):
+        Proof("X-Sign", [b"digest"], []).check()
 
 
 class Own:
