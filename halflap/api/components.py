@@ -11,8 +11,8 @@ import anyio.to_thread
 from fastapi import Query, Response
 
 from halflap.api.asking import Ops, exact, for_customers, needs, router_of
-from halflap.api.operations.sandboxes import SandboxName, SandboxState
-from halflap.api.view import CallView, ComponentView, JsonObject, View
+from halflap.api.operations.sandboxes import FoundSandbox
+from halflap.api.view import CallView, ComponentView
 from halflap.errors import DefinitionError
 from halflap.sdk import registry
 from halflap.sdk.action import Action
@@ -105,23 +105,8 @@ def schema(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             return {"description": f"has no JSON Schema: {error}".splitlines()[0]}
 
 
-class SandboxView(View):
-    """A sandbox app, and the values of a connection to it."""
-
-    app: SandboxName
-    state: SandboxState
-    """`refused`: integrations may not call the address at which it is looked for."""
-    url: str
-    account: str
-    """The workspace, org or whatever the app calls it, that a connection is to."""
-    values: JsonObject | None
-    """The values of a connection to it, as `POST /api/connections` takes them."""
-    message: str
-    """Why the address may not be called, and what to do."""
-
-
 @router.get("/sandboxes")
 @needs("configure")
-async def list_sandboxes(operations: Ops) -> list[SandboxView]:
+async def list_sandboxes(operations: Ops) -> list[FoundSandbox]:
     """Return the sandbox apps, each as this server reaches it at the addresses of HALFLAP_SANDBOXES."""
-    return [SandboxView.of(each) for each in await operations.sandboxes.found()]
+    return await operations.sandboxes.found()

@@ -44,15 +44,6 @@ class UserDraft(Input):
     role: TeamRole = "viewer"
 
 
-class UserAdded(UserView):
-    """A member of the team who was just added."""
-
-    link: str
-    """Signs in once, as `link` of `POST /api/session`."""
-    url: str
-    """The page that does it, with the link behind `#`, which no browser sends."""
-
-
 class UserChange(Input):
     """A change of a member of the team; what is left out stays."""
 
@@ -75,6 +66,10 @@ class LinkView(View):
     """Signs in once, as `link` of `POST /api/session`."""
     url: str
     """The page that does it, with the link behind `#`, which no browser sends."""
+
+
+class UserAdded(LinkView, UserView):
+    """A member of the team who was just added."""
 
 
 class SignInMethods(View):

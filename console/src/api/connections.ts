@@ -48,7 +48,7 @@ export const componentsQuery = queryOptions({
     answerOf(api.GET("/api/components", { params: { query: { schemas: false } }, signal })),
 })
 
-export type Sandbox = Schemas["SandboxView"]
+export type Sandbox = Schemas["FoundSandbox"]
 
 /** The sandbox apps that this server knows of, with the values of a connection to those that run. */
 export const sandboxesQuery = queryOptions({

@@ -14,7 +14,7 @@ from halflap.model import OAuthApp
 from halflap.sdk.oauth import OAuth2Code, check_callback
 from halflap.sdk.origin import origin
 from halflap.sdk.request import Request, as_request
-from halflap.store.catalogue.oauth_apps import OAuthApps, missing
+from halflap.store.catalogue.oauth_apps import OAuthApps
 from halflap.store.catalogue.unrouted import UnroutedEvents
 
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::\d+)?/?")
@@ -92,7 +92,7 @@ class TeamApps:
         app = await self.apps.get(component)
         found = await self.unrouted.get(component, id)
         if app is None or found.event is None:
-            raise missing(component)
+            raise OAuthApps.missing(component)
         try:
             started = await self.redeliver(app.endpoint, as_request(found.event))
         except Unrouted as error:

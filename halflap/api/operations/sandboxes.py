@@ -22,16 +22,18 @@ LARGEST = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FoundSandbox:
-    """A sandbox app: `refused` where integrations may not call the address at which it is looked for."""
+    """A sandbox app, and the values of a connection to it, as `POST /api/connections` takes them.
+
+    `account` is the workspace, org or whatever the app calls it. `refused`: integrations may not call the
+    address at which it is looked for; `message` says why, and what to do.
+    """
 
     app: SandboxName
     state: SandboxState
-    url: str = ""
-    account: str = ""
-    """The workspace, org or whatever the app calls it, that a connection is to."""
-    values: Mapping[str, Any] | None = None
-    """The values of a connection to it, as one is made of."""
-    message: str = ""
+    url: str
+    account: str
+    values: Mapping[str, Any] | None
+    message: str
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class Sandboxes:
             if told["app"] not in APPS:
                 return None
             account, values = str(told["account"]), dict(told["values"])
-            return FoundSandbox(told["app"], "running", address, account, values)
+            return FoundSandbox(told["app"], "running", address, account, values, "")
         except EgressRefused as error:
             return error
         except (HalflapError, ValueError, LookupError, TypeError):
@@ -66,6 +68,5 @@ class Sandboxes:
 
 def missing(app: SandboxName, refused: EgressRefused | None) -> FoundSandbox:
     """Return an app that was not found; where an address may not be called, that may be why."""
-    if refused is None:
-        return FoundSandbox(app, "away")
-    return FoundSandbox(app, "refused", message=refused.message)
+    state: SandboxState = "away" if refused is None else "refused"
+    return FoundSandbox(app, state, "", "", None, "" if refused is None else refused.message)

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from halflap.errors import NotFound
 from halflap.model import AccessKey, Micros, new_id
 from halflap.store.catalogue.table import CatalogueTable
 from halflap.store.catalogue.tokens import hashed
@@ -44,6 +43,7 @@ class AccessKeys(CatalogueTable[AccessKey]):
     """Makes, finds, rotates and revokes keys. Only the hashes of their secrets are kept."""
 
     _select = SELECT
+    _lacking = "no key has the id {!r}; see: halflap keys list"
     _read = staticmethod(read)
 
     async def make(
@@ -79,7 +79,7 @@ class AccessKeys(CatalogueTable[AccessKey]):
 
     async def get(self, key: str) -> AccessKey:
         """Return a key by its id; raises `NotFound`."""
-        return await self._get(missing(key), "AND k.id = ?", self._clock(), key)
+        return await self._get(self.missing(key), "AND k.id = ?", self._clock(), key)
 
     async def rotate(self, key: str, overlap: Micros) -> str:
         """Give a key a new secret, which lasts as long as the first; the one before is good a while.
@@ -88,14 +88,9 @@ class AccessKeys(CatalogueTable[AccessKey]):
         """
         now, secret = self._clock(), PREFIX + secrets.token_urlsafe(32)
         values = (hashed(secret), now + overlap, now, now, key, now)
-        await self._writer.note_by(ROTATE, *values, lacking=missing(key))
+        await self._writer.note_by(ROTATE, *values, lacking=self.missing(key))
         return secret
 
     async def revoke(self, key: str) -> None:
         """Revoke a key by its id: its next request is refused. Raises `NotFound`."""
-        await self._writer.note_by("DELETE FROM keys WHERE id = ?", key, lacking=missing(key))
-
-
-def missing(key: str) -> NotFound:
-    """Return the error for a key that is not there."""
-    return NotFound(f"no key has the id {key!r}; see: halflap keys list")
+        await self._writer.note_by("DELETE FROM keys WHERE id = ?", key, lacking=self.missing(key))

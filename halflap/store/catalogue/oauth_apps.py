@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from halflap.errors import NotFound
 from halflap.model import OAuthApp
 from halflap.store.catalogue.shared import OVERLAP, unguessable
 from halflap.store.catalogue.table import CatalogueTable
@@ -41,6 +40,7 @@ class OAuthApps(CatalogueTable[OAuthApp]):
     """Stores the team's OAuth apps, and opens their secrets. No customer's scope reaches them."""
 
     _select = SELECT
+    _lacking = "your team has no OAuth app for {!r}; see: halflap oauth-apps list"
 
     async def put(
         self,
@@ -106,7 +106,7 @@ class OAuthApps(CatalogueTable[OAuthApp]):
     async def remove(self, component: str) -> None:
         """Remove the app of a component; raises `NotFound` where there is none."""
         sql = "DELETE FROM oauth_apps WHERE component = ?"
-        await self._writer.change_by(sql, component, lacking=missing(component))
+        await self._writer.change_by(sql, component, lacking=self.missing(component))
 
     def _read(self, row: Any) -> OAuthApp:
         component, client_id, sealed, callback, origins, changed_at, endpoint, signs = row
@@ -123,8 +123,3 @@ SIGNS = "oauth_app_signing"
 def place(component: str, what: str = "oauth_app") -> tuple[str, str, str]:
     """Return where a secret of a component's app is sealed."""
     return "", component, what
-
-
-def missing(component: str) -> NotFound:
-    """Return the error for a component without an app."""
-    return NotFound(f"your team has no OAuth app for {component!r}; see: halflap oauth-apps list")

@@ -32,10 +32,19 @@ class CatalogueNoun:
 
 
 class CatalogueTable(CatalogueNoun, Generic[V]):
-    """A noun whose rows are values: the SELECT of its rows, and what makes a value of one."""
+    """A noun whose rows are values: the SELECT of its rows, and what makes a value of one.
+
+    `_lacking` is the message about an id that none has.
+    """
 
     _select: str
     _read: Callable[[Any], V]
+    _lacking: str
+
+    @classmethod
+    def missing(cls, id: str) -> NotFound:
+        """Return the error for an id that none has."""
+        return NotFound(cls._lacking.format(id))
 
     async def _find(self, rest: str, *values: object) -> V | None:
         """Return the first value, by the rest of the SELECT; None where there is none."""
@@ -63,14 +72,7 @@ class CatalogueTable(CatalogueNoun, Generic[V]):
 
 
 class IdentifiedTable(CatalogueTable[V]):
-    """A noun whose rows have ids; `_lacking` is the message about an id that none has."""
-
-    _lacking: str
-
-    @classmethod
-    def missing(cls, id: str) -> NotFound:
-        """Return the error for an id that none has."""
-        return NotFound(cls._lacking.format(id))
+    """A noun whose rows have ids."""
 
     @classmethod
     def job_of(

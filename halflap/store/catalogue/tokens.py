@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from halflap.errors import NotFound
 from halflap.model import Access, Micros, Token, new_id
 from halflap.store.catalogue.customers import Customers
 from halflap.store.catalogue.table import CatalogueTable
@@ -28,6 +27,7 @@ class TokenCatalogue(CatalogueTable[Token]):
     """Makes, finds and revokes tokens. Only their hashes are kept."""
 
     _select = SELECT
+    _lacking = "no token has the id {!r}; see: halflap tokens list"
 
     @staticmethod
     def _read(row: Any) -> Token:
@@ -71,8 +71,8 @@ class TokenCatalogue(CatalogueTable[Token]):
 
     async def revoke(self, token: str) -> None:
         """Revoke a token by its id: its next request is refused. Raises `NotFound`."""
-        lacking = NotFound(f"no token has the id {token!r}; see: halflap tokens list")
-        await self._writer.note_by("DELETE FROM tokens WHERE id = ?", token, lacking=lacking)
+        sql = "DELETE FROM tokens WHERE id = ?"
+        await self._writer.note_by(sql, token, lacking=self.missing(token))
 
 
 def hashed(secret: str) -> str:
