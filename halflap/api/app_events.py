@@ -21,6 +21,7 @@ from halflap.api.event_view import (
 from halflap.api.operations import Operations
 from halflap.api.operations.app_events import ListeningFlow, listeners_of
 from halflap.api.operations.event_document import openapi_of
+from halflap.api.operations.receivers import is_enabled
 from halflap.api.problem import documented
 from halflap.api.receivers import noted
 from halflap.api.view import JsonObject, ListPage, View
@@ -105,7 +106,7 @@ async def list_event_listeners(event_type: str, operations: Ops) -> ListenersVie
                 each,
                 customer_name=names.get(each.customer, ""),
                 types=list(types),
-                enabled="disabled" not in (health := healths[each.id]),
+                enabled=is_enabled(health := healths[each.id]),
                 failing_since=noted(health.get("failing")),
             )
             for each, types in found.receivers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -68,16 +68,18 @@ async def list_connections(
 ) -> CountedPage[ConnectionView]:
     """Connections, oldest first; with a customer, those that it may use: its own and the team's."""
     connections = operations.catalogue.connections
+    resting, now = await operations.journal.resting(PROBED), operations.store.clock()
+    away = tuple(id for id, each in resting.items() if traffic_of(each, now)["away"])
     which = ConnectionFilter(
         owners=await operations.connections.owners(customer),
         component=component,
         status=None if status == "away" else status,
         q=q,
-        ids=await away(operations) if status == "away" else None,
+        ids=away if status == "away" else None,
     )
     found = await connections.page(which, after=after, limit=limit)
     return CountedPage(
-        items=await connection_views(found, operations),
+        items=await connection_views(found, operations, resting),
         next=last_id(found, limit),
         total=await connections.number(which) if total else None,
     )
@@ -172,15 +174,16 @@ async def begin_authorization(
 async def shown(operations: Operations, id: str) -> ConnectionView:
     """A connection, by its id."""
     tag = await operations.catalogue.tag("connection", id)
-    [view] = await connection_views([await operations.catalogue.connections.get(id)], operations)
+    stored = await operations.catalogue.connections.get(id)
+    traffic = {id: await operations.journal.throttled(id)}
+    [view] = await connection_views([stored], operations, traffic)
     return view.with_tag(tag)
 
 
 async def connection_views(
-    some: Sequence[StoredConnection], operations: Operations
+    some: Sequence[StoredConnection], operations: Operations, traffic: Mapping[str, Throttled]
 ) -> list[ConnectionView]:
-    """Connections as they are shown: of their secrets only the names."""
-    resting = await operations.journal.resting(PROBED)
+    """Connections as they are shown, by their traffic: of their secrets only the names."""
     now, hidden = operations.store.clock(), await operations.hidden_payloads()
     owners = {each.customer for each in some if each.customer is not None}
     names = await operations.catalogue.customers.names(owners)
@@ -188,7 +191,7 @@ async def connection_views(
     views = [
         ConnectionView.of(
             each,
-            **traffic_of(resting.get(each.id, Throttled()), now),
+            **traffic_of(traffic.get(each.id, Throttled()), now),
             secrets=each.secret_names,
             needs_sign_in=needs_sign_in(each),
             customer_name=None if each.customer is None else names.get(each.customer),
@@ -198,12 +201,6 @@ async def connection_views(
         for each in some
     ]
     return [each.without_payload() if each.customer in hidden else each for each in views]
-
-
-async def away(operations: Operations) -> tuple[str, ...]:
-    """Return the ids of the connections whose app does not answer."""
-    resting, now = await operations.journal.resting(PROBED), operations.store.clock()
-    return tuple(id for id, each in resting.items() if traffic_of(each, now)["away"])
 
 
 def traffic_of(traffic: Throttled, now: Micros) -> dict[str, Any]:
@@ -226,7 +223,7 @@ async def detailed(operations: Operations, id: str) -> ConnectionDetail:
     recent = Filter(
         customer=stored.customer, states=("failed",), since=now - HOUR, limit=MOST_CAUSES
     )
-    [view] = await connection_views([stored], operations)
+    [view] = await connection_views([stored], operations, {stored.id: traffic})
     return ConnectionDetail.of(
         view,
         limits=stored.limits,

@@ -38,7 +38,7 @@ from halflap.api.event_view import (
 )
 from halflap.api.execution_view import BulkView
 from halflap.api.operations import Operations
-from halflap.api.operations.receivers import ReceiverState
+from halflap.api.operations.receivers import ReceiverState, is_enabled
 from halflap.api.principal import OBJECTS, HiddenPayloads
 from halflap.api.view import ListPage, rfc3339
 from halflap.model import ReceiverTrouble, to_micros
@@ -247,7 +247,7 @@ def receiver_view(
         url=host_of(found.address) if instance.customer in hidden else found.address,
         types=list(found.types),
         header_names=list(found.header_names),
-        enabled="disabled" not in health,
+        enabled=is_enabled(health),
         disabled_at=noted(health.get("disabled")),
         disabled_because=health.get("reason", ""),
         failing_since=noted(health.get("failing")),

@@ -105,6 +105,10 @@ INSERT INTO signals (execution, name, payload, at, once) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
 
+HEALTHS = """
+SELECT scope, value FROM state
+WHERE key = 'health' AND value <> x'7b7d' AND scope >= 'instance:' AND scope < 'instance;'
+"""
 CLEAR_STATE = """
 DELETE FROM state WHERE (scope, key) IN
     (SELECT scope, key FROM state WHERE scope = ? LIMIT ?)
@@ -457,6 +461,9 @@ class SqliteJournal(History, Pruning, Traffic):
         sql = f"SELECT scope, value FROM state WHERE scope IN ({marks(scopes)}) AND key = ?"
         values = (*scopes, key)
         return dict(await self._database.read(lambda c: c.execute(sql, values).fetchall()))
+
+    async def healths(self) -> dict[str, bytes]:
+        return dict(await self._database.read(lambda c: c.execute(HEALTHS).fetchall()))
 
     async def list_state(
         self,

@@ -511,6 +511,10 @@ class Journal(Protocol):
         """The values of one key in several scopes, by those that have it."""
         ...
 
+    async def healths(self) -> dict[str, bytes]:
+        """Return what instances keep as `health`, by scope, where that is not empty: along an index."""
+        ...
+
     async def list_state(
         self,
         scope: str,

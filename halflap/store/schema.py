@@ -148,7 +148,8 @@ The journal
   dedupe        (flow, key hash) → execution, until it expires. Its unique index decides. Of an event that
                 was published with a key, also (customer, '', key hash) → digest of its contents.
   state         `ctx.state`, key by key, with what two-way keeps of records and pairs. Goes with its
-                instance or its customer.
+                instance or its customer. An index has what an instance keeps as `health`, where that is
+                something: so receivers that take nothing are found among many.
   orders        who waits for whom: one row per live execution that has an order, until its end.
                 `name` is the order, `place` when it was accepted, `width` how many of it may have
                 their turn at once. Who has one has `turn`, and keeps it until it has an outcome;
@@ -922,6 +923,7 @@ JOURNAL_2 = f"""
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN last TEXT NOT NULL DEFAULT '';
+CREATE INDEX state_of_health ON state (scope) WHERE key = 'health' AND value <> x'7b7d';
 ALTER TABLE executions RENAME TO former_executions;
 CREATE TABLE executions (
     number INTEGER PRIMARY KEY,

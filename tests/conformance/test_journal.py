@@ -755,6 +755,14 @@ async def test_state_is_written_by_hand_whole_or_not_at_all(journal: Journal):
     assert await journal.list_state("s") == {}
 
 
+async def test_instances_that_note_something_as_their_health_are_found(journal: Journal):
+    failing, none = b'{"failing":"2026-01-01"}', b"{}"
+    writes = [StateWrite(f"instance:i{n}", "health", failing if n == 3 else none) for n in range(9)]
+    writes += [StateWrite("flow:i1:a", "health", failing), StateWrite("instance:i1", "a", failing)]
+    await journal.write_state(writes)
+    assert await journal.healths() == {"instance:i3": failing}
+
+
 async def test_state_is_cleared_by_scope_a_little_at_a_time(journal: Journal):
     gone = ["records:i1", "pairs:i1:", "pairs:i1:a", "pairs:i1:\U0001f4a5"]
     kept = ["records:i11", "records:i1:x", "pairs:i1", "pairs:i1;", "pairs:i10:a", "pairs:i0:a"]

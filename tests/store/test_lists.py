@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from halflap.model import new_id
-from halflap.store import migrate, reading, schema
+from halflap.store import journal, migrate, reading, schema
+from halflap.store.postgres import journal as postgres_journal
 from halflap.store.postgres import schema as postgres_schema
 from halflap.store.postgres.columns import Texts, register
 from halflap.store.postgres.history import FIRST
@@ -23,6 +24,7 @@ from halflap.store.protocol import Filter
 from halflap.store.rules.listing import plan_scans
 from tests.cases import for_each
 from tests.cluster import fresh_url
+from tests.journals import postgres_url
 
 OFFERED: dict[str, Any] = {
     "customer": "cus_1",
@@ -237,3 +239,12 @@ def test_postgresql_looks_for_what_was_replayed_on_its_days_alone() -> None:
         read = {int(each) // 64 for each in re.findall(r" on history_(\d+) .*\(actual", plan)}
         assert {10} <= read <= {9, 10, 11, 12}, plan
         assert connection.execute(sql.encode(), (Texts(["c"]),)).fetchall() == [("c", 10 * A_DAY)]
+
+
+def test_what_is_kept_as_health_is_found_along_its_index() -> None:
+    rows = empty().execute(f"EXPLAIN QUERY PLAN {journal.HEALTHS}").fetchall()
+    assert ["state_of_health" in each[3] for each in rows] == [True], rows
+    with psycopg.connect(postgres_url()) as connection:
+        connection.execute("SET LOCAL enable_seqscan = off")
+        plan = connection.execute(f"EXPLAIN {postgres_journal.HEALTHS}".encode()).fetchall()
+    assert any("state_of_health" in row[0] for row in plan), plan

@@ -28,6 +28,7 @@ from halflap.model import (
     Clock,
     ExecutionState,
     Instance,
+    InstanceState,
     Micros,
     ReceiverTrouble,
     StateWrite,
@@ -62,6 +63,8 @@ LOST: tuple[ExecutionState, ...] = ("failed", "cancelled")
 
 LOOKED_AT = 500
 """Instances that are looked at at once for those in trouble."""
+STOPPED: tuple[InstanceState, ...] = ("configured", "disabled", "failed")
+"""The states of instances that are sent nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,22 +164,42 @@ class ReceiverOperations:
     ) -> list[ReceiverState]:
         """Return receivers, of a customer or all, oldest first: all, or those in trouble."""
         which = InstanceFilter(customer=customer, integration=RECEIVERS)
-        size = LOOKED_AT if troubles else limit
-        found: list[ReceiverState] = []
-        while len(found) < limit:
-            some = await self.catalogue.instances.list(which, after=after, limit=size)
-            healths = await self.healths_of([each.id for each in some])
-            wanted = [
-                each
-                for each in some
-                if not troubles or {*troubles_of(each, healths[each.id])} & {*troubles}
-            ]
-            reads = [self._read(each, healths[each.id]) for each in wanted[: limit - len(found)]]
-            found += await asyncio.gather(*reads)
-            if len(some) < size:
+        if troubles:
+            found, healths = await self._in_trouble(which, troubles, after, limit)
+        else:
+            found = await self.catalogue.instances.list(which, after=after, limit=limit)
+            healths = await self.healths_of([each.id for each in found])
+        reads = [self._read(each, healths.get(each.id, {})) for each in found]
+        return [*await asyncio.gather(*reads)]
+
+    async def _in_trouble(
+        self, which: InstanceFilter, troubles: Collection[str], after: str | None, limit: int
+    ) -> tuple[Sequence[Instance], Mapping[str, Mapping[str, Any]]]:
+        """Return those in trouble, and all that is known of any: those alone are looked at."""
+        states = await self.journal.healths()
+        known = {
+            scope.removeprefix("instance:"): codec.decode(each) for scope, each in states.items()
+        }
+        healths = {id: each for id, each in known.items() if isinstance(each, dict)}
+        instances, found = self.catalogue.instances, dict[str, Instance]()
+        if "disabled" in troubles:
+            stopped = replace(which, states=STOPPED)
+            some = await instances.list(stopped, after=after, limit=limit)
+            found = {each.id: each for each in some}
+        noted = sorted(
+            id
+            for id, health in healths.items()
+            if id > (after or "") and {*noted_in(health)} & {*troubles}
+        )
+        left = limit
+        for at in range(0, len(noted), LOOKED_AT):
+            if left <= 0:
                 break
-            after = some[-1].id
-        return found
+            named = replace(which, ids=tuple(noted[at : at + LOOKED_AT]))
+            some = await instances.list(named, limit=left)
+            found |= {each.id: each for each in some}
+            left -= len(some)
+        return [found[id] for id in sorted(found)][:limit], healths
 
     async def get(self, id: str) -> ReceiverState:
         """Return a receiver by the id of its instance; raises `NotFound`."""
@@ -253,7 +276,7 @@ class ReceiverOperations:
 
     async def enable(self, found: ReceiverState) -> ReceiverState:
         """Send to a receiver again; what was not taken meanwhile is sent by `recover`."""
-        if found.instance.state in ("configured", "disabled", "failed"):
+        if found.instance.state in STOPPED:
             await self.instances.activate(found.instance)
         return await self._note(found, {})
 
@@ -389,13 +412,22 @@ def taken_apart(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
         raise not_valid(fields) from error
 
 
+def is_enabled(health: Mapping[str, Any]) -> bool:
+    """Return whether a receiver is sent events, by what its deliveries know of it."""
+    return "disabled" not in health
+
+
 def troubles_of(instance: Instance, health: Mapping[str, Any]) -> list[ReceiverTrouble]:
     """Return the troubles of a receiver, by its instance and what its deliveries know of it: the worse
-    first. One that was disabled as it took nothing is in both.
+    first.
     """
-    found: list[ReceiverTrouble] = []
-    if "disabled" in health or instance.state in ("configured", "disabled", "failed"):
-        found.append("disabled")
+    noted = noted_in(health)
+    return ["disabled", *noted] if instance.state in STOPPED and is_enabled(health) else noted
+
+
+def noted_in(health: Mapping[str, Any]) -> list[ReceiverTrouble]:
+    """Return the troubles that deliveries know of: both, where it was disabled as it took nothing."""
+    found: list[ReceiverTrouble] = [] if is_enabled(health) else ["disabled"]
     return [*found, "failing"] if "failing" in health else found
 
 

@@ -88,6 +88,7 @@ class InstanceFilter:
     version: str | None = None
     states: tuple[str, ...] = ()
     """Any of these, where some are named."""
+    ids: tuple[str, ...] | None = None
     name: str | None = None
     q: str | None = None
     """A text that their name, or their customer's name or external id, contains; or one's id."""
@@ -100,6 +101,7 @@ class InstanceFilter:
             "version = ?": self.version,
             "name = ?": self.name,
             f"state IN ({marks(self.states)})": self.states or None,
+            f"id IN ({marks(self.ids or ())})": self.ids,
             customers.NAMED_OF: customers.searched_of(self.q),
         }
 
