@@ -244,6 +244,7 @@ async def mend(folder: Path) -> None:
         await store.close()
 
 
+@pytest.mark.soak  # commits have the engine's own test, and that of the journals
 async def test_an_expired_cursor_goes_on_and_says_so(tmp_path: Path, feed: Feed):
     await feed.tell("/put", log={"a": list(range(100))})
     folder = tmp_path / "data"
