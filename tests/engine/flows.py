@@ -119,6 +119,14 @@ class App:
         """Return the names of the calls, in order."""
         return [each.name for each in self.calls]
 
+    @property
+    def keys(self) -> dict[str, set[str]]:
+        """Return the idempotency keys under which each thing was done."""
+        found: dict[str, set[str]] = {}
+        for each in self.calls:
+            found.setdefault(each.name, set()).add(each.key)
+        return found
+
 
 class WatchedTurn:
     """A turn whose commits are counted, and which may be frozen as its process would be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -66,14 +66,6 @@ async def a_later_one_waits(runner: Runner) -> None:
     await until(holds)
 
 
-def keys_of(runner: Runner) -> dict[str, set[str]]:
-    """The idempotency keys under which each thing was done."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for each in runner.app.calls:
-        found[each.name].add(each.key)
-    return dict(found)
-
-
 async def test_each_page_is_an_execution_and_the_last_one_has_the_outcome(runner: Runner) -> None:
     first = await runner.start(importing(runner), b'{"number":1}')
     assert (await runner.finish(first)).result == b'"3 pages"'
@@ -86,7 +78,7 @@ async def test_each_page_is_an_execution_and_the_last_one_has_the_outcome(runner
     ]
     for each in links:
         assert len(await runner.history(each.id)) == 1 + EACH, "each has a journal of its own"
-    assert len({key for keys in keys_of(runner).values() for key in keys}) == PAGES * EACH
+    assert len({key for keys in runner.app.keys.values() for key in keys}) == PAGES * EACH
 
 
 async def test_a_caller_gets_what_the_last_one_returns(runner: Runner) -> None:
@@ -289,7 +281,7 @@ def is_right(runner: Runner) -> bool:
     links = [link for _, link, _ in starts]
     return (
         list(dict.fromkeys(runner.app.names)) == all_of()
-        and all(len(keys) == 1 for keys in keys_of(runner).values())
+        and all(len(keys) == 1 for keys in runner.app.keys.values())
         and len(links) == len(set(links))
     )
 
@@ -322,7 +314,7 @@ async def test_a_replay_of_the_page_that_failed_goes_on_with_the_same_keys(runne
     again = await replay(runner, failed.id)
     assert (await runner.finish(again)).result == b'"3 pages"'
     assert runner.app.names == ["1.0", "1.1", "2.0", "2.1", "2.1", "3.0", "3.1"]
-    assert all(len(keys) == 1 for keys in keys_of(runner).values())
+    assert all(len(keys) == 1 for keys in runner.app.keys.values())
     third = (await chain_of(runner, first))[-1]
     assert (third.chain, third.link, third.parent) == (first, 2, None)
 

@@ -22,14 +22,6 @@ from tests.engine.flows import ON_BOTH_STORES, Runner
 from tests.replays import descendants, plan_of, replay
 
 
-def keys_of(runner: Runner) -> dict[str, set[str]]:
-    """The idempotency keys under which each thing was done."""
-    found: dict[str, set[str]] = {}
-    for each in runner.app.calls:
-        found.setdefault(each.name, set()).add(each.key)
-    return found
-
-
 async def test_a_replay_an_hour_later_keeps_the_time_of_what_it_copies(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         begun = ctx.now()
@@ -49,7 +41,7 @@ async def test_a_replay_an_hour_later_keeps_the_time_of_what_it_copies(runner: R
     assert (await runner.finish(again)).state == "succeeded"
     b, later = [name for name in runner.app.names if name.startswith("b")][1:]
     assert Counter(runner.app.names) == {"a": 2, b: 2, later: 1}  # from the start, all is new
-    keys = keys_of(runner)
+    keys = runner.app.keys
     assert (len(keys[b]), len(keys["a"])) == (1, 2)
 
 
@@ -84,7 +76,7 @@ async def test_the_children_of_a_later_replay_have_the_same_keys_and_the_same_ti
     assert (await runner.finish(again)).state == "succeeded"
     shipped = {name for name in runner.app.names if name.startswith("ship")}
     assert len(shipped) == 1
-    assert [len(each) for each in keys_of(runner).values()] == [1, 1]
+    assert [len(each) for each in runner.app.keys.values()] == [1, 1]
     assert Counter(runner.app.names)["before"] == 1
 
 
@@ -148,7 +140,7 @@ async def test_a_child_behind_a_step_that_runs_afresh_keeps_its_keys(runner: Run
     assert (await runner.finish(parent)).state == "failed"
     again = await replay(runner, parent)
     assert (await runner.finish(again)).state == "succeeded"
-    assert {name: len(keys) for name, keys in keys_of(runner).items()} == {"flaky": 1, "ship": 1}
+    assert {name: len(keys) for name, keys in runner.app.keys.items()} == {"flaky": 1, "ship": 1}
 
 
 @ON_BOTH_STORES
@@ -190,7 +182,7 @@ async def test_what_failed_and_was_caught_stays_so_and_what_follows_too(runner: 
         **dict.fromkeys(["flaky", "in its place", *"abcd", "inner", "without"], 1),
         "last": 3,
     }
-    keys = keys_of(runner)
+    keys = runner.app.keys
     assert {len(each) for each in keys.values()} == {1}
     assert len(set().union(*keys.values())) == len(keys)
 
@@ -228,7 +220,7 @@ async def test_a_step_of_which_the_flow_failed_is_tried_again_in_its_place(runne
         "c": 2,
         **dict.fromkeys(["told", "a", "b", "d", "summary", "last"], 1),
     }
-    assert {len(keys) for keys in keys_of(runner).values()} == {1}
+    assert {len(keys) for keys in runner.app.keys.values()} == {1}
 
 
 async def test_what_a_handler_did_has_a_key_that_nothing_else_gets(runner: Runner) -> None:
@@ -259,7 +251,7 @@ async def test_what_a_handler_did_has_a_key_that_nothing_else_gets(runner: Runne
     assert (await runner.finish(last)).state == "succeeded"
     once = ("alarm", "ship apology", "label", "ship parcel", "charge")
     assert Counter(app.names) == {"order": 2, "mail": 4, **dict.fromkeys(once, 1)}
-    keys = keys_of(runner)
+    keys = runner.app.keys
     assert [len(each) for each in keys.values()] == [1] * len(keys)
     assert len(set[str]().union(*keys.values())) == len(keys)
 
@@ -319,7 +311,7 @@ async def test_what_was_carried_out_with_other_inputs_is_refused_unless_it_is_to
     again = await replay(runner, refused, ReplayRequest(repeat=True))
     assert (await runner.finish(again)).state == "failed"
     assert app.names == ["hello", "note", "other", "note"]
-    assert len(set[str]().union(*keys_of(runner).values())) == 3
+    assert len(set[str]().union(*runner.app.keys.values())) == 3
     greeting = "hello"  # which is taken, though another one was made since
     again = await replay(runner, again, ReplayRequest(repeat=True))
     assert (await runner.finish(again)).state == "succeeded"
@@ -384,7 +376,7 @@ async def test_what_differs_behind_a_step_that_was_done_anew_is_made(
     names = Counter(name.partition(" exe_")[0] for name in app.names)
     told = {"a": 1, "1 went well": 1, "2 went well": 1} if way == "branch" else {"started": 2}
     assert names == {"flaky": 2, "last": 2, **told}
-    assert {len(keys) for keys in keys_of(runner).values()} == {1}
+    assert {len(keys) for keys in runner.app.keys.values()} == {1}
 
 
 async def test_a_branch_that_failed_behind_its_handler_goes_on_where_it_failed(
@@ -447,7 +439,7 @@ async def test_a_version_that_drops_a_step_does_nothing_behind_it_twice(runner: 
     last = await replay(runner, last)
     assert (await runner.finish(last)).state == "succeeded"
     assert app.names == ["a", "old", "b", "c", "bug", "d", "d", "d"]
-    keys = keys_of(runner)
+    keys = runner.app.keys
     assert [len(each) for each in keys.values()] == [1] * len(keys)
     assert len(set[str]().union(*keys.values())) == len(keys)
 
@@ -484,7 +476,7 @@ async def test_children_of_version_0_1_0_keep_the_roots_that_they_had(
     assert (await runner.finish(again)).state == "failed"
     again = await replay(runner, again)
     assert (await runner.finish(again)).state == "succeeded"
-    assert [len(each) for each in keys_of(runner).values()] == [1, 1, 1]
+    assert [len(each) for each in runner.app.keys.values()] == [1, 1, 1]
     assert {e.root for e in await descendants(runner, again)} <= {e.root for e in found}
 
 
@@ -558,7 +550,7 @@ async def test_only_what_surely_did_nothing_has_new_keys_from_the_start(
     assert plan.root == (first if keeps else None)
     again = await replay(runner, first, ReplayRequest("start"))
     assert (await runner.finish(again)).state == "succeeded"
-    assert len(keys_of(runner)["a"]) == (1 if keeps else 2)
+    assert len(runner.app.keys["a"]) == (1 if keeps else 2)
 
 
 async def test_a_child_that_was_started_and_failed_is_started_again_where_it_is_waited_for(
@@ -584,7 +576,7 @@ async def test_a_child_that_was_started_and_failed_is_started_again_where_it_is_
     again = await replay(runner, parent)
     assert (await runner.finish(again)).result == b'"ship 1!"'
     assert Counter(runner.app.names) == {"ship 1": 2, "ship 2": 1, "ship 3": 1}
-    assert len(keys_of(runner)["ship 1"]) == 1
+    assert len(runner.app.keys["ship 1"]) == 1
 
 
 @ON_BOTH_STORES
@@ -643,7 +635,7 @@ async def test_a_child_of_a_parents_replay_goes_on_where_the_child_before_failed
         assert (await runner.finish(parent)).state == state
     once = {"first of 1": 1, "page 1": 1, "page 3": 1}
     assert Counter(app.names) == {**once, "second of 1": 2, "page 2": 2, "pages are over": 3}
-    assert {len(keys) for keys in keys_of(runner).values()} == {1}
+    assert {len(keys) for keys in runner.app.keys.values()} == {1}
 
 
 async def test_what_a_replay_between_started_goes_on_where_it_failed(runner: Runner) -> None:
@@ -736,8 +728,8 @@ async def test_a_version_that_moves_a_step_in_doubt_is_refused_unless_it_is_to_b
     assert runner.app.names == ["ship"]
     id = await replay(runner, execution, flow=replace(flow, flow="besides", version="v2"))
     assert (await runner.finish(id)).state == "succeeded"
-    assert len(keys_of(runner)["ship"]) == 1
+    assert len(runner.app.keys["ship"]) == 1
     again = ReplayRequest(repeat=True)
     id = await replay(runner, execution, again, flow=replace(flow, flow="moved", version="v2"))
     assert (await runner.finish(id)).state == "succeeded"
-    assert len(keys_of(runner)["ship"]) == 2
+    assert len(runner.app.keys["ship"]) == 2
