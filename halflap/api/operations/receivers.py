@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from halflap.api.operations.app_events import AppEvents
@@ -177,10 +177,11 @@ class ReceiverOperations:
     ) -> tuple[Sequence[Instance], Mapping[str, Mapping[str, Any]]]:
         """Return those in trouble, and all that is known of any: those alone are looked at."""
         states = await self.journal.healths()
-        known = {
-            scope.removeprefix("instance:"): codec.decode(each) for scope, each in states.items()
-        }
-        healths = {id: each for id, each in known.items() if isinstance(each, dict)}
+        healths = dict[str, Mapping[str, Any]]()
+        for scope, state in states.items():
+            known: Any = codec.decode(state)
+            if isinstance(known, dict):  # an author's flow may keep something else there
+                healths[scope.removeprefix("instance:")] = cast("dict[str, Any]", known)
         instances, found = self.catalogue.instances, dict[str, Instance]()
         if "disabled" in troubles:
             stopped = replace(which, states=STOPPED)
