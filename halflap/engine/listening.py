@@ -53,6 +53,7 @@ from halflap.model import (
 from halflap.sdk.connection import Connection
 from halflap.sdk.deadline import came
 from halflap.sdk.declared import as_event, bounded, marked, said, sealed_headers, wants
+from halflap.sdk.compatibility import as_published
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.integration import Flow
 from halflap.sdk.listener import (
@@ -632,11 +633,12 @@ class ShardStream(Listening):
         stream = self._flow.trigger.listen(self._connection, self)
         try:
             while True:
-                batch = await self.guarded(self._next(stream))
-                if batch is None:
-                    return
-                await self._reader.note("listening")
-                await self._accept(batch)
+                with as_published(self._flow.trigger.is_published):
+                    batch = await self.guarded(self._next(stream))
+                    if batch is None:
+                        return
+                    await self._reader.note("listening")
+                    await self._accept(batch)
         finally:
             with contextlib.suppress(Exception), self._step:
                 async with asyncio.timeout(STOP_SECONDS):

@@ -58,6 +58,7 @@ from halflap.sdk.declared import (
     wants,
 )
 from halflap.sdk.decoding import INLINE, apart, predecode
+from halflap.sdk.compatibility import as_published
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.event_type import takes
 from halflap.sdk.payload import Payload
@@ -163,13 +164,15 @@ class Gateway:
                 if declared.app_events is not None:
                     return nothing_here()  # it is given what the product publishes, and no requests
                 path = f"/{rest}" if rest else ""
-                if large is not None:
-                    if isinstance(route, AppRoute):
-                        raise too_large(None, self._in_memory, declared.body_limit)
-                    head = self._request(route, scope, b"", path)
-                    return await self._receive_large(route, head, large, deadline)
-                request = self._request(route, scope, body, path)
-                return await self._receive(route, request, deadline)
+                is_app = isinstance(route, AppRoute)
+                with as_published(is_app or route.definition.trigger.is_published):
+                    if large is not None:
+                        if is_app:
+                            raise too_large(None, self._in_memory, declared.body_limit)
+                        head = self._request(route, scope, b"", path)
+                        return await self._receive_large(route, head, large, deadline)
+                    request = self._request(route, scope, body, path)
+                    return await self._receive(route, request, deadline)
         except Gone:
             raise
         except asyncio.CancelledError:

@@ -541,7 +541,8 @@ class BoundTrigger(Generic[E]):
         self.inputs = dict(inputs)
         self.name = trigger.name
         self.declaration = trigger.declaration(inputs)
-        self._is_published = published.get() is not None
+        self.is_published = published.get() is not None
+        """True of a version that runs as it did (see `compatibility`)."""
         self.spec = StepSpec("trigger", trigger.title, trigger.name, pure=True)
         """The reading of its requests, as records have it."""
 
@@ -557,7 +558,7 @@ class BoundTrigger(Generic[E]):
         values = {name: getattr(config, each.name) for name, each in self.references.items()}
         if not values:
             return self
-        with as_published(self._is_published):
+        with as_published(self.is_published):
             return BoundTrigger(self.trigger, self.trigger.put(self.inputs, values))
 
     @property

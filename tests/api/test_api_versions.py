@@ -250,15 +250,31 @@ FORMER = (
     ORDERS
     + """
 from halflap import Component, Request, Retry
+from halflap.sdk.request import header
 
 OFTEN = Retry(jitter=30)
 teller = Component("teller")
+
+
+def id_of(request: Request) -> Any:
+    return header("X Id")(request) or request.json()["id"]
 
 
 @teller.trigger(dedupe="/id")
 async def told(request: Request) -> Any:
     'Something was told.'
     return request.json()
+
+
+@teller.trigger(dedupe=id_of)
+async def told_once(request: Request) -> Any:
+    'Something was told once.'
+    return request.json()
+
+
+@integration.flow(trigger=told_once())
+async def once(ctx: Context[Settings], event: Any) -> None:
+    'Does nothing.'
 
 
 @integration.flow(trigger=told())
@@ -278,7 +294,10 @@ async def test_what_was_published_before_it_was_refused_runs_as_it_ran(world: An
     published = world.host.store.catalogue.versions.publish
     await published("orders", bundle.hash, bundle.to_bytes())
 
-    id = await world.send(await world.instance(), {"id": "1"}, flow="former")
+    instance = await world.instance()
+    first = await world.send(instance, {"id": "1"}, flow="once")
+    assert await world.send(instance, {"id": "1"}, flow="once") == first  # the function is run there
+    id = await world.send(instance, {"id": "1"}, flow="former")
     path = f"/api/executions/{id}/signals/approved"
     sent = await world.api("POST", path, body=b"7", headers={"content-type": "application/json"})
 
