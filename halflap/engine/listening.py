@@ -50,10 +50,10 @@ from halflap.model import (
     to_datetime,
     to_micros,
 )
+from halflap.sdk.compatibility import as_published
 from halflap.sdk.connection import Connection
 from halflap.sdk.deadline import came
 from halflap.sdk.declared import as_event, bounded, marked, said, sealed_headers, wants
-from halflap.sdk.compatibility import as_published
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.integration import Flow
 from halflap.sdk.listener import (

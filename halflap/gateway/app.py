@@ -47,6 +47,7 @@ from halflap.model import (
     to_datetime,
 )
 from halflap.sdk import codec
+from halflap.sdk.compatibility import as_published
 from halflap.sdk.deadline import Deadline
 from halflap.sdk.declared import (
     FILTER_FAILED,
@@ -58,7 +59,6 @@ from halflap.sdk.declared import (
     wants,
 )
 from halflap.sdk.decoding import INLINE, apart, predecode
-from halflap.sdk.compatibility import as_published
 from halflap.sdk.dedupe import dedupe_of
 from halflap.sdk.event_type import takes
 from halflap.sdk.payload import Payload

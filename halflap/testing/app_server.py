@@ -74,7 +74,7 @@ class FaultyServer:
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and close the connection."""
         headers = {name.lower(): value for name, value in request.headers.items()}
-        body = (await request.read()).decode("utf-8", "replace")
+        body = (await request.content.read()).decode("utf-8", "replace")  # however large it is
         asked = ServedRequest(request.method, request.raw_path, headers, body)
         self.asked.append(asked)
         fault = self.fault if self.play is None else self.play(asked)

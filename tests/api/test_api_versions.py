@@ -296,7 +296,9 @@ async def test_what_was_published_before_it_was_refused_runs_as_it_ran(world: An
 
     instance = await world.instance()
     first = await world.send(instance, {"id": "1"}, flow="once")
-    assert await world.send(instance, {"id": "1"}, flow="once") == first  # the function is run there
+    assert (
+        await world.send(instance, {"id": "1"}, flow="once") == first
+    )  # the function is run there
     id = await world.send(instance, {"id": "1"}, flow="former")
     path = f"/api/executions/{id}/signals/approved"
     sent = await world.api("POST", path, body=b"7", headers={"content-type": "application/json"})
