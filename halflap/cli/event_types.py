@@ -20,7 +20,6 @@ from halflap.cli.project import Project, ProjectEntry
 from halflap.cli.reach import speaks
 from halflap.errors import ConfigError, HalflapError, NotFound
 from halflap.sdk import codec
-from halflap.sdk.signature import sender_headers
 
 
 @click.group("event-types", cls=CommandGroup)
@@ -198,6 +197,7 @@ def signed(
     from halflap.engine.bundle import pack
     from halflap.engine.integration import load_integration
     from halflap.engine.loader import unload
+    from halflap.sdk.signature import sender_headers
 
     bundle = pack(root, entry.entry)
     with tempfile.TemporaryDirectory(prefix="halflap-send-") as cache:
