@@ -7,8 +7,13 @@ export type Rows<Row> = {
   total: number | null
   error: unknown
   more: () => void
+  /** Asks on where so many pages had nothing to show that only a person does; else null. */
+  further: (() => void) | null
   refetch: () => void
 }
+
+/** Pages without a row that are asked past at once: a filter of which nothing is would read all there is. */
+const BARE_PAGES = 5
 
 /**
  * The rows of a list, page after page; the first page counts them. A page without any, after which there
@@ -30,20 +35,26 @@ export function useRows<Row>(
   const all = useMemo(() => query.data?.pages.flatMap((each) => each.items), [query.data])
   const { fetchNextPage, hasNextPage, isFetchingNextPage, isFetching, refetch } = query
   const { isError } = query
-  const bare = query.data?.pages.at(-1)?.items.length === 0 && hasNextPage
+  const { pages = [] } = query.data ?? {}
+  const bare = hasNextPage
+    ? pages.length - 1 - pages.findLastIndex((each) => each.items.length > 0)
+    : 0
+  const rests = bare > 0 && bare % BARE_PAGES === 0
   const more = useCallback(() => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
   }, [fetchNextPage, hasNextPage, isFetchingNextPage])
   useEffect(() => {
-    if (bare && !isFetching && !isError) more()
-  }, [bare, isFetching, isError, more])
-  const rows = bare && all?.length === 0 ? undefined : all
+    if (bare > 0 && !rests && !isFetching && !isError) more()
+  }, [bare, rests, isFetching, isError, more])
+  const isLooking = bare > 0 && (!rests || isFetchingNextPage || isError)
+  const rows = isLooking && all?.length === 0 ? undefined : all
   const again = useCallback(() => void refetch(), [refetch])
   return {
     rows,
     total: query.data?.pages[0]?.total ?? null,
     error: query.error,
     more,
+    further: rests && !isFetchingNextPage ? more : null,
     refetch: again,
   }
 }

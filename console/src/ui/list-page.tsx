@@ -187,7 +187,14 @@ export function ListRows<Row>({
   empty: ReactNode
 }) {
   if (list.rows === undefined) return <Pending of={list} lines={12} />
-  if (list.rows.length === 0) return empty
+  const further = list.further !== null && <Button onClick={list.further}>{t`Look further`}</Button>
+  if (list.rows.length === 0) {
+    return further === false ? (
+      empty
+    ) : (
+      <Notice title={t`Nothing was found so far`} action={further} />
+    )
+  }
   return (
     <Table
       label={label}
@@ -196,10 +203,10 @@ export function ListRows<Row>({
       idOf={idOf}
       selected={selected}
       onOpen={onOpen}
-      onNearEnd={list.more}
-      {...(list.error === null
-        ? {}
-        : { footer: <ErrorNotice error={list.error} retry={list.refetch} /> })}
+      {...(further === false ? { onNearEnd: list.more } : { footer: further })}
+      {...(list.error !== null && {
+        footer: <ErrorNotice error={list.error} retry={list.refetch} />,
+      })}
     />
   )
 }
