@@ -1095,6 +1095,11 @@ class Paused:
     by: str = ""
     reason: str = ""
 
+    @property
+    def holder(self) -> str:
+        """The id of the customer or the instance of which it holds something."""
+        return self.what.partition("/")[0]
+
 
 def pausable(flow: FlowKey) -> tuple[str, str, str]:
     """Return the names of the pauses that hold a flow: its customer's, its instance's, its own."""

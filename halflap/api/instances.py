@@ -94,6 +94,10 @@ async def list_instances(
         Query(description="A version's hash; of an `integration`, its number or target."),
     ] = None,
     state: Annotated[str, Query(description="One state, or several by commas.")] = "",
+    paused: Annotated[
+        bool,
+        Query(description="Only those that are paused: with their customer, or a flow of them."),
+    ] = False,
     q: Search = None,
     after: After = None,
     limit: PageSize = USUAL_PAGE,
@@ -101,12 +105,14 @@ async def list_instances(
 ) -> CountedPage[InstanceSummary]:
     """Instances, oldest first."""
     catalogue = operations.catalogue
+    holders = {each.holder for each in await operations.journal.paused()} if paused else None
     which = InstanceFilter(
         customer=None if customer is None else (await catalogue.customers.get(customer)).id,
         integration=integration,
         version=await version_of(operations, integration, version),
         states=chosen(state, get_args(InstanceState)),
         q=q,
+        holders=None if holders is None else tuple(holders),
     )
     found = await catalogue.instances.list(which, after=after, limit=limit)
     return CountedPage(

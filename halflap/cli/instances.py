@@ -63,13 +63,14 @@ def instances() -> None:
 @instances.command("list")
 @customer_option
 @click.option("--integration", metavar="NAME", help="Only those of an integration.")
+@click.option("--paused", is_flag=True, help="Only those of which something is paused.")
 @speaks()
-async def list_instances(api: Client, output: Output, **which: str | None) -> None:
+async def list_instances(api: Client, output: Output, paused: bool, **which: str | None) -> None:
     """List instances, oldest first.
 
     Example: halflap instances list --customer Initech
     """
-    found = await api.list(InstanceSummary, "instances", **which)
+    found = await api.list(InstanceSummary, "instances", paused="true" if paused else None, **which)
     output.listing(
         found,
         ("customer", "name", "integration", "version!", "state!", "id", "changed?"),

@@ -34,7 +34,12 @@ async def test_what_is_paused_accepts_events_and_says_by_whom_and_why(
         "Initech": [pause],
         "Globex": [],
     }
+    for query, names in (({"paused": "true"}, ["Initech"]), ({}, ["Initech", "Globex"])):
+        found = (await world.api("GET", "/api/instances", total="true", **query)).json
+        assert [each["customer_name"] for each in found["items"]] == names
+        assert found["total"] == len(names)
     resumed = await world.api("POST", "/api/customers/Initech/resume")
+    assert await world.api.items("/api/instances", paused="true") == []
     assert (resumed.status, resumed.json) == (200, [])
     assert (await world.ended(id))["state"] == "succeeded"
 
@@ -48,6 +53,8 @@ async def test_a_flow_is_paused_by_itself(world: Any, instance: Any) -> None:
     await world.ended(await world.send(instance, {"id": "o1", "amount": 1}))
     assert await state(world, held) == "queued"
     [pause] = await world.api.get("/api/pauses")
+    [found] = await world.api.items("/api/instances", paused="true")
+    assert found["paused"][0].items() <= pause.items()
     assert (pause["what"], pause["id"], pause["flow"]) == ("flow", instance["id"], "waiting")
     # Resuming the instance is not resuming what is paused of it by itself.
     [left] = (await world.api("POST", f"{path}/resume")).json

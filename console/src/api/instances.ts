@@ -15,6 +15,7 @@ export type InstanceFilter = {
   integration?: string
   version?: string
   state?: InstanceState
+  paused?: true
 }
 
 export const STATES: readonly InstanceState[] = [

@@ -12,7 +12,8 @@ const InstanceDetailView = lazyRouteComponent(
 
 function readFilter(search: Record<string, unknown>): InstanceFilter {
   const state = STATES.find((each) => each === search["state"])
-  return given({ ...texts(search, ["q", "customer", "integration", "version"]), state })
+  const paused = search["paused"] === true || undefined
+  return given({ ...texts(search, ["q", "customer", "integration", "version"]), state, paused })
 }
 
 export const instancesRoute = createRoute({

@@ -36,11 +36,7 @@ class Pauses:
         """By instance, what of it stands still, and with whom."""
         paused = await self.engine.journal.paused()
         return {
-            each.id: [
-                found
-                for found in paused
-                if found.what.partition("/")[0] in (each.id, each.customer)
-            ]
+            each.id: [found for found in paused if found.holder in (each.id, each.customer)]
             for each in instances
             if paused
         }

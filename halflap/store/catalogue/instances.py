@@ -92,6 +92,8 @@ class InstanceFilter:
     name: str | None = None
     q: str | None = None
     """A text that their name, or their customer's name or external id, contains; or one's id."""
+    holders: tuple[str, ...] | None = None
+    """Only these, by their own ids or those of their customers."""
 
     def wanted(self) -> Wanted:
         """Return the conditions, for the table `instances`."""
@@ -103,7 +105,14 @@ class InstanceFilter:
             f"state IN ({marks(self.states)})": self.states or None,
             f"id IN ({marks(self.ids or ())})": self.ids,
             customers.NAMED_OF: customers.searched_of(self.q),
+            **self._of_holders(),
         }
+
+    def _of_holders(self) -> Wanted:
+        if not self.holders:
+            return {} if self.holders is None else {"1 = 0": ()}
+        places = marks(self.holders)
+        return {f"id IN ({places}) OR customer IN ({places})": self.holders * 2}
 
 
 ALL = InstanceFilter()

@@ -63,12 +63,20 @@ export function InstancesPage(place: ListPlace<InstanceFilter>) {
         ...(filter.integration === undefined ? [] : [["version", t`Version`] as const]),
       ]}
       filters={
-        <Toggles<InstanceState>
-          label={t`State`}
-          options={STATES.map((each) => [each, word(each)] as const)}
-          value={filter.state}
-          onChange={(state) => onFilter({ ...filter, state })}
-        />
+        <>
+          <Toggles<InstanceState>
+            label={t`State`}
+            options={STATES.map((each) => [each, word(each)] as const)}
+            value={filter.state}
+            onChange={(state) => onFilter({ ...filter, state })}
+          />
+          <Toggles<"paused">
+            label={t`Pauses`}
+            options={[["paused", t`paused`]]}
+            value={filter.paused && "paused"}
+            onChange={(paused) => onFilter({ ...filter, paused: paused && true })}
+          />
+        </>
       }
       none={{
         matching: t`No instance matches`,

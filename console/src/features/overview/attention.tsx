@@ -9,6 +9,7 @@ import { ConnectionBadge } from "~/features/connections/state"
 import { ListenerBadge } from "~/features/instances/listeners"
 import { InstanceBadge } from "~/features/instances/state"
 import { Health } from "~/features/receivers/list"
+import { Button } from "~/ui/button"
 import { Time } from "~/ui/time"
 
 const RENEW_MS = 15_000
@@ -19,36 +20,59 @@ async function load(customer: string | undefined, signal: AbortSignal) {
   const stand = { state: "parked,stopped,retrying", limit, ...whose }
   // Of all customers, not those that a person disabled: they would fill the page.
   const trouble = customer === undefined ? "failing" : "disabled,failing"
-  const [listeners, refused, away, instances, receivers, pauses] = await Promise.all([
-    answerOf(api.GET("/api/listeners", { params: { query: stand }, signal })),
-    loadConnections({ status: "unauthorized", ...whose }, undefined, signal, limit),
-    loadConnections({ status: "away", ...whose }, undefined, signal, limit),
-    loadInstances({ state: "failed", ...whose }, undefined, signal, limit),
-    answerOf(
-      api.GET("/api/receivers", { params: { query: { trouble, limit, ...whose } }, signal }),
+  const missing = new Set<string>()
+  // One that does not come hides none of the others.
+  const part = async <Row,>(name: string, asked: Promise<{ items: Row[] }>): Promise<Row[]> => {
+    try {
+      return (await asked).items
+    } catch (error) {
+      if (signal.aborted) throw error
+      missing.add(name)
+      return []
+    }
+  }
+  const pauses = answerOf(api.GET("/api/pauses", { signal }))
+  const [listeners, refused, away, instances, receivers, paused] = await Promise.all([
+    part(t`listeners`, answerOf(api.GET("/api/listeners", { params: { query: stand }, signal }))),
+    part(
+      t`connections`,
+      loadConnections({ status: "unauthorized", ...whose }, undefined, signal, limit),
     ),
-    answerOf(api.GET("/api/pauses", { signal })),
+    part(t`connections`, loadConnections({ status: "away", ...whose }, undefined, signal, limit)),
+    part(t`instances`, loadInstances({ state: "failed", ...whose }, undefined, signal, limit)),
+    part(
+      t`receivers`,
+      answerOf(
+        api.GET("/api/receivers", { params: { query: { trouble, limit, ...whose } }, signal }),
+      ),
+    ),
+    part(
+      t`pauses`,
+      pauses.then((items) => ({ items })),
+    ),
   ])
   return {
-    listeners: listeners.items,
-    connections: [...refused.items, ...away.items],
-    instances: instances.items,
-    receivers: receivers.items,
-    pauses: pauses.filter((each) => customer === undefined || each.customer === customer),
+    listeners,
+    connections: [...refused, ...away],
+    instances,
+    receivers,
+    pauses: paused.filter((each) => customer === undefined || each.customer === customer),
+    missing: [...missing],
   }
 }
 
 /** What a person has to mend, of a customer or all, each with why and the way to it; nothing if all is well. */
 export function Attention({ customer }: { customer?: string }) {
-  const { data } = useQuery({
+  const { data, refetch } = useQuery({
     queryKey: ["overview", "attention", customer],
     refetchInterval: RENEW_MS,
     queryFn: ({ signal }) => load(customer, signal),
   })
   if (data === undefined) return null
-  const { listeners, connections, instances, receivers, pauses } = data
-  const count = Object.values(data).reduce((sum, each) => sum + each.length, 0)
-  if (count === 0) return null
+  const { missing, ...found } = data
+  const { listeners, connections, instances, receivers, pauses } = found
+  const count = Object.values(found).reduce((sum, each) => sum + each.length, 0)
+  if (count === 0 && missing.length === 0) return null
   return (
     <section
       aria-label={t`Needs attention`}
@@ -57,7 +81,16 @@ export function Attention({ customer }: { customer?: string }) {
       <h2 className="font-semibold">
         {t`Needs attention`} <span className="figures text-muted-foreground">{count}</span>
       </h2>
-      <ul className="flex max-h-60 flex-col gap-1 overflow-auto" tabIndex={0}>
+      {missing.length > 0 && (
+        <p role="status" className="flex flex-wrap items-center gap-2 text-muted-foreground">
+          {t`Not all could be looked at: ${missing.join(", ")}.`}
+          <Button onClick={() => void refetch()}>{t`Try again`}</Button>
+        </p>
+      )}
+      <ul
+        className="flex max-h-60 flex-col gap-1 overflow-auto"
+        {...(count > 0 && { tabIndex: 0 })}
+      >
         {listeners.map((each) => (
           <Item
             key={`${each.instance} ${each.flow} ${each.shard}`}
