@@ -22,7 +22,8 @@ from halflap.engine.protocol import Again, Ended, Verdict
 from halflap.engine.recorder import StepRecorder
 from halflap.engine.scope import StepScope
 from halflap.errors import EgressRefused, FilterFailed, StoreError
-from halflap.lowcode.observer import current
+from halflap.lowcode.observer import Tracer, current
+from halflap.lowcode.outline.executed import Trace
 from halflap.lowcode.rows import row_of_step
 from halflap.model import (
     CALL,
@@ -42,8 +43,6 @@ from halflap.sdk.egress import Egress
 
 if TYPE_CHECKING:
     from halflap.lowcode.source import Path as Address
-from halflap.lowcode.observer import Tracer
-from halflap.lowcode.outline.executed import Trace
 
 WAYS_OUT = frozenset(
     f"socket.{each}"

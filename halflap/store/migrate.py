@@ -162,8 +162,9 @@ def compare(migrations: list[Migration], history: Applications) -> None:
         if migration is not None and migration.checksum(step) != applied.checksum:
             raise StoreError(
                 f"migration {migration} was changed after its {step!r} had been applied to this "
-                f"store (as {applied.name!r}, by Halflap {applied.version}); put it back as it "
-                "was and write a new migration for the change."
+                f"store (as {applied.name!r}, by Halflap {applied.version}); begin a new store "
+                "if a build between two releases wrote it. In Halflap itself, put the migration back as "
+                "it was and write a new one for the change."
             )
         missing: tuple[int, Phase] = (number, "before") if step == "after" else (number - 1, step)
         if missing[0] > 0 and missing not in history:
