@@ -104,7 +104,7 @@ class Collected:
     """A plugin that gives a worker's session the tests that the nursery's has collected."""
 
     def __init__(self, session: pytest.Session) -> None:
-        self.session, self.items = session, session.items
+        self.session, self.config, self.items = session, session.config, session.items
         self.fixtures = session._fixturemanager
 
     def expect_session(self) -> None:
@@ -125,7 +125,10 @@ class Collected:
         """Give the session its tests and their fixtures, with the hooks of each `conftest.py`."""
         from _pytest.nodes import Directory
 
+        from halflap.testing.report import documents
+
         config = session.config
+        documents(config).extend(documents(self.config))
         for each in {node for item in self.items for node in item.listchain()}:
             each.config = config
             if isinstance(each, Directory):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,16 @@ def test_a_worker_is_forked_where_all_was_collected(
     )
     assert ("test_whole" in worker.stdout) is forked, worker.stderr
     assert worker.stdout
+
+
+@pytest.mark.soak  # two more processes that import the tests' room for it
+def test_the_steps_of_documents_that_workers_test_are_counted() -> None:
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-k", "order_acme", "tests/house"]
+    done = subprocess.run(
+        [*command, "examples/order_acme.yaml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "examples/order_acme.yaml: 100 %" in done.stdout, done.stdout
