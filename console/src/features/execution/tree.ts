@@ -136,16 +136,18 @@ export type LostItem = {
 export function lostItems(loop: string, rows: readonly TraceRow[]): LostItem[] {
   const depth = (JSON.parse(loop) as Path).length
   const within = rows.filter((each) => keyOf(each.path.slice(0, depth)) === loop)
-  const itemOf = (row: TraceRow, depth: number) => JSON.stringify(row.item.slice(0, depth))
-  return within.flatMap((each) => {
-    // `do`, and the number of the step there: what a `try` caught failed further in.
-    if (each.state !== "failed" || each.path.length !== depth + 2) return []
-    const places = each.item.length
-    const of = itemOf(each, places)
-    const inner = within.filter((row) => row.error !== null && itemOf(row, places) === of)
-    const raised = inner.findLast((row) => keyOf(row.path.slice(0, depth + 2)) === keyOf(each.path))
-    const step = (raised ?? each).steps.at(-1)
-    return [{ item: (each.item.at(-1) ?? 0) + 1, error: raised?.error, step }]
+  // `do`, and the number of the step there: what a `try` caught failed further in.
+  const lost = within.filter((each) => each.state === "failed" && each.path.length === depth + 2)
+  const placeOf = (row: TraceRow, places: number) =>
+    keyOf([...row.path.slice(0, depth + 2), ...row.item.slice(0, places)])
+  const places = lost[0]?.item.length ?? 0
+  const raised = new Map(
+    within.filter((row) => row.error !== null).map((row) => [placeOf(row, places), row]),
+  )
+  return lost.map((each) => {
+    const row = raised.get(placeOf(each, places))
+    const step = (row ?? each).steps.at(-1)
+    return { item: (each.item.at(-1) ?? 0) + 1, error: row?.error, step }
   })
 }
 
