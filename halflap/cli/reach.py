@@ -64,8 +64,6 @@ def speaks(
             import asyncio  # a supervisor, which reads its settings here, needs no event loop
 
             settings = settings_here(dir=directory)
-            if directory is not None and server is None:
-                settings = replace(settings, server="")
             if server or token:
                 settings = replace(
                     settings, server=server or settings.server, token=token or settings.token
@@ -100,14 +98,17 @@ def speaks(
 def settings_here(start: Path | None = None, *, own: bool = False, **given: Any) -> Settings:
     """The settings of the project that `start` lies in: its `.env`, then the environment above it.
 
-    The server's directory is the project's own `.halflap`, unless another is named. With `own`, it has
-    to be named where `start` is not the project's top, so that no parent folder's store is taken.
+    The server's directory is the project's own `.halflap`, unless another is named: then that is meant,
+    whatever server the environment names. With `own`, it has to be named where `start` is not the
+    project's top, so that no parent folder's store is taken.
     """
     start = start or Path.cwd()
     root = find_root(start)
     named = {**read_environment(root / ENVIRONMENT), **os.environ}
     environment = {name: value for name, value in named.items() if name.startswith(PREFIX)}
-    if given.get("dir") is None and f"{PREFIX}DIR" not in environment:
+    if given.get("dir") is not None:
+        given = {"server": "", **given}
+    elif f"{PREFIX}DIR" not in environment:
         given["dir"] = root / STORE
         if own and root != start.resolve():
             raise ConfigError(

@@ -92,9 +92,9 @@ async def test_doctor_says_which_versions_of_a_store_of_0_1_0_are_refused(
     async def versions(name: str, refused: str) -> tuple[str, str]:
         folder = tmp_path / name
         settings = written(kind, folder, refused)
-        environment = {"HALFLAP_DIR": str(folder), "HALFLAP_PORT": "0", **settings}
+        environment = {"HALFLAP_SERVER": "http://127.0.0.1:9", "HALFLAP_PORT": "0", **settings}
         run = CliRunner(env=environment).invoke
-        done = await asyncio.to_thread(run, main, ["doctor", "--json"])
+        done = await asyncio.to_thread(run, main, ["doctor", "--dir", str(folder), "--json"])
         structlog.configure(**log)
         checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
         return checks["versions"]["state"], checks["versions"]["said"]
