@@ -373,9 +373,10 @@ async def versions(settings: Settings, *, usable: bool) -> Check:
                     at = ("integrations", each.name, "versions", hash)
                     found = await api.get(VersionView, *at)
                     on = each.instances.get(hash, 0)
+                    used = "1 instance" if on == 1 else f"{on} instances"
                     for some, texts in (wrong, [found.error or ""]), (former, found.warnings):
                         some += (
-                            f"{each.name} version {found.number} ({on} instances): "
+                            f"{each.name} version {found.number} ({used}): "
                             + in_own_words(" ".join(text.split()))
                             for text in texts
                             if text

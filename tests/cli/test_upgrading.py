@@ -101,12 +101,12 @@ async def test_doctor_says_which_versions_of_a_store_of_0_1_0_are_refused(
 
     state, said = await versions("store", REFUSED)
     assert state == "fail", said
-    assert said.startswith("orders version 1 (1 instances): orders.py:18: ")
+    assert said.startswith("orders version 1 (1 instance): orders.py:18: ")
     assert "Writes.__init__() missing 1 required positional argument: 'kind'" in said
     assert "version 2" not in said  # neither in use nor the newest
     assert await versions("former", FORMER) == (
         "warn",
-        "orders version 1 (1 instances): orders.py:9: 'X Id' is not the name of a header; write X-Id",
+        "orders version 1 (1 instance): orders.py:9: 'X Id' is not the name of a header; write X-Id",
     )
     control = await versions("control", LOADS + "\n\n")
     assert control == ("ok", "2 deployed or with instances, and loadable")
