@@ -923,7 +923,6 @@ JOURNAL_2 = f"""
 ALTER TABLE throttles ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE throttles ADD COLUMN last TEXT NOT NULL DEFAULT '';
-CREATE INDEX state_of_health ON state (scope) WHERE key = 'health' AND value <> x'7b7d';
 ALTER TABLE executions RENAME TO former_executions;
 CREATE TABLE executions (
     number INTEGER PRIMARY KEY,
@@ -971,6 +970,10 @@ CREATE INDEX executions_kept ON executions (removed, ended_at)
 CREATE VIEW known AS SELECT id, customer, instance, state, ended_at, removed FROM executions;
 """
 
+HEALTH = """
+CREATE INDEX state_of_health ON state (scope) WHERE key = 'health' AND value <> x'7b7d';
+"""
+
 MIGRATIONS = [
     Migration(number=1, name="first", before=CATALOGUE + JOURNAL),
     Migration(
@@ -978,4 +981,5 @@ MIGRATIONS = [
         name="0.2.0",
         before=RETENTION + CATALOGUE_2 + LISTENERS + AUDIT_KEPT + JOURNAL_2,
     ),
+    Migration(number=3, name="health", before=HEALTH),
 ]

@@ -398,8 +398,7 @@ CREATE INDEX {table}_by_chain ON {table} (chain, link, id) WHERE chain IS NOT NU
 # the history's days alone are searched. Dead letters are few, so of them a version, a flow or an
 # integration is found along the time; and in the history a cause among what failed. Each index of the
 # history is one more lock for each of its days.
-LISTS = r"""
-CREATE INDEX state_of_health ON state (scope) WHERE key = '\x6865616c7468' AND value <> '\x7b7d';
+LISTS = """
 DROP INDEX executions_due;
 CREATE INDEX executions_due ON executions (lane, instance, probation, due_at, id)
     WHERE due_at IS NOT NULL AND held = 0;
@@ -464,6 +463,10 @@ DROP INDEX history_by_customer;
 DROP INDEX history_by_instance;
 """
 
+HEALTH = r"""
+CREATE INDEX state_of_health ON state (scope) WHERE key = '\x6865616c7468' AND value <> '\x7b7d';
+"""
+
 MIGRATIONS = [
     Migration(
         number=1,
@@ -484,4 +487,5 @@ MIGRATIONS = [
         + "".join(shown({each: SEEN[each] for each in sorted(LATER)})),
         after=FOLD_PARTS + TWO_PARTS + NO_CLASSES + LISTED_BY_ID,
     ),
+    Migration(number=3, name="health", before=HEALTH),
 ]
