@@ -28,6 +28,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--font-render-hinting=none",
+    "--js-flags=--no-opt --no-maglev",  # a page here is gone before what is optimized pays
 )
 expect.set_options(timeout=PAGE_DEADLINE)
 
