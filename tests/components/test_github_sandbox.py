@@ -68,6 +68,7 @@ async def test_issues_pull_requests_and_files_go_their_way(app: GitHubApp) -> No
         each.number for each in reversed(made)
     ]
     assert len(await github.list_issues(ada, most=1)) == 1
+    assert await github.list_issues(ada, labels=["bug", "new"]) == []
     assert await github.list_issues(ada, since=datetime.now(UTC) + timedelta(days=1)) == []
     await github.update_issue(ada, 1, state="closed")
     assert (await github.get_issue(ada, 1)).state == "closed"
@@ -77,6 +78,8 @@ async def test_issues_pull_requests_and_files_go_their_way(app: GitHubApp) -> No
     assert readme is not None
     await ada.post("/repos/ada/hello/git/refs", json={"ref": "refs/heads/fix", "sha": readme.sha})
     written = await github.write_file(ada, "docs/a b.md", "größe\n", "Say it", branch="fix")
+    there = await github.get_file(ada, "docs/a b.md", ref="fix")
+    assert there == github.Content(path="docs/a b.md", sha=written.sha, text="größe\n")
     with pytest.raises(UpstreamError) as stale:
         await github.write_file(ada, "README.md", "x", "Again", branch="fix", sha=written.sha)
     assert stale.value.status == 409

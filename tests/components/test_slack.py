@@ -125,6 +125,16 @@ def test_installing_the_app_tells_the_workspace() -> None:
 # ---- Actions
 
 
+async def test_channels_are_listed_page_by_page(fake: Fake, connection: slack.Slack):
+    for cursor, name, more in ((None, "all", "c2"), ("c2", "ops", "")):
+        channel = {"id": f"C-{name}", "name": name}
+        found = {"ok": True, "channels": [channel], "response_metadata": {"next_cursor": more}}
+        fake.get(
+            "/conversations.list", params={"cursor": cursor} if cursor else None, answers=found
+        )
+    assert await slack.list_channels(connection) == [("C-all", "#all"), ("C-ops", "#ops")]
+
+
 async def test_what_slack_refuses_with_200_is_an_error(fake: Fake, connection: slack.Slack):
     answers = fake.post("/auth.test", answers={"ok": False, "error": "token_revoked"})
     answers.then({"ok": False, "error": "internal_error"}).then({"ok": False, "error": "bad"})

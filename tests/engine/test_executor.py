@@ -414,6 +414,19 @@ async def test_waiting_ends_at_the_flows_maximum_age(runner: Runner, error: Exce
     assert "maximum age" in outcome.reason
 
 
+async def test_a_flow_may_ask_to_be_run_later(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        await runner.app.do("a")
+        if ctx.attempt < 3:
+            raise RetryLater(timedelta(minutes=1))
+        return ctx.attempt
+
+    began = runner.clock()
+    assert (await runner.run(flow)).result == b"3"
+    assert runner.clock() - began == 120_000_000
+    assert runner.app.names == ["a"]
+
+
 @pytest.mark.parametrize(
     "error",
     [UpstreamError("no", status=400), Unauthorized("no"), ValueError("no"), KeyError("no")],

@@ -240,8 +240,11 @@ async def test_a_code_works_once_and_not_for_long(sandbox: Salesforce) -> None:
 async def test_a_rotated_refresh_token_works_once(sandbox: Salesforce) -> None:
     adjusted(sandbox, rotates=True)
     _, given = await exchange(sandbox, await code(sandbox))
+    CLOCK.now += 7201
+    assert await opens(sandbox, given["access_token"]) == 401
     _, second = await refreshed(sandbox, given["refresh_token"])
     assert second["refresh_token"] != given["refresh_token"]
+    assert await opens(sandbox, second["access_token"]) == 200
     status, said = await refreshed(sandbox, given["refresh_token"])
     assert (status, said["error"]) == (400, "invalid_grant")
     assert (await refreshed(sandbox, second["refresh_token"]))[0] == 200
