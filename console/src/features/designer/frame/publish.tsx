@@ -7,6 +7,7 @@ import { type ReactNode, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { isStatus } from "~/api/problem"
 import { Unified } from "~/features/integrations/compare"
+import { integrationQuery } from "~/features/integrations/queries"
 import { hunksOf } from "~/features/integrations/diff"
 import { useDraft } from "~/features/session/draft"
 import { Button } from "~/ui/button"
@@ -29,7 +30,10 @@ export function PublishDialog({
 }) {
   const client = useQueryClient()
   const navigate = useNavigate()
-  const { now, change, drop } = useDraft(`publish:${draft.id}`, { target: "dev", note: "" })
+  const { now, change, drop } = useDraft(`publish:${draft.id}`, {
+    target: null as string | null,
+    note: "",
+  })
   const [expect, setExpect] = useState<string | null>(null)
   const begin = useBegin()
   const errors = draft.findings.filter((each) => each.severity === "error")
@@ -49,7 +53,7 @@ export function PublishDialog({
       answerOf(
         api.POST("/api/drafts/{draft}/publish", {
           params: { path: { draft: draft.id }, header: { "if-match": `"${draft.revision}"` } },
-          body: { target: now.target.trim(), note: now.note, expect },
+          body: { target: target.trim(), note: now.note, expect },
         }),
       ),
     onSuccess: (version) => {
@@ -72,6 +76,8 @@ export function PublishDialog({
   })
   const { data } = diff
   const newest = data?.against ?? null
+  const integration = useQuery(integrationQuery(draft.integration))
+  const target = now.target ?? proposedTarget(integration.data?.targets, newest?.hash ?? null)
   // What came since the draft began is asked about before, and not only once it is refused.
   const overtaken = newest !== null && newest.hash !== draft.state.base?.hash
   const onTop = overtaken && expect === newest.hash
@@ -89,7 +95,13 @@ export function PublishDialog({
             type="submit"
             look="primary"
             busy={publish.isPending}
-            disabled={errors.length > 0 || waits || data === undefined || (overtaken && !onTop)}
+            disabled={
+              errors.length > 0 ||
+              waits ||
+              data === undefined ||
+              integration.isPending ||
+              (overtaken && !onTop)
+            }
           >
             {t`Publish`}
           </Button>
@@ -145,7 +157,7 @@ export function PublishDialog({
           {(control) => (
             <Input
               {...control}
-              value={now.target}
+              value={target}
               onChange={(event) => change({ target: event.target.value })}
             />
           )}
@@ -190,6 +202,19 @@ export function PublishDialog({
       )}
     </Dialog>
   )
+}
+
+/**
+ * Return the target of the last publication; before the first, `dev`, as `halflap deploy` has it. What
+ * customers get is moved on purpose alone.
+ */
+export function proposedTarget(
+  targets: Record<string, string> = {},
+  newest: string | null,
+): string {
+  const names = Object.keys(targets).filter((name) => targets[name] === newest)
+  const free = names.filter((name) => name !== "offered" && name !== "production")
+  return newest === null || free.includes("dev") ? "dev" : (free[0] ?? "")
 }
 
 function Ready({ children }: { children: ReactNode }) {
