@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from halflap_sandbox.salesforce import records
+from halflap_sandbox.salesforce.markup import Element
 from tests.cases import for_each
 from tests.sandbox.metadata_calls import (
     Caller,
@@ -41,9 +42,10 @@ def only_flow(content: str, name: str = "Tell") -> dict[str, Any]:
     return {"package.xml": listing(Flow=name), f"flows/{name}.flow": content}
 
 
-async def succeed(caller: Caller, files: dict[str, Any], **options: bool) -> None:
+async def succeed(caller: Caller, files: dict[str, Any], **options: bool) -> Element:
     result = await caller.deploy(files, **options)
     assert result.get("status") == "Succeeded", problems(result)
+    return result
 
 
 async def fail(caller: Caller, files: dict[str, Any], **options: bool) -> list[str]:
@@ -53,7 +55,12 @@ async def fail(caller: Caller, files: dict[str, Any], **options: bool) -> list[s
 
 
 async def test_one_deploy_can_deactivate_and_delete_afterwards(caller: Caller) -> None:
-    await succeed(caller, package(caller.user.username))
+    made = await succeed(caller, package(caller.user.username))
+    assert made.get("numberComponentsDeployed") == made.get("numberComponentsTotal") == "2"
+    details = made.child("details")
+    assert details is not None
+    done = {each.get("fullName"): each.get("created") for each in details.all("componentSuccesses")}
+    assert done == {"package.xml": "false", "Opportunity.Tell": "true", "Tell": "true"}
     both = listing(Flow="Tell-1", WorkflowOutboundMessage="Opportunity.Tell")
     files = {
         "package.xml": listing(FlowDefinition="Tell"),
