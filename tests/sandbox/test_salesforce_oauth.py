@@ -237,14 +237,23 @@ async def test_a_code_works_once_and_not_for_long(sandbox: Salesforce) -> None:
     assert (await exchange(sandbox, late))[1]["error_description"] == "expired authorization code"
 
 
-async def test_a_rotated_refresh_token_works_once(sandbox: Salesforce) -> None:
-    adjusted(sandbox, rotates=True)
+async def test_a_session_ends_and_is_begun_again_by_the_refresh_token(sandbox: Salesforce) -> None:
+    adjusted(sandbox)
     _, given = await exchange(sandbox, await code(sandbox))
     CLOCK.now += 7201
     assert await opens(sandbox, given["access_token"]) == 401
+    for _ in range(2):
+        status, again = await refreshed(sandbox, given["refresh_token"])
+        assert status == 200
+        assert "refresh_token" not in again
+        assert await opens(sandbox, again["access_token"]) == 200
+
+
+async def test_a_rotated_refresh_token_works_once(sandbox: Salesforce) -> None:
+    adjusted(sandbox, rotates=True)
+    _, given = await exchange(sandbox, await code(sandbox))
     _, second = await refreshed(sandbox, given["refresh_token"])
     assert second["refresh_token"] != given["refresh_token"]
-    assert await opens(sandbox, second["access_token"]) == 200
     status, said = await refreshed(sandbox, given["refresh_token"])
     assert (status, said["error"]) == (400, "invalid_grant")
     assert (await refreshed(sandbox, second["refresh_token"]))[0] == 200

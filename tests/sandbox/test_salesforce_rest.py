@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -39,8 +40,9 @@ class Client:
         return await self.sandbox.ask(method, where, body, token=self.token, **more)
 
     async def make(self, object: str, **fields: Any) -> str:
-        status, made, _ = await self.ask("POST", f"/sobjects/{object}", fields)
+        status, made, headers = await self.ask("POST", f"/sobjects/{object}", fields)
         assert status == 201, made
+        assert headers["Location"] == f"{DATA}/sobjects/{object}/{made['id']}"
         return made["id"]
 
     async def see(self, path: str) -> Any:
@@ -353,3 +355,16 @@ async def test_one_org_sees_nothing_of_another(client: Client, running: Salesfor
         status, _, _ = await running.ask(method, path, body, token=stranger)
         assert status == 404
     assert (await client.see(path))["Name"] == "Mine"
+
+
+async def test_a_lost_answer_is_of_work_that_was_done(client: Client) -> None:
+    await client.faults(lose_answer_next=1)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await client.make("Account", Name="Done")
+    found = await client.see("/query?q=SELECT+Name+FROM+Account")
+    assert [each["Name"] for each in found["records"]] == ["Done"]
+    await client.faults(fail_next=1)
+    status, said, _ = await client.ask("POST", "/sobjects/Account", {"Name": "Not done"})
+    assert (status, said[0]["errorCode"]) == (503, "SERVER_UNAVAILABLE")
+    await client.make("Account", Name="Again")
+    assert (await client.see("/query?q=SELECT+COUNT()+FROM+Account"))["totalSize"] == 2

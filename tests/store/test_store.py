@@ -88,6 +88,12 @@ async def test_a_store_of_a_newer_schema_is_left_alone_and_unlocked(tmp_path: Pa
         assert not isinstance(caught.value, StoreLocked)
 
 
+async def test_times_are_the_clocks():
+    store = await Store.memory(clock=lambda: 42)
+    assert (await store.catalogue.customers.add("Ada")).created_at == 42
+    await store.close()
+
+
 async def test_who_is_told_of_a_failure_can_be_set():
     store = await Store.memory()
     told: list[BaseException] = []
