@@ -42,6 +42,7 @@ async def test_a_store_is_away_while_a_table_that_events_need_is_locked(
                 assert pulse.is_lost
                 await locking.rollback()
                 await until(lambda: not pulse.is_lost)
+            monkeypatch.undo()
             await pulse.check()
         await pulse.close()
     assert [each["event"] for each in lines] == [
