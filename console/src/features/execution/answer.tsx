@@ -1,7 +1,7 @@
 import { t } from "@lingui/core/macro"
 import { Trans } from "@lingui/react/macro"
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query"
-import { useState } from "react"
+import { useEffect, useState } from "react"
 import { answerOf, api } from "~/api/client"
 import { type Execution, stepsQuery, valueQuery } from "~/api/execution"
 import { FormDialog } from "~/features/forms/dialog"
@@ -112,11 +112,16 @@ function answerIn(text: string): string {
 function useAnswerSchema(execution: Execution, signal: string): Schema | null | undefined {
   const steps = useInfiniteQuery(stepsQuery(execution.id))
   const step = steps.data?.findLast((each) => each.kind === "signal" && each.name === signal)
+  const { hasNextPage, isFetching, isError, fetchNextPage } = steps
+  const looks = step === undefined && hasNextPage && !isError
+  useEffect(() => {
+    if (looks && !isFetching) void fetchNextPage()
+  }, [looks, isFetching, fetchNextPage])
   const asked = step?.inputs != null && !execution.payload_hidden
   const inputs = useQuery({
     ...valueQuery(execution.id, "inputs", step?.path),
     enabled: asked,
   })
-  if (steps.isPending || (asked && inputs.isPending)) return undefined
+  if (steps.isPending || looks || (asked && inputs.isPending)) return undefined
   return inputs.data == null ? null : (JSON.parse(inputs.data) as { schema: Schema }).schema
 }

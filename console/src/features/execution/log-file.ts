@@ -4,8 +4,9 @@ import { toast } from "~/ui/toast"
 
 export type LogFormat = "text" | "jsonl"
 
-/** The most lines of a file: it is put together in the browser. */
+/** The most lines of a file, which is put together in the browser, and pages that are read for it. */
 const MOST = 50_000
+const MOST_PAGES = 1_000
 
 /** Return a line of a log as text: when, how grave, of which execution if that is known, what, its fields. */
 export function asTextLine(line: LogLine & { execution?: string; customer?: string }): string {
@@ -33,17 +34,20 @@ export async function saveLogs(
 ): Promise<void> {
   const write = format === "text" ? asTextLine : asJsonLine
   const lines: string[] = []
+  let read = 0
+  const isFull = () => lines.length >= MOST || read >= MOST_PAGES
   try {
     for await (const page of pages) {
       lines.push(...page.map(write))
-      if (lines.length >= MOST) break
+      read += 1
+      if (isFull()) break
     }
   } catch (error) {
     toast(t`The log was not downloaded`, error instanceof Error ? error.message : "")
     return
   }
-  if (lines.length >= MOST) {
-    const most = MOST.toLocaleString()
+  if (isFull()) {
+    const most = lines.length.toLocaleString()
     toast(t`The file has the first ${most} lines`, t`Narrow the filter to have the rest.`)
   }
   const type = format === "text" ? "text/plain" : "application/jsonl"

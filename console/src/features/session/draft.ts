@@ -4,6 +4,8 @@ import { useSession } from "./context"
 /** What the names of all that is typed begin with: it is forgotten as one signs out. */
 export const PREFIX = "halflap-draft:"
 
+const OPEN = ":open"
+
 /** What is typed in a form, beside what it began with. */
 export type Typed<T> = {
   now: T
@@ -35,7 +37,7 @@ export function useDraft<T extends object>(key: string, initial: T): Typed<T> {
 
 /** Which dialog is open, if one is: the tab has it over a reload and the end of the session, too. */
 export function useOpened<T>(key: string): [T | null, (open: T | null) => void] {
-  const name = `${useDraftName(key)}:open`
+  const name = `${useDraftName(key)}${OPEN}`
   const [opened, setOpened] = useState(() => (readStored(name) ?? null) as T | null)
   const open = (next: T | null) => {
     setOpened(next)
@@ -71,7 +73,7 @@ export function store(name: string, value: unknown): void {
 }
 
 /** True where the tab keeps something that was typed. */
-export const hasDrafts = (): boolean => draftNames().length > 0
+export const hasDrafts = (): boolean => draftNames().some((name) => !name.endsWith(OPEN))
 
 /** Forget every draft, as one signs out. */
 export function forgetDrafts(): void {
