@@ -73,6 +73,8 @@ async def test_issues_pull_requests_and_files_go_their_way(app: GitHubApp) -> No
     await github.update_issue(ada, 1, state="closed")
     assert (await github.get_issue(ada, 1)).state == "closed"
     assert (await github.comment(ada, 1, "Done")).body == "Done"
+    with pytest.raises(UpstreamError, match="404"):
+        await github.comment(ada, 1, "Done", repository="ada/none")
 
     readme = await github.get_file(ada, "README.md")
     assert readme is not None

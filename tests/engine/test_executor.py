@@ -523,6 +523,16 @@ async def test_an_event_that_does_not_fit_the_flow_is_invalid(runner: Runner) ->
     assert (outcome.failure.kind, "balance" in outcome.reason) == ("InvalidEvent", True)
 
 
+async def test_a_bug_in_a_flow_fails_it_with_its_place(runner: Runner) -> None:
+    async def flow(ctx: Context[Any], event: Any) -> Any:
+        return event["missing"]
+
+    outcome = await runner.run(flow)
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.reason) == ("KeyError", "KeyError: 'missing'")
+    assert "test_executor.py:" in outcome.failure.where
+
+
 async def test_an_attempt_ends_at_the_flows_time_out(runner: Runner) -> None:
     async def flow(ctx: Context[Any], event: Any) -> Any:
         await runner.app.do("a")

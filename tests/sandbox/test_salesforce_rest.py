@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -65,6 +67,13 @@ async def client(running: Salesforce, request: pytest.FixtureRequest) -> Client:
     status, said, _ = await running.ask("POST", "/sandbox/orgs", {"name": name})
     assert status == 201, said
     return Client(running, name)
+
+
+async def test_a_number_keeps_every_digit(client: Client) -> None:
+    body = json.dumps(DEAL).encode()[:-1] + b',"Amount":12345678901234.5654}'
+    _, made, _ = await client.ask("POST", "/sobjects/Opportunity", body)
+    seen = await client.see(f"/sobjects/Opportunity/{made['id']}")
+    assert seen["Amount"] == Decimal("12345678901234.5654")
 
 
 async def test_an_external_id_finds_changes_and_creates(client: Client) -> None:
