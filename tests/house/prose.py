@@ -56,6 +56,8 @@ def sources(folders: tuple[str, ...]) -> Iterator[tuple[str, ast.Module]]:
     """Yield the path (relative to the repository) and the syntax tree of each module in folders."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
+            if "node_modules" in path.parts:  # of the peers that bench installs
+                continue
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.nursery import open_nursery
+from tests.polling import DEADLINE
 
 ROOT = Path(__file__).parents[2]
 XDIST = "import sys; exec(eval(sys.stdin.readline()))"
@@ -30,6 +31,7 @@ def test_a_worker_is_forked_where_all_was_collected(
         capture_output=True,
         text=True,
         check=False,
+        timeout=DEADLINE,
     )
     assert ("test_whole" in worker.stdout) is forked, worker.stderr
     assert worker.stdout
