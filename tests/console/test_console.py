@@ -295,6 +295,7 @@ async def test_filters_are_chips_in_the_address_which_keys_remove(place: Place, 
         await expect(chips).to_have_count(len(given))
         await chips.first.focus()
         for left in reversed(range(len(given))):
+            await expect(chips.and_(page.locator(":focus"))).to_have_count(1)
             await page.keyboard.press("Delete")
             await expect(chips).to_have_count(left)
         await expect(page.get_by_role("button", name="Filter", exact=True)).to_be_focused()
