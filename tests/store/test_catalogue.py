@@ -470,10 +470,13 @@ async def test_instances_are_listed_by_customer_and_by_integration(
     bobs = await catalogue.instances.add(bob.id, "shop", "shop", "hash-1")
     listed = catalogue.instances.list
 
-    async def ids(**by: str) -> set[str]:
+    async def ids(**by: Any) -> set[str]:
         return {each.id for each in await listed(InstanceFilter(**by))}
 
     assert await ids() == {shop.id, crm.id, bobs.id}
+    assert await ids(ids=(crm.id,)) == {crm.id}
+    assert await ids(ids=()) == await ids(holders=()) == set()
+    assert await ids(holders=(bob.id, crm.id)) == {crm.id, bobs.id}
     assert await ids(customer=ada.id) == {shop.id, crm.id}
     assert await ids(integration="shop") == {shop.id, bobs.id}
     assert await ids(customer=bob.id, integration="crm") == set()

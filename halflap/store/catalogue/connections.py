@@ -55,7 +55,7 @@ class ConnectionFilter:
     def wanted(self) -> Wanted:
         """Return the conditions, for the table `connections`."""
         return {
-            f"id IN ({marks(self.ids or ()) or 'NULL'})": self.ids,
+            f"id IN ({marks(self.ids or ())})": self.ids,
             f"coalesce(customer, '') IN ({marks(self.owners)})": self.owners or None,
             "component = ?": self.component,
             "status = ?": self.status,

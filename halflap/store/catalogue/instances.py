@@ -97,6 +97,7 @@ class InstanceFilter:
 
     def wanted(self) -> Wanted:
         """Return the conditions, for the table `instances`."""
+        holders = marks(self.holders or ())
         return {
             "customer = ?": self.customer,
             "integration = ?": self.integration,
@@ -105,14 +106,8 @@ class InstanceFilter:
             f"state IN ({marks(self.states)})": self.states or None,
             f"id IN ({marks(self.ids or ())})": self.ids,
             customers.NAMED_OF: customers.searched_of(self.q),
-            **self._of_holders(),
+            f"id IN ({holders}) OR customer IN ({holders})": self.holders and self.holders * 2,
         }
-
-    def _of_holders(self) -> Wanted:
-        if not self.holders:
-            return {} if self.holders is None else {"1 = 0": ()}
-        places = marks(self.holders)
-        return {f"id IN ({places}) OR customer IN ({places})": self.holders * 2}
 
 
 ALL = InstanceFilter()

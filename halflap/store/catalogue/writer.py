@@ -196,8 +196,8 @@ def conditions(wanted: Wanted) -> tuple[str, tuple[str | bytes | int, ...]]:
 
 
 def marks(values: Collection[object]) -> str:
-    """Return the places of values in SQL's `IN`."""
-    return ", ".join("?" * len(values))
+    """Return the places of values in SQL's `IN`; where there are none, nothing is in it."""
+    return ", ".join("?" * len(values)) or "NULL"
 
 
 def containing(text: str) -> str:
