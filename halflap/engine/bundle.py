@@ -344,8 +344,11 @@ def _ignored(top: Path, paths: Sequence[str]) -> set[str]:
     """
     own = list[str]()
     within = defaultdict[str, list[str]](list)
-    for path in paths:
-        if folder := _repository_within(top, path):
+    folders = {path[:at] for path in paths for at, letter in enumerate(path) if letter == "/"}
+    repositories = sorted(each for each in folders if (top / each / ".git").exists())
+    for path in paths:  # the outermost that it is in stands before those within
+        folder = next((each for each in repositories if path.startswith(f"{each}/")), "")
+        if folder:
             within[folder].append(path[len(folder) + 1 :])
         else:
             own.append(path)
@@ -354,12 +357,6 @@ def _ignored(top: Path, paths: Sequence[str]) -> set[str]:
         left_out = inner if folder in found else _ignored(top / folder, inner)
         found |= {f"{folder}/{path}" for path in left_out}
     return found
-
-
-def _repository_within(top: Path, path: str) -> str:
-    """Return the outermost folder below the top that is a repository, of a file's folders; or none."""
-    folders = [path[:at] for at, letter in enumerate(path) if letter == "/"]
-    return next((each for each in folders if (top / each / ".git").exists()), "")
 
 
 def _ask_git(top: Path, paths: Sequence[str]) -> set[str]:

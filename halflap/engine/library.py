@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
@@ -22,6 +22,8 @@ from halflap.sdk.integration import Integration
 if TYPE_CHECKING:
     from halflap.lowcode.observer import Tracer
 
+
+T = TypeVar("T")
 
 WARNINGS: dict[str, list[str]] = {}
 """Texts of what a new version would be refused for, by the hash of the one that has it.
@@ -62,8 +64,7 @@ class Library:
             return own_action(loaded, name) or components_of(bundle, loaded).action(name)
 
         async with self._loading:
-            with self._as_published(bundle):
-                return await anyio.to_thread.run_sync(find)
+            return await self._as_published(bundle, find)
 
     async def traced(self, version: str, tracer: Tracer) -> Integration[Any] | None:
         """Return the integration of a version whose steps are traced; `None` where it is Python."""
@@ -71,8 +72,9 @@ class Library:
         if bundle.document is None:
             return None
         async with self._loading:
-            with self._as_published(bundle):
-                return await anyio.to_thread.run_sync(load_integration, bundle, self._cache, tracer)
+            return await self._as_published(
+                bundle, partial(load_integration, bundle, self._cache, tracer)
+            )
 
     async def files(self, version: str) -> tuple[str, dict[str, bytes]]:
         """A version's entry, and its files by path; none of it is run."""
@@ -85,12 +87,11 @@ class Library:
         lacking = unsatisfied(bundle.lock)
         if lacking:
             raise NotFound(f"version {bundle.hash[:12]} does not run here: {'; '.join(lacking)}")
-        with self._as_published(bundle):
-            return await anyio.to_thread.run_sync(load_integration, bundle, self._cache)
+        return await self._as_published(bundle, partial(load_integration, bundle, self._cache))
 
-    @contextmanager
-    def _as_published(self, bundle: Bundle) -> Generator[None]:
+    async def _as_published(self, bundle: Bundle, read: Callable[[], T]) -> T:
         with as_published() as found:
-            yield
+            made = await anyio.to_thread.run_sync(read)
         if found:
             WARNINGS[bundle.hash] = list(dict.fromkeys([*WARNINGS.get(bundle.hash, []), *found]))
+        return made

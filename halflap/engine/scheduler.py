@@ -326,9 +326,8 @@ class Scheduler:
             start = Start(execution, key, event, root=execution, dedupe=dedupe, order=order)
             starts.append(start)
         if starts:
-            with suppress(
-                NotFound
-            ):  # its customer is being erased; others' ticks do not wait for that
+            # Its customer may be being erased; others' ticks do not wait for that.
+            with suppress(NotFound):
                 await self._engine.start(starts)
         await self._noted(instance, flow.name, fires[-1] if fires else mark)
         schedule.go_on(mark)
