@@ -1,7 +1,7 @@
 import { queryOptions } from "@tanstack/react-query"
 import { answerOf, api, type Schemas } from "./client"
 import { type JsonText, parseExact } from "./exact"
-import type { Page } from "./list"
+import { eachPage, type Page } from "./list"
 
 export type Logged = Omit<Schemas["LoggedView"], "fields"> & { fields: JsonText }
 export type Rejection = Schemas["RejectionView"]
@@ -44,15 +44,8 @@ export async function loadLogs(
 }
 
 /** All lines of a search, page after page. */
-export async function* eachPageOfLogs(
-  filter: Parameters<typeof loadLogs>[0],
-): AsyncGenerator<Logged[]> {
-  let before: string | undefined
-  do {
-    const page: Page<Logged> = await loadLogs(filter, before)
-    yield page.items
-    before = page.next ?? undefined
-  } while (before !== undefined)
+export function eachPageOfLogs(filter: Parameters<typeof loadLogs>[0]) {
+  return eachPage((before: string | undefined) => loadLogs(filter, before))
 }
 
 export function loadRejections(

@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query"
 import { answerOf, api, type Schemas } from "./client"
 import { type JsonText, parseExact } from "./exact"
+import { eachPage } from "./list"
 
 export type Summary = Schemas["ExecutionSummary"]
 export type ExecutionState = Summary["state"]
@@ -97,12 +98,8 @@ async function loadLogs(execution: string, after: number, signal?: AbortSignal) 
 }
 
 /** All that an execution logged, page after page. */
-export async function* eachLogPage(execution: string): AsyncGenerator<LogLine[]> {
-  for (let after: number | null = 0; after !== null;) {
-    const page: { items: LogLine[]; next: number | null } = await loadLogs(execution, after)
-    yield page.items
-    after = page.next
-  }
+export function eachLogPage(execution: string) {
+  return eachPage((after: number | undefined) => loadLogs(execution, after ?? 0))
 }
 
 export type ValuePart = "inputs" | "result" | "body"

@@ -2,6 +2,19 @@ import { keepPreviousData, useInfiniteQuery, type QueryKey } from "@tanstack/rea
 import { useCallback, useEffect, useMemo } from "react"
 
 export type Page<Row> = { items: Row[]; next?: string | null; total?: number | null }
+
+/** All rows of a list, page after page. */
+export async function* eachPage<Row, At extends string | number>(
+  load: (after: At | undefined) => Promise<{ items: Row[]; next?: At | null }>,
+): AsyncGenerator<Row[]> {
+  let after: At | undefined
+  do {
+    const page = await load(after)
+    yield page.items
+    after = page.next ?? undefined
+  } while (after !== undefined)
+}
+
 export type Rows<Row> = {
   rows: Row[] | undefined
   total: number | null
